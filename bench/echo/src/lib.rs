@@ -1,0 +1,31 @@
+//! Benches: tress beside its peers, every figure measured in one run on one machine.
+//!
+//! [`report`] holds rows, table, JSON and SVG and knows nothing of echo servers, so that any bench can use it.
+//! [`echo`] is the bench behind `cargo xtask bench echo`: the servers in [`peers`], driven by the
+//! load clients ([`client`], [`open_loop`], [`churn`]), measured by the modules of [`measure`].
+//!
+//! How the figures are kept honest: all servers of a measurement live at the same time and are driven in short
+//! alternating slices whose order rotates, so that a change of the machine's speed hits all of them;
+//! a ratio is the median of the ratios within each round; servers are pinned to one core and the
+//! client to another, so that the client's work is not in the way of the server's.
+#![expect(clippy::print_stdout, reason = "a bench reports on standard output")]
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a load client has sockets of its own, measures real time and waits for processes"
+)]
+
+pub mod args;
+pub mod churn;
+pub mod client;
+pub mod echo;
+pub mod machine;
+pub mod measure;
+pub mod open_loop;
+pub mod peer_tokio;
+pub mod peers;
+pub mod proc;
+pub mod report;
+pub mod server;
+pub mod slices;
+pub mod stats;

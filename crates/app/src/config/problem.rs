@@ -1,0 +1,268 @@
+//! What is wrong with a configuration file, in words for an operator who never sees Rust: where, which
+//! key, what was expected, and the nearest valid name. Must not know: TOML, sections, kinds.
+
+use std::{error::Error, fmt};
+
+/// How many problems are kept and shown; a file with more is counted, not quoted.
+pub const MAX_PROBLEMS: usize = 100;
+
+/// A place in the file. Both numbers count from 1; line 0 means the file as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The character in that line.
+    pub column: usize,
+}
+
+/// One thing that is wrong with the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The line, from 1; 0 when the file as a whole is meant.
+    pub line: usize,
+    /// The character in the line, from 1; 0 when the file as a whole is meant.
+    pub column: usize,
+    /// The dotted path of the key, as in `provide.users.path`; empty when there is none to name.
+    pub key: String,
+    /// What is wrong and what was expected, without the place.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem with `key` at `at`.
+    pub fn new(at: Position, key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            line: at.line,
+            column: at.column,
+            key: key.into(),
+            message: message.into(),
+        }
+    }
+
+    /// The problem with its place in front, as `finger.toml:7: provide.users.path: …`. The column is
+    /// shown when no key says where in the line to look.
+    fn write(&self, file: &str, f: &mut impl fmt::Write) -> fmt::Result {
+        f.write_str(file)?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
+            if self.key.is_empty() {
+                write!(f, ":{}", self.column)?;
+            }
+        }
+        if !self.key.is_empty() {
+            write!(f, ": {}", self.key)?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// Everything that was found wrong with one file. Displayed one problem a line, in the order of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems {
+    file: String,
+    list: Vec<Problem>,
+    dropped: usize,
+}
+
+impl Problems {
+    /// No problem yet with `file`, the name that every line of the report starts with.
+    pub fn new(file: impl Into<String>) -> Self {
+        Self {
+            file: file.into(),
+            list: Vec::new(),
+            dropped: 0,
+        }
+    }
+
+    /// The name of the file.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Adds one; beyond [`MAX_PROBLEMS`] it is only counted.
+    pub fn push(&mut self, problem: Problem) {
+        if self.list.len() < MAX_PROBLEMS {
+            self.list.push(problem);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// Whether nothing was found.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The problems in the order in which they were found.
+    #[must_use]
+    pub fn list(&self) -> &[Problem] {
+        &self.list
+    }
+
+    /// `value` when nothing was found.
+    ///
+    /// # Errors
+    /// These problems, when there are any.
+    pub fn into_result<T>(self, value: T) -> Result<T, Self> {
+        if self.is_empty() {
+            Ok(value)
+        } else {
+            Err(self)
+        }
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut sorted: Vec<&Problem> = self.list.iter().collect();
+        sorted.sort_by_key(|problem| (problem.line, problem.column));
+        for (index, problem) in sorted.into_iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            problem.write(&self.file, f)?;
+        }
+        if self.dropped > 0 {
+            write!(f, "\n{}: and {} more", self.file, self.dropped)?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for Problems {}
+
+/// `unknown WHAT "paht"; expected one of "kind", "path"; did you mean "path"?`, for callers that check
+/// names against a registry. `known` is listed in the order given.
+#[must_use]
+pub fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+    let mut message = format!("unknown {what} {}", quoted(name));
+    message.push_str(&match known {
+        [] => "; there is none".to_owned(),
+        [only] => format!("; expected {}", quoted(only)),
+        _ => format!("; expected one of {}", list(known)),
+    });
+    if let Some(near) = nearest(name, known) {
+        message.push_str(&format!("; did you mean {}?", quoted(near)));
+    }
+    message
+}
+
+/// The name in `known` that `name` was most likely meant to be, if any is near enough: one typing
+/// slip for three letters, upper and lower case being equal. The first of equally near names wins.
+#[must_use]
+pub fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    let letters = name.chars().count();
+    if letters > NAME_SHOWN_CHARS {
+        return None; // not a slip, and the comparison costs the product of the lengths
+    }
+    let name = name.to_lowercase();
+    let allowed = letters.max(3) / 3;
+    let distance = |other: &str| strsim::damerau_levenshtein(&name, &other.to_lowercase());
+    known
+        .iter()
+        .map(|&other| (distance(other), other))
+        // A name with every letter wrong is another name, however short it is.
+        .filter(|&(slips, other)| {
+            slips == 0 || slips <= allowed && slips < letters.min(other.len())
+        })
+        .min_by_key(|&(slips, _)| slips)
+        .map(|(_, other)| other)
+}
+
+/// `name` between double quotes, control characters escaped, shortened when it is long: what came
+/// from the file must not be able to write to the operator's terminal.
+pub(super) fn quoted(name: &str) -> String {
+    match name.char_indices().nth(NAME_SHOWN_CHARS) {
+        Some((cut, _)) => format!("{:?}...", &name[..cut]),
+        None => format!("{name:?}"),
+    }
+}
+
+/// One step of a key's path: as it is when TOML allows it bare, quoted otherwise.
+pub(super) fn step(key: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !key.is_empty() && key.len() <= NAME_SHOWN_CHARS && key.chars().all(bare) {
+        key.to_owned()
+    } else {
+        quoted(key)
+    }
+}
+
+fn list(names: &[&str]) -> String {
+    let mut shown: Vec<String> = names
+        .iter()
+        .take(NAMES_LISTED)
+        .map(|name| quoted(name))
+        .collect();
+    if names.len() > NAMES_LISTED {
+        shown.push(format!("{} more", names.len() - NAMES_LISTED));
+    }
+    shown.join(", ")
+}
+
+const NAME_SHOWN_CHARS: usize = 64;
+const NAMES_LISTED: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_name_within_the_cut_off() {
+        let known = ["kind", "path", "reload", "forwarding", "m"];
+        for (name, expected) in [
+            ("paht", Some("path")),
+            ("pathh", Some("path")),
+            ("Path", Some("path")),
+            ("PATH", Some("path")),
+            ("relaod", Some("reload")),
+            ("forwardnig", Some("forwarding")),
+            ("knd", Some("kind")),
+            ("users", None),
+            ("", None),
+            ("x", None),
+            ("M", Some("m")),
+        ] {
+            assert_eq!(nearest(name, &known), expected, "{name:?}");
+        }
+        assert_eq!(nearest(&"p".repeat(100_000), &known), None);
+    }
+
+    #[test]
+    fn what_the_file_says_cannot_reach_the_terminal_raw() {
+        assert_eq!(quoted("a\u{1b}[31m"), "\"a\\u{1b}[31m\"");
+        assert_eq!(step("a\nb"), "\"a\\nb\"");
+        assert_eq!(
+            quoted(&"ä".repeat(65)),
+            format!("\"{}\"...", "ä".repeat(64))
+        );
+        assert_eq!(
+            unknown("kind", "x", &[]),
+            "unknown kind \"x\"; there is none"
+        );
+        let many: Vec<String> = (0..50).map(|n| format!("name{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert!(unknown("kind", "x", &many).ends_with("\"name39\", 10 more"));
+    }
+
+    #[test]
+    fn shown_in_the_order_of_the_file_and_counted_beyond_the_limit() {
+        let mut problems = Problems::new("a.toml");
+        assert_eq!(problems.clone().into_result(7), Ok(7));
+        for line in (1..=MAX_PROBLEMS + 5).rev() {
+            problems.push(Problem::new(Position { line, column: 3 }, "", "wrong"));
+        }
+        let text = problems.to_string();
+        assert!(
+            text.starts_with("a.toml:6:3: wrong\na.toml:7:3: wrong\n"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("a.toml:105:3: wrong\na.toml: and 5 more"),
+            "{text}"
+        );
+        assert!(problems.into_result(()).is_err());
+    }
+}

@@ -1,0 +1,1 @@
+//! Clients that outlive one connection: `ClientFactory`, `Connector`, `ClientCreator`, `Reconnecting`.

@@ -1,0 +1,430 @@
+//! Endpoint strings (`tcp:8007:interface=127.0.0.1`) and the kinds that understand them. Opens nothing itself.
+//!
+//! The grammar is Twisted's: `:` separates, `=` assigns, `\` takes the next character as it is.
+
+use crate::{
+    address::Address,
+    driver::{ConnectOptions, ListenOptions},
+    factory::SharedFactory,
+    failure::{Failure, Result},
+    reactor::{Port, Reactor, Target},
+};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    rc::Rc,
+    time::Duration,
+};
+
+/// An endpoint string in its parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSpec {
+    /// The name before the first `:`.
+    pub kind: String,
+    /// Parts without a `=`, in order.
+    pub arguments: Vec<String>,
+    /// Parts with a `=`, in order.
+    pub options: Vec<(String, String)>,
+}
+
+/// What is wrong with an endpoint string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadEndpoint {
+    /// The string.
+    pub endpoint: String,
+    /// What is wrong and what was expected.
+    pub problem: String,
+}
+
+impl fmt::Display for BadEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "endpoint \"{}\": {}", self.endpoint, self.problem)
+    }
+}
+
+impl std::error::Error for BadEndpoint {}
+
+/// Which end an endpoint string describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// To listen at.
+    Server,
+    /// To connect to.
+    Client,
+}
+
+/// A kind of endpoint: what the name before the first `:` stands for.
+pub trait EndpointKind: 'static {
+    /// Listens.
+    ///
+    /// # Errors
+    /// The parts are wrong, or nothing can listen there.
+    fn listen(
+        &self,
+        reactor: &Reactor,
+        spec: &EndpointSpec,
+        factory: &SharedFactory,
+    ) -> Result<Port>;
+
+    /// What to connect to.
+    ///
+    /// # Errors
+    /// The parts are wrong.
+    fn target(&self, spec: &EndpointSpec) -> Result<Target>;
+
+    /// Looks at the parts without opening anything.
+    ///
+    /// # Errors
+    /// The parts are wrong.
+    fn check(&self, spec: &EndpointSpec, side: Side) -> Result;
+
+    /// How it is written, for listings: `tcp:PORT[:interface=ADDRESS]`.
+    fn usage(&self, side: Side) -> &'static str;
+}
+
+impl EndpointSpec {
+    /// Takes an endpoint string apart. A string without any `:` that is not all digits is a kind without parts.
+    ///
+    /// # Errors
+    /// A dangling `\`, or an empty kind.
+    pub fn parse(text: &str) -> Result<Self, BadEndpoint> {
+        let bad = |problem: &str| BadEndpoint {
+            endpoint: text.to_owned(),
+            problem: problem.to_owned(),
+        };
+        let mut parts = split(text)
+            .ok_or_else(|| bad("it ends in a lone \\"))?
+            .into_iter();
+        let kind = match parts.next() {
+            Some(Part { key: None, value }) if !value.is_empty() => value,
+            _ => return Err(bad("expected a kind first, as in \"tcp:8007\"")),
+        };
+        let mut spec = Self {
+            kind,
+            arguments: Vec::new(),
+            options: Vec::new(),
+        };
+        for part in parts {
+            match part.key {
+                None => spec.arguments.push(part.value),
+                Some(key) if spec.option(&key).is_some() => {
+                    return Err(bad(&format!("\"{key}\" is given twice")));
+                }
+                Some(key) => spec.options.push((key, part.value)),
+            }
+        }
+        Ok(spec)
+    }
+
+    /// The option of that name.
+    #[must_use]
+    pub fn option(&self, name: &str) -> Option<&str> {
+        let found = self.options.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| &**value)
+    }
+
+    /// An error about this endpoint.
+    #[must_use]
+    pub fn problem(&self, problem: impl Into<String>) -> Failure {
+        BadEndpoint {
+            endpoint: self.to_string(),
+            problem: problem.into(),
+        }
+        .into()
+    }
+
+    /// The argument at `index`, which may be given by name instead.
+    fn named(&self, index: usize, name: &str) -> Option<&str> {
+        self.arguments
+            .get(index)
+            .map(|value| &**value)
+            .or_else(|| self.option(name))
+    }
+
+    /// Refuses what is not known, so that a slip of the pen is not silently ignored.
+    fn only(&self, arguments: usize, options: &[&str], usage: &str) -> Result {
+        if let Some(extra) = self.arguments.get(arguments) {
+            return Err(self.problem(format!(
+                "\"{extra}\" is one part too many; expected {usage}"
+            )));
+        }
+        for (key, _) in &self.options {
+            if !options.contains(&&**key) {
+                let known = options.join("\", \"");
+                return Err(self.problem(format!(
+                    "unknown option \"{key}\"; expected one of \"{known}\""
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for EndpointSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&quote(&self.kind))?;
+        for argument in &self.arguments {
+            write!(f, ":{}", quote(argument))?;
+        }
+        for (key, value) in &self.options {
+            write!(f, ":{}={}", quote(key), quote(value))?;
+        }
+        Ok(())
+    }
+}
+
+/// Escapes a string so that it is one part of an endpoint string.
+#[must_use]
+pub fn quote(part: &str) -> String {
+    let mut quoted = String::with_capacity(part.len());
+    for c in part.chars() {
+        if matches!(c, '\\' | ':' | '=') {
+            quoted.push('\\');
+        }
+        quoted.push(c);
+    }
+    quoted
+}
+
+struct Part {
+    key: Option<String>,
+    value: String,
+}
+
+/// Splits at unescaped `:`, and each part at its first unescaped `=`. `None` for a dangling `\`.
+fn split(text: &str) -> Option<Vec<Part>> {
+    let mut parts = Vec::new();
+    let mut part = Part {
+        key: None,
+        value: String::new(),
+    };
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => part.value.push(chars.next()?),
+            ':' => {
+                parts.push(part);
+                part = Part {
+                    key: None,
+                    value: String::new(),
+                };
+            }
+            '=' if part.key.is_none() => part.key = Some(std::mem::take(&mut part.value)),
+            c => part.value.push(c),
+        }
+    }
+    parts.push(part);
+    Some(parts)
+}
+
+/// The kinds that a reactor knows, by name.
+pub(crate) struct Kinds(BTreeMap<String, Rc<dyn EndpointKind>>);
+
+impl Kinds {
+    pub(crate) fn builtin() -> Self {
+        let mut kinds: BTreeMap<String, Rc<dyn EndpointKind>> = BTreeMap::new();
+        kinds.insert(
+            "tcp".to_owned(),
+            Rc::new(Tcp {
+                wildcard: Ipv4Addr::UNSPECIFIED.into(),
+            }),
+        );
+        kinds.insert(
+            "tcp6".to_owned(),
+            Rc::new(Tcp {
+                wildcard: Ipv6Addr::UNSPECIFIED.into(),
+            }),
+        );
+        Self(kinds)
+    }
+}
+
+impl Reactor {
+    /// Adds a kind of endpoint, or replaces the one of that name.
+    pub fn endpoint_kind(&self, name: &str, kind: impl EndpointKind) {
+        self.0
+            .kinds
+            .borrow_mut()
+            .0
+            .insert(name.to_owned(), Rc::new(kind));
+    }
+
+    /// The names of the kinds it knows, with how they are written.
+    #[must_use]
+    pub fn endpoint_kinds(&self, side: Side) -> Vec<(String, &'static str)> {
+        let kinds = self.0.kinds.borrow();
+        kinds
+            .0
+            .iter()
+            .map(|(name, kind)| (name.clone(), kind.usage(side)))
+            .collect()
+    }
+
+    /// Checks an endpoint string without opening anything.
+    ///
+    /// # Errors
+    /// It is not one, or its kind is not known.
+    pub fn check_endpoint(&self, at: &str, side: Side) -> Result {
+        let (kind, spec) = self.endpoint(at)?;
+        kind.check(&spec, side)
+    }
+
+    pub(crate) fn endpoint(&self, at: &str) -> Result<(Rc<dyn EndpointKind>, EndpointSpec)> {
+        let spec = EndpointSpec::parse(at)?;
+        let kinds = self.0.kinds.borrow();
+        match kinds.0.get(&spec.kind) {
+            Some(kind) => Ok((Rc::clone(kind), spec)),
+            None => {
+                let known: Vec<&str> = kinds.0.keys().map(|name| &**name).collect();
+                let known = known.join("\", \"");
+                let kind = &spec.kind;
+                Err(spec.problem(format!(
+                    "unknown kind \"{kind}\"; expected one of \"{known}\""
+                )))
+            }
+        }
+    }
+}
+
+/// `tcp:` and `tcp6:`: they differ in where they listen when no interface is given.
+struct Tcp {
+    wildcard: IpAddr,
+}
+
+const TCP_SERVER: &str = "PORT[:interface=ADDRESS][:backlog=COUNT]";
+const TCP_CLIENT: &str = "ADDRESS:PORT[:timeout=SECONDS][:bindAddress=ADDRESS]";
+
+impl Tcp {
+    fn server(&self, spec: &EndpointSpec) -> Result<(Address, ListenOptions)> {
+        spec.only(1, &["port", "interface", "backlog"], TCP_SERVER)?;
+        let port = spec.named(0, "port");
+        let port = number(
+            spec,
+            "port",
+            port.ok_or_else(|| spec.problem("expected a port number"))?,
+        )?;
+        let ip = match spec.option("interface") {
+            None | Some("") => self.wildcard,
+            Some(interface) => ip_address(spec, interface)?,
+        };
+        let mut options = ListenOptions::default();
+        if let Some(backlog) = spec.option("backlog") {
+            options.backlog = number(spec, "backlog", backlog)?;
+        }
+        Ok((SocketAddr::new(ip, port).into(), options))
+    }
+}
+
+impl EndpointKind for Tcp {
+    fn listen(
+        &self,
+        reactor: &Reactor,
+        spec: &EndpointSpec,
+        factory: &SharedFactory,
+    ) -> Result<Port> {
+        let (address, options) = self.server(spec)?;
+        reactor.listen_at(&address, &options, factory)
+    }
+
+    fn target(&self, spec: &EndpointSpec) -> Result<Target> {
+        spec.only(2, &["host", "port", "timeout", "bindAddress"], TCP_CLIENT)?;
+        let host = spec
+            .named(0, "host")
+            .ok_or_else(|| spec.problem("expected an address"))?;
+        let port = spec
+            .named(1, "port")
+            .ok_or_else(|| spec.problem("expected a port number"))?;
+        let address = SocketAddr::new(ip_address(spec, host)?, number(spec, "port", port)?);
+        let bind = spec
+            .option("bindAddress")
+            .map(|bind| ip_address(spec, bind))
+            .transpose()?;
+        let timeout: Option<u32> = spec
+            .option("timeout")
+            .map(|t| number(spec, "timeout", t))
+            .transpose()?;
+        Ok(Target {
+            options: ConnectOptions {
+                bind: bind.map(|ip| SocketAddr::new(ip, 0).into()),
+            },
+            timeout: timeout.map(|seconds| Duration::from_secs(seconds.into())),
+            ..Target::new(address.into())
+        })
+    }
+
+    fn check(&self, spec: &EndpointSpec, side: Side) -> Result {
+        match side {
+            Side::Server => self.server(spec).map(drop),
+            Side::Client => self.target(spec).map(drop),
+        }
+    }
+
+    fn usage(&self, side: Side) -> &'static str {
+        match side {
+            Side::Server => TCP_SERVER,
+            Side::Client => TCP_CLIENT,
+        }
+    }
+}
+
+fn number<N: std::str::FromStr>(spec: &EndpointSpec, name: &str, text: &str) -> Result<N> {
+    let bits = 8 * size_of::<N>();
+    text.parse().map_err(|_| {
+        let most = (1_u64 << bits) - 1;
+        spec.problem(format!("{name} \"{text}\" is no number from 0 to {most}"))
+    })
+}
+
+/// Numeric addresses, and `localhost`, which RFC 6761 says is the loopback whatever a resolver says.
+fn ip_address(spec: &EndpointSpec, text: &str) -> Result<IpAddr> {
+    if text == "localhost" {
+        return Ok(Ipv4Addr::LOCALHOST.into());
+    }
+    text.parse().map_err(|_| {
+        spec.problem(format!(
+            "\"{text}\" is no IP address; host names cannot be looked up yet"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Result<(&str, &[&str], &[(&str, &str)]), &str>) {
+        match (EndpointSpec::parse(text), expected) {
+            (Ok(spec), Ok((kind, arguments, options))) => {
+                assert_eq!(spec.kind, kind);
+                assert_eq!(spec.arguments, arguments);
+                let got: Vec<_> = spec.options.iter().map(|(k, v)| (&**k, &**v)).collect();
+                assert_eq!(got, options);
+                assert_eq!(EndpointSpec::parse(&spec.to_string()), Ok(spec));
+            }
+            (Err(error), Err(text)) => assert!(error.problem.contains(text), "{error}"),
+            (got, expected) => panic!("{text}: got {got:?}, expected {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn the_grammar_is_twisteds() {
+        check("tcp:80", Ok(("tcp", &["80"], &[])));
+        check(
+            "tcp:80:interface=::1",
+            Ok(("tcp", &["80", "", "1"], &[("interface", "")])),
+        );
+        check(
+            r"tcp:80:interface=\:\:1",
+            Ok(("tcp", &["80"], &[("interface", "::1")])),
+        );
+        check("unix:/a=b", Ok(("unix", &[], &[("/a", "b")])));
+        check(r"unix:/a\=b\\", Ok(("unix", &[r"/a=b\"], &[])));
+        check("tcp:a=b=c", Ok(("tcp", &[], &[("a", "b=c")])));
+        check("stdio:", Ok(("stdio", &[""], &[])));
+        check(r"tcp:\", Err("lone"));
+        check("", Err("kind"));
+        check(":80", Err("kind"));
+        check("tcp:a=1:a=2", Err("twice"));
+    }
+}

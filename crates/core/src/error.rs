@@ -1,0 +1,167 @@
+//! The errors a loop, a connection or a timer can end in: unit types, so that `Failure::check` can ask for each.
+//! Names are those of Twisted's `internet/error.py`.
+
+use std::{error::Error, fmt, io, time::Duration};
+
+macro_rules! errors {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $name;
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str($text)
+            }
+        }
+        impl Error for $name {}
+    )*};
+}
+
+errors! {
+    /// The connection ended cleanly: the peer's end of stream, or our own close after everything was sent.
+    ConnectionDone = "connection was closed cleanly";
+    /// `abort_connection` ended the connection.
+    ConnectionAborted = "connection was aborted";
+    /// The factory declined to build a protocol.
+    NoProtocol = "the factory built no protocol";
+    /// A connection that was still being made was cancelled.
+    ConnectingCancelled = "connecting was cancelled";
+    /// A Deferred was cancelled and its canceller did not fire it.
+    Cancelled = "cancelled";
+    /// A Resolver was dropped without being fired.
+    Abandoned = "abandoned: its resolver was dropped without being fired";
+    /// `run` on a reactor that runs.
+    AlreadyRunning = "the reactor is already running";
+    /// `stop` on a reactor that does not run, or is stopping.
+    NotRunning = "the reactor is not running";
+    /// A second producer on a transport that has one (Twisted's `RuntimeError`).
+    ProducerRegistered = "a producer is registered already";
+    /// The reactor has been dropped.
+    ReactorGone = "the reactor is gone";
+    /// The queue of calls from other threads is full.
+    InboxFull = "too many calls from other threads are waiting";
+    /// The output kept for one connection grew past its hard limit.
+    OutputOverflow = "more output was queued than the hard limit allows";
+}
+
+/// The connection broke: reset, unreachable, a failed read or write.
+#[derive(Debug)]
+pub struct ConnectionLost(pub io::Error);
+
+impl fmt::Display for ConnectionLost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("connection was lost")
+    }
+}
+
+impl Error for ConnectionLost {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// A connection could not be made.
+#[derive(Debug)]
+pub struct ConnectError(pub io::Error);
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("could not connect")
+    }
+}
+
+impl Error for ConnectError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// Nothing can listen at this address.
+#[derive(Debug)]
+pub struct CannotListen {
+    /// The address as it was asked for.
+    pub at: String,
+    /// What the operating system said.
+    pub error: io::Error,
+}
+
+impl fmt::Display for CannotListen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen at {}", self.at)
+    }
+}
+
+impl Error for CannotListen {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// Which deadline ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Deadline {
+    /// Making the connection took too long.
+    Connect,
+    /// The first request did not arrive in time.
+    Handshake,
+    /// No byte went either way for too long.
+    Idle,
+    /// Closing took too long: the peer does not read.
+    Shutdown,
+}
+
+/// A deadline passed. Names the limit, so that a reader knows what to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimedOut {
+    /// Which limit.
+    pub deadline: Deadline,
+    /// Its value.
+    pub after: Duration,
+}
+
+impl fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.deadline {
+            Deadline::Connect => "connecting",
+            Deadline::Handshake => "the handshake",
+            Deadline::Idle => "an idle connection",
+            Deadline::Shutdown => "closing",
+        };
+        write!(f, "{what} timed out after {:?}", self.after)
+    }
+}
+
+impl Error for TimedOut {}
+
+/// A callback panicked; the text is the panic's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Panicked(pub String);
+
+impl fmt::Display for Panicked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a callback panicked: {}", self.0)
+    }
+}
+
+impl Error for Panicked {}
+
+/// A timed call is no longer waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotActive {
+    /// It has run, or is running.
+    AlreadyCalled,
+    /// It was cancelled before.
+    AlreadyCancelled,
+}
+
+impl fmt::Display for NotActive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AlreadyCalled => "the call has been made already",
+            Self::AlreadyCancelled => "the call was cancelled already",
+        })
+    }
+}
+
+impl Error for NotActive {}

@@ -1,0 +1,159 @@
+//! `Failure`: any error, with the place where it became one. Knows nothing of who handles it.
+
+use std::{error::Error, fmt, marker::PhantomData, ops::Deref, panic::Location, rc::Rc};
+
+/// What fails, fails with a [`Failure`].
+pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
+
+/// An error of any type and where it happened; eight bytes, so a `Result` of it stays small.
+///
+/// `?` turns every `std::error::Error` into one. It is deliberately no `Error` itself. A clone is the same failure.
+#[derive(Clone)]
+pub struct Failure(Rc<Inner>);
+
+struct Inner {
+    error: Box<dyn Error + 'static>,
+    at: &'static Location<'static>,
+}
+
+impl Failure {
+    /// A failure that is only a sentence.
+    #[track_caller]
+    #[cold]
+    pub fn msg(text: impl Into<String>) -> Self {
+        Self::from(Message(text.into()))
+    }
+
+    /// The error, if it is an `E`.
+    #[must_use]
+    pub fn check<E: Error + 'static>(&self) -> Option<&E> {
+        self.0.error.downcast_ref()
+    }
+
+    /// Goes on with the error if it is an `E`, and gives the failure back if it is not.
+    ///
+    /// # Errors
+    /// The failure itself, unchanged, when it holds another type.
+    pub fn trap<E: Error + 'static>(self) -> Result<Trapped<E>> {
+        match self.check::<E>() {
+            Some(_) => Ok(Trapped(self, PhantomData)),
+            None => Err(self),
+        }
+    }
+
+    /// The error itself.
+    #[must_use]
+    pub fn error(&self) -> &(dyn Error + 'static) {
+        &*self.0.error
+    }
+
+    /// The error and its causes, outermost first.
+    pub fn chain(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
+        std::iter::successors(Some(self.error()), |error: &&(dyn Error + 'static)| {
+            (*error).source()
+        })
+    }
+
+    /// Where the error became a failure.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.0.at
+    }
+
+    /// What a panic's payload says, as a failure.
+    #[track_caller]
+    #[cold]
+    pub(crate) fn from_panic(payload: &(dyn std::any::Any + Send)) -> Self {
+        let text = payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "something that is no text".to_owned());
+        Self::from(crate::error::Panicked(text))
+    }
+}
+
+impl<E: Error + 'static> From<E> for Failure {
+    #[track_caller]
+    #[cold]
+    fn from(error: E) -> Self {
+        Self(Rc::new(Inner {
+            error: Box::new(error),
+            at: Location::caller(),
+        }))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (depth, error) in self.chain().enumerate() {
+            let separator = if depth == 0 { "" } else { ": " };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} (at {}:{})", self.0.at.file(), self.0.at.line())
+    }
+}
+
+/// A failure known to hold an `E`: what [`Failure::trap`] gives.
+#[derive(Debug)]
+pub struct Trapped<E>(Failure, PhantomData<E>);
+
+impl<E> Trapped<E> {
+    /// The failure again.
+    #[must_use]
+    pub fn into_failure(self) -> Failure {
+        self.0
+    }
+}
+
+impl<E: Error + 'static> Deref for Trapped<E> {
+    type Target = E;
+
+    fn deref(&self) -> &E {
+        self.0.check().expect("trap looked at the type")
+    }
+}
+
+#[derive(Debug)]
+struct Message(String);
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Message {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::ParseIntError;
+
+    fn parse(text: &str) -> Result<u32> {
+        Ok(text.parse()?)
+    }
+
+    #[test]
+    fn it_remembers_type_and_place() {
+        let failure = parse("x").unwrap_err();
+        assert!(failure.check::<ParseIntError>().is_some());
+        assert!(failure.check::<std::io::Error>().is_none());
+        assert!(failure.location().file().ends_with("failure.rs"));
+        assert!(failure.trap::<ParseIntError>().is_ok());
+    }
+
+    #[test]
+    fn a_trap_for_another_type_gives_the_failure_back() {
+        let line = line!() + 1;
+        let failure = Failure::msg("no").trap::<ParseIntError>().unwrap_err();
+        assert_eq!(failure.location().line(), line);
+        assert_eq!(failure.to_string(), "no");
+    }
+}

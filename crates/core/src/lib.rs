@@ -1,0 +1,39 @@
+//! The loop's logic: [`Reactor`], [`Deferred`], [`Protocol`], [`Transport`], endpoints, timers and framings.
+//!
+//! No socket, thread, clock or file is touched here and no unsafe code exists: everything the loop needs of an
+//! operating system it asks of a [`driver::Driver`]. Programs usually depend on the facade crate `tress`, which adds
+//! the drivers; see its guide.
+
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod client;
+pub mod clock;
+pub mod deferred;
+pub mod driver;
+pub mod endpoint;
+pub mod error;
+pub mod escape;
+pub mod factory;
+pub mod failure;
+pub mod framing;
+pub mod limits;
+pub mod outgoing;
+pub mod producer;
+pub mod protocol;
+pub mod reactor;
+pub mod testing;
+pub mod time;
+pub mod transport;
+
+pub use address::Address;
+pub use bytes::Bytes;
+pub use deferred::{Canceller, Deferred, Outcome, Resolver};
+pub use factory::{Factory, IntoFactory, SharedFactory};
+pub use failure::{Failure, Result};
+pub use limits::Limits;
+pub use producer::{Pace, Producer};
+pub use protocol::Protocol;
+pub use reactor::{Connection, DelayedCall, EventType, Phase, Port, Reactor, Remote};
+pub use time::Time;
+pub use transport::Transport;

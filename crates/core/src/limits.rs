@@ -1,0 +1,158 @@
+//! Every limit of the engine in one table: name, unit, default, meaning. Enforces none of them.
+
+use std::time::Duration;
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// A number of things.
+    Count,
+    /// Milliseconds in the table; `250ms`, `30s`, `5m` in a file.
+    Time,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// The name in files and listings.
+    pub name: &'static str,
+    /// What it counts.
+    pub unit: Unit,
+    /// What it means and what happens beyond it.
+    pub meaning: &'static str,
+    field: Field,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Field {
+    Number(fn(&mut Limits) -> &mut usize),
+    Time(fn(&mut Limits) -> &mut Duration),
+}
+
+impl Limit {
+    /// The value in `limits`: bytes, a count, or milliseconds.
+    #[must_use]
+    pub fn get(&self, limits: &Limits) -> u64 {
+        let mut limits = limits.clone();
+        match self.field {
+            Field::Number(field) => *field(&mut limits) as u64,
+            Field::Time(field) => u64::try_from(field(&mut limits).as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Changes the value in `limits`: bytes, a count, or milliseconds.
+    pub fn set(&self, limits: &mut Limits, value: u64) {
+        match self.field {
+            Field::Number(field) => *field(limits) = usize::try_from(value).unwrap_or(usize::MAX),
+            Field::Time(field) => *field(limits) = Duration::from_millis(value),
+        }
+    }
+
+    const fn new(name: &'static str, unit: Unit, field: Field, meaning: &'static str) -> Self {
+        Self {
+            name,
+            unit,
+            meaning,
+            field,
+        }
+    }
+}
+
+/// The limits that a reactor, its ports and its connections obey. The defaults are on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Longest line without its delimiter, bytes.
+    pub line: usize,
+    /// Longest netstring or length-prefixed string, bytes.
+    pub string: usize,
+    /// A connection with no byte either way is closed after this; `Duration::ZERO` means never.
+    pub idle: Duration,
+    /// The first request must be complete within this, where a protocol asks for it.
+    pub handshake: Duration,
+    /// Closing, and stopping the whole reactor, takes no longer than this.
+    pub shutdown: Duration,
+    /// Making a connection takes no longer than this.
+    pub connect: Duration,
+    /// Accepted connections at once, over all ports of a reactor.
+    pub connections: usize,
+    /// Accepted connections at once from one IPv4 address or IPv6 /64 network.
+    pub connections_per_peer: usize,
+    /// Bytes read from one connection before the others have their turn.
+    pub bytes_per_turn: usize,
+    /// Output waiting for one peer above which nothing more is read from it, bytes.
+    pub output_high_water: usize,
+    /// Output waiting for one peer above which the connection is aborted, bytes.
+    pub output_hard: usize,
+    /// A callback that holds the loop longer is counted and named.
+    pub stall: Duration,
+    /// Calls from other threads that may wait at once.
+    pub thread_calls: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            line: 16_384,
+            string: 99_999,
+            idle: Duration::from_secs(60),
+            handshake: Duration::from_secs(10),
+            shutdown: Duration::from_secs(5),
+            connect: Duration::from_secs(30),
+            connections: 65_536,
+            connections_per_peer: 32_768,
+            bytes_per_turn: 65_536,
+            output_high_water: 65_536,
+            output_hard: 16 * 1024 * 1024,
+            stall: Duration::from_millis(10),
+            thread_calls: 1_048_576,
+        }
+    }
+}
+
+impl Limits {
+    /// The table: every limit, in the order in which listings show it.
+    #[rustfmt::skip] // one row a line
+    pub const TABLE: &'static [Limit] = &[
+        Limit::new("line", Unit::Bytes, Field::Number(|l| &mut l.line), "longest line without its end; longer closes the connection"),
+        Limit::new("string", Unit::Bytes, Field::Number(|l| &mut l.string), "longest netstring or length-prefixed string; longer closes the connection"),
+        Limit::new("idle", Unit::Time, Field::Time(|l| &mut l.idle), "no byte either way: the connection is closed; 0s means never"),
+        Limit::new("handshake", Unit::Time, Field::Time(|l| &mut l.handshake), "the first request must be complete, where a protocol asks for it"),
+        Limit::new("shutdown", Unit::Time, Field::Time(|l| &mut l.shutdown), "closing a connection, and stopping the whole, are cut off"),
+        Limit::new("connect", Unit::Time, Field::Time(|l| &mut l.connect), "making a connection is given up"),
+        Limit::new("connections", Unit::Count, Field::Number(|l| &mut l.connections), "accepted connections at once; more are closed at once"),
+        Limit::new("connections_per_peer", Unit::Count, Field::Number(|l| &mut l.connections_per_peer), "from one IPv4 address or IPv6 /64 network; more are closed at once"),
+        Limit::new("bytes_per_turn", Unit::Bytes, Field::Number(|l| &mut l.bytes_per_turn), "read from one connection before the others have their turn"),
+        Limit::new("output_high_water", Unit::Bytes, Field::Number(|l| &mut l.output_high_water), "waiting for one peer: nothing more is read from it until it drains"),
+        Limit::new("output_hard", Unit::Bytes, Field::Number(|l| &mut l.output_hard), "waiting for one peer: the connection is aborted"),
+        Limit::new("stall", Unit::Time, Field::Time(|l| &mut l.stall), "a callback that holds the loop longer is counted and named"),
+        Limit::new("thread_calls", Unit::Count, Field::Number(|l| &mut l.thread_calls), "calls from other threads waiting; more are refused"),
+    ];
+
+    /// The row of that name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Limit> {
+        Self::TABLE.iter().find(|limit| limit.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_reads_and_writes_its_own_field() {
+        for (index, limit) in Limits::TABLE.iter().enumerate() {
+            let mut limits = Limits::default();
+            let value = 1_000_000 + index as u64;
+            limit.set(&mut limits, value);
+            assert_eq!(limit.get(&limits), value, "{}", limit.name);
+            let changed = Limits::TABLE
+                .iter()
+                .filter(|other| other.get(&limits) != other.get(&Limits::default()));
+            assert_eq!(changed.map(|l| l.name).collect::<Vec<_>>(), [limit.name]);
+        }
+    }
+}

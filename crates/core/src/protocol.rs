@@ -1,0 +1,106 @@
+//! `Protocol`: what a program does with the bytes of one connection. Knows neither sockets nor the loop.
+
+use crate::{
+    failure::{Failure, Result},
+    transport::Transport,
+};
+use std::any::Any;
+
+/// Callbacks over the bytes of one connection. All have defaults.
+///
+/// A protocol is never re-entered: what a callback asks of its transport happens after it returns. A callback that
+/// returns `Err` or panics closes its own connection with that reason; the loop and all other connections go on.
+/// Source: Twisted's `internet/protocol.py`.
+pub trait Protocol: Any {
+    /// The connection is there. Comes first, once.
+    ///
+    /// # Errors
+    /// Closes the connection; so do all the others.
+    fn connection_made(&mut self, transport: &Transport) -> Result {
+        let _ = transport;
+        Ok(())
+    }
+
+    /// Bytes arrived, at least one; how many at a time means nothing. They are lent for this call.
+    ///
+    /// # Errors
+    /// Closes the connection.
+    fn data_received(&mut self, transport: &Transport, data: &[u8]) -> Result {
+        let _ = (transport, data);
+        Ok(())
+    }
+
+    /// The peer sends no more, but may still read. The default closes once everything is sent.
+    ///
+    /// # Errors
+    /// Closes the connection.
+    fn read_closed(&mut self, transport: &Transport) -> Result {
+        transport.lose_connection();
+        Ok(())
+    }
+
+    /// More output waits than the high-water mark: stop writing until `write_resumed`.
+    ///
+    /// # Errors
+    /// Closes the connection.
+    fn write_paused(&mut self, transport: &Transport) -> Result {
+        let _ = transport;
+        Ok(())
+    }
+
+    /// All output has left.
+    ///
+    /// # Errors
+    /// Closes the connection.
+    fn write_resumed(&mut self, transport: &Transport) -> Result {
+        let _ = transport;
+        Ok(())
+    }
+
+    /// `resume_producing` was called after `pause_producing`: a protocol that kept bytes back goes on with them.
+    ///
+    /// # Errors
+    /// Closes the connection.
+    fn reading_resumed(&mut self, transport: &Transport) -> Result {
+        let _ = transport;
+        Ok(())
+    }
+
+    /// The connection has ended. Comes last, exactly once: [`ConnectionDone`](crate::error::ConnectionDone) for a
+    /// clean end, otherwise what ended it.
+    fn connection_lost(&mut self, reason: Failure) {
+        drop(reason);
+    }
+
+    /// What logs call this protocol.
+    fn name(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
+}
+
+impl Protocol for Box<dyn Protocol> {
+    fn connection_made(&mut self, transport: &Transport) -> Result {
+        (**self).connection_made(transport)
+    }
+    fn data_received(&mut self, transport: &Transport, data: &[u8]) -> Result {
+        (**self).data_received(transport, data)
+    }
+    fn read_closed(&mut self, transport: &Transport) -> Result {
+        (**self).read_closed(transport)
+    }
+    fn write_paused(&mut self, transport: &Transport) -> Result {
+        (**self).write_paused(transport)
+    }
+    fn write_resumed(&mut self, transport: &Transport) -> Result {
+        (**self).write_resumed(transport)
+    }
+    fn reading_resumed(&mut self, transport: &Transport) -> Result {
+        (**self).reading_resumed(transport)
+    }
+    fn connection_lost(&mut self, reason: Failure) {
+        (**self).connection_lost(reason);
+    }
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+}

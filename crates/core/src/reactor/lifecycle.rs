@@ -1,0 +1,291 @@
+//! Run, stop and run again: system events in three phases, and a stop that ends in bounded time.
+//!
+//! ```text
+//! Stopped --run/start--> Running --stop--> Before --triggers done--> Draining --all closed--> Stopped
+//! ```
+//! `Before` waits for what the before-shutdown triggers return, `Draining` for the connections; both together at
+//! most for `Limits::shutdown`. Source: Twisted's `internet/base.py`.
+
+use super::{Core, Entry, Reactor, timers};
+use crate::{
+    deferred::{Deferred, Outcome},
+    error::{AlreadyRunning, Deadline, NotRunning, TimedOut},
+    failure::{Failure, Result},
+    time::Time,
+};
+use std::{
+    cell::Cell,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+};
+
+/// Which event a trigger waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventType {
+    /// The reactor starts to run.
+    Startup,
+    /// The reactor stops.
+    Shutdown,
+}
+
+/// When within the event, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// First. At shutdown everything still works, and the stop waits for what a trigger returns.
+    Before,
+    /// At shutdown ports and connections are closed after these.
+    During,
+    /// Last. At shutdown everything is closed.
+    After,
+}
+
+/// Names a trigger, to remove it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TriggerId(u64);
+
+struct Trigger {
+    id: u64,
+    event: EventType,
+    phase: Phase,
+    function: Box<dyn FnOnce() -> Deferred<()>>,
+}
+
+#[derive(Default)]
+pub(super) struct Lifecycle {
+    state: State,
+    triggers: Vec<Trigger>,
+    last_trigger: u64,
+}
+
+#[derive(Default)]
+enum State {
+    #[default]
+    Stopped,
+    Running,
+    /// Waits for this many triggers.
+    Before(Rc<Cell<usize>>),
+    /// Waits for the connections; the second time round they are aborted.
+    Draining {
+        aborted: bool,
+    },
+}
+
+impl Reactor {
+    /// Runs the loop until `stop`. Can be called again after that.
+    ///
+    /// # Errors
+    /// The reactor runs already, or its driver can go on no more.
+    pub fn run(&self) -> Result {
+        self.start()?;
+        while self.is_running() {
+            self.turn(None)?;
+        }
+        Ok(())
+    }
+
+    /// Starts without running the loop, for a host that calls `turn` itself while `is_running`.
+    ///
+    /// # Errors
+    /// The reactor runs already.
+    pub fn start(&self) -> Result {
+        let mut lifecycle = self.0.lifecycle.borrow_mut();
+        if !matches!(lifecycle.state, State::Stopped) {
+            return Err(AlreadyRunning.into());
+        }
+        lifecycle.state = State::Running;
+        drop(lifecycle);
+        for phase in [Phase::Before, Phase::During, Phase::After] {
+            for result in fire(&self.0, EventType::Startup, phase) {
+                timers::report(&self.0, "a startup trigger", result);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops the loop: shutdown triggers, then all ports and connections are closed, in at most
+    /// [`Limits::shutdown`](crate::limits::Limits); then `run` returns.
+    ///
+    /// # Errors
+    /// The reactor does not run, or is stopping already.
+    pub fn stop(&self) -> Result {
+        let core = &self.0;
+        let mut lifecycle = core.lifecycle.borrow_mut();
+        if !matches!(lifecycle.state, State::Running) {
+            return Err(NotRunning.into());
+        }
+        // The triggers fire from the next turn's start, not from inside whoever called.
+        lifecycle.state = State::Before(Rc::new(Cell::new(usize::MAX)));
+        drop(lifecycle);
+        core.changing.set(true);
+        core.drain_until.set(core.driver.borrow().now());
+        Ok(())
+    }
+
+    /// Whether `run` or `start` was called and everything that `stop` does is not yet done.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !matches!(self.0.lifecycle.borrow().state, State::Stopped)
+    }
+
+    /// Calls `function` once when the event comes, in its phase, after those added before.
+    pub fn add_system_event_trigger<R>(
+        &self,
+        phase: Phase,
+        event: EventType,
+        function: impl FnOnce() -> R + 'static,
+    ) -> TriggerId
+    where
+        R: Outcome<Value = ()>,
+    {
+        let mut lifecycle = self.0.lifecycle.borrow_mut();
+        lifecycle.last_trigger += 1;
+        let id = lifecycle.last_trigger;
+        let function = Box::new(move || function().into_deferred());
+        lifecycle.triggers.push(Trigger {
+            id,
+            event,
+            phase,
+            function,
+        });
+        TriggerId(id)
+    }
+
+    /// Removes a trigger; false when it has been called or removed.
+    #[must_use]
+    pub fn remove_system_event_trigger(&self, trigger: TriggerId) -> bool {
+        let mut lifecycle = self.0.lifecycle.borrow_mut();
+        let place = lifecycle.triggers.iter().position(|t| t.id == trigger.0);
+        let removed = place.map(|place| lifecycle.triggers.remove(place));
+        drop(lifecycle);
+        removed.is_some()
+    }
+
+    /// Calls `function` when the reactor runs: at once if it does.
+    pub fn call_when_running<R>(&self, function: impl FnOnce() -> R + 'static)
+    where
+        R: Outcome<Value = ()>,
+    {
+        if matches!(self.0.lifecycle.borrow().state, State::Stopped) {
+            self.add_system_event_trigger(Phase::After, EventType::Startup, function);
+            return;
+        }
+        timers::report(&self.0, "a call when running", function().into_deferred());
+    }
+}
+
+/// One step of a stop; called each turn while one goes on.
+#[cold]
+pub(super) fn step(reactor: &Reactor) {
+    let core = &reactor.0;
+    let state = std::mem::take(&mut core.lifecycle.borrow_mut().state);
+    let now = core.driver.borrow().now();
+    let late = core.drain_until.get() <= now;
+    let next = match state {
+        State::Before(waiting) if waiting.get() == usize::MAX => begin_stop(core, now),
+        State::Before(waiting) if waiting.get() > 0 && !late => State::Before(waiting),
+        State::Before(_) => {
+            run_shutdown(core, Phase::During);
+            core.close_everything();
+            State::Draining { aborted: false }
+        }
+        State::Draining { aborted } if core.is_empty() || aborted => State::Stopped,
+        State::Draining { .. } if late => {
+            core.abort_everything();
+            State::Draining { aborted: true }
+        }
+        State::Draining { aborted } => State::Draining { aborted },
+        state @ (State::Stopped | State::Running) => state,
+    };
+    let stopped = matches!(next, State::Stopped);
+    if stopped {
+        run_shutdown(core, Phase::After);
+        core.changing.set(false);
+        core.drain_until.set(Time::NEVER);
+    }
+    core.lifecycle.borrow_mut().state = next;
+}
+
+/// Fires the before-shutdown triggers and counts those that are not done yet.
+fn begin_stop(core: &Rc<Core>, now: Time) -> State {
+    core.drain_until.set(now + core.limits.borrow().shutdown);
+    let waiting = Rc::new(Cell::new(0));
+    for result in fire(core, EventType::Shutdown, Phase::Before) {
+        waiting.set(waiting.get() + 1);
+        let done = Rc::clone(&waiting);
+        let result = result.add_both(move |result| {
+            done.set(done.get() - 1);
+            result
+        });
+        timers::report(core, "a shutdown trigger", result);
+    }
+    State::Before(waiting)
+}
+
+fn run_shutdown(core: &Rc<Core>, phase: Phase) {
+    for result in fire(core, EventType::Shutdown, phase) {
+        timers::report(core, "a shutdown trigger", result);
+    }
+}
+
+/// Calls the triggers of one phase, in the order in which they were added.
+fn fire(core: &Rc<Core>, event: EventType, phase: Phase) -> Vec<Deferred<()>> {
+    let mut results = Vec::new();
+    loop {
+        let mut lifecycle = core.lifecycle.borrow_mut();
+        let mut triggers = lifecycle.triggers.iter();
+        let Some(place) = triggers.position(|t| t.event == event && t.phase == phase) else {
+            return results;
+        };
+        let trigger = lifecycle.triggers.remove(place);
+        drop(lifecycle);
+        let result = catch_unwind(AssertUnwindSafe(trigger.function));
+        results
+            .push(result.unwrap_or_else(|payload| Deferred::fail(Failure::from_panic(&*payload))));
+    }
+}
+
+impl Core {
+    /// Nothing is open any more.
+    fn is_empty(&self) -> bool {
+        self.counters.connections.get() == 0
+    }
+
+    /// Stops listening and connecting, and asks every connection to close.
+    fn close_everything(self: &Rc<Self>) {
+        for token in self.tokens(|entry| !matches!(entry, Entry::Free)) {
+            if let Some(link) = self.link(token) {
+                link.lose_connection();
+                continue;
+            }
+            match self.take(token) {
+                Some(Entry::Port(_, port)) => self.close_port(token, &port),
+                Some(Entry::Connecting(_, attempt)) => {
+                    self.driver.borrow_mut().close(token, true);
+                    attempt.failed(NotRunning.into());
+                }
+                Some(Entry::Conn(..) | Entry::Free) | None => {}
+            }
+        }
+    }
+
+    /// Ends every connection that is still there.
+    fn abort_everything(self: &Rc<Self>) {
+        let after = self.limits.borrow().shutdown;
+        for token in self.tokens(|entry| matches!(entry, Entry::Conn(..))) {
+            if let Some(link) = self.link(token) {
+                let late = TimedOut {
+                    deadline: Deadline::Shutdown,
+                    after,
+                };
+                self.fail(token, &link, late.into());
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Trigger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Trigger({:?} {:?})", self.phase, self.event)
+    }
+}

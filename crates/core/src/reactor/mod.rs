@@ -1,0 +1,424 @@
+//! `Reactor`: the loop. One turn, the calls into it, and the table of everything that is open.
+//!
+//! One turn, in this order: calls from other threads that were queued when it began (FIFO), timed calls that are due
+//! (FIFO among equal deadlines), ready tasks, flush, wait for the driver, deliver what it reports (each callback's
+//! output leaves right after it), flush the rest.
+//!
+//! It knows no socket: everything below is the [`Driver`]'s. User code runs only from here, and while it runs
+//! neither the table nor the driver is borrowed.
+
+mod clients;
+mod connections;
+mod inbox;
+mod lifecycle;
+mod ports;
+mod statistics;
+mod sweep;
+mod tasks;
+mod timers;
+
+pub use clients::{Connection, Target};
+pub use inbox::{Rejected, Remote};
+pub use lifecycle::{EventType, Phase, TriggerId};
+pub use ports::Port;
+pub use statistics::{Histogram, Statistics};
+pub use timers::DelayedCall;
+
+use crate::{
+    driver::{Driver, Lease, Stopwatch, Token},
+    endpoint::Kinds,
+    failure::Failure,
+    limits::Limits,
+    time::Time,
+    transport::{Shared, Transport},
+};
+use clients::Attempt;
+use inbox::Inbox;
+use lifecycle::Lifecycle;
+use ports::{PeerCounts, PortState};
+use statistics::Counters;
+use std::{
+    cell::{Cell, RefCell},
+    fmt, io,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tasks::Tasks;
+use timers::Timers;
+
+/// A handle on the loop: cheap to clone. Many can live in one process; each can run, stop and run again.
+#[derive(Clone)]
+pub struct Reactor(pub(crate) Rc<Core>);
+
+pub(crate) struct Core {
+    pub(crate) driver: RefCell<Box<dyn Driver>>,
+    table: RefCell<Vec<Entry>>,
+    /// The connection whose callback runs, or ran last: whom to blame for a panic.
+    current: Cell<Token>,
+    pub(crate) shared: Rc<Shared>,
+    limits: RefCell<Rc<Limits>>,
+    timers: RefCell<Timers>,
+    /// The earliest of the timed calls and the sweep: what an idle turn compares with.
+    deadline: Cell<Time>,
+    next_sweep: Cell<Time>,
+    sweep_at: Cell<usize>,
+    /// The time this turn began after its wait.
+    now: Cell<Time>,
+    stopwatch: Box<dyn Stopwatch>,
+    /// The stopwatch when the last callback ended.
+    mark: Cell<u64>,
+    stall_ticks: Cell<u64>,
+    /// Ticks after which `now` is read again rather than reused.
+    fresh_ticks: u64,
+    /// The stopwatch when this turn's wait ended.
+    turn_start: Cell<u64>,
+    /// Whether the reactor is starting or stopping, and has something to do each turn.
+    changing: Cell<bool>,
+    /// When a stop gives up waiting for connections.
+    drain_until: Cell<Time>,
+    inbox: Arc<Inbox>,
+    tasks: RefCell<Tasks>,
+    lifecycle: RefCell<Lifecycle>,
+    counters: Counters,
+    peers: PeerCounts,
+    pub(crate) kinds: RefCell<Kinds>,
+}
+
+/// What a token stands for. The generation is beside it so that a late report reaches nobody.
+enum Entry {
+    Free,
+    Port(u32, Rc<PortState>),
+    Connecting(u32, Box<Attempt>),
+    Conn(u32, Transport),
+}
+
+impl Entry {
+    fn generation(&self) -> Option<u32> {
+        match self {
+            Self::Free => None,
+            Self::Port(generation, _)
+            | Self::Connecting(generation, _)
+            | Self::Conn(generation, _) => Some(*generation),
+        }
+    }
+}
+
+impl Reactor {
+    /// A reactor on this driver: the only constructor there is.
+    pub fn with(driver: impl Driver) -> Self {
+        let limits = Limits::default();
+        let stopwatch = driver.stopwatch();
+        let core = Rc::new_cyclic(|core| Core {
+            table: RefCell::default(),
+            current: Cell::new(Token {
+                slot: u32::MAX,
+                generation: 0,
+            }),
+            shared: Rc::new(Shared {
+                core: core.clone(),
+                pool: Cell::default(),
+                dirty: RefCell::default(),
+                coarse: Cell::new(0),
+            }),
+            timers: RefCell::default(),
+            deadline: Cell::new(Time::NEVER),
+            next_sweep: Cell::new(Time::NEVER),
+            sweep_at: Cell::new(0),
+            now: Cell::new(driver.now()),
+            mark: Cell::new(stopwatch.ticks()),
+            stall_ticks: Cell::new(stopwatch.at_least(limits.stall)),
+            fresh_ticks: stopwatch.at_least(Duration::from_micros(100)),
+            turn_start: Cell::new(stopwatch.ticks()),
+            changing: Cell::new(false),
+            drain_until: Cell::new(Time::NEVER),
+            inbox: Arc::new(Inbox::new(driver.waker(), limits.thread_calls)),
+            tasks: RefCell::default(),
+            lifecycle: RefCell::default(),
+            counters: Counters::default(),
+            peers: PeerCounts::default(),
+            kinds: RefCell::new(Kinds::builtin()),
+            limits: RefCell::new(Rc::new(limits)),
+            stopwatch,
+            driver: RefCell::new(Box::new(driver)),
+        });
+        core.tick(core.now.get());
+        Self(core)
+    }
+
+    /// The limits that ports and connections made from now on obey.
+    #[must_use]
+    pub fn limits(&self) -> Rc<Limits> {
+        Rc::clone(&self.0.limits.borrow())
+    }
+
+    /// Changes the limits for ports and connections made from now on, and those of the loop itself at once.
+    pub fn set_limits(&self, limits: Limits) {
+        let core = &self.0;
+        core.driver
+            .borrow_mut()
+            .set_bytes_per_turn(limits.bytes_per_turn);
+        core.stall_ticks.set(core.stopwatch.at_least(limits.stall));
+        core.inbox.set_capacity(limits.thread_calls);
+        core.limits.replace(Rc::new(limits));
+    }
+
+    /// The driver's clock, now.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.0.driver.borrow().now()
+    }
+
+    /// The calendar's time.
+    #[must_use]
+    pub fn wall(&self) -> SystemTime {
+        self.0.driver.borrow().wall()
+    }
+
+    /// Random bits from the driver, so that a simulation replays them.
+    #[must_use]
+    pub fn entropy(&self) -> u64 {
+        self.0.driver.borrow_mut().entropy()
+    }
+
+    /// A handle for other threads.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        Remote::new(&self.0.inbox)
+    }
+
+    /// One turn of the loop; waits for at most `longest`. `run` calls this; so does whoever hosts the reactor.
+    ///
+    /// # Errors
+    /// The driver can go on no more.
+    pub fn turn(&self, longest: Option<Duration>) -> io::Result<()> {
+        let core = &self.0;
+        core.before_waiting(self);
+        let timeout = core.timeout(longest);
+        core.count_turn();
+        core.driver.borrow_mut().wait(timeout)?;
+        core.tick(core.driver.borrow().now());
+        core.mark.set(core.stopwatch.ticks());
+        core.turn_start.set(core.mark.get());
+        let mut lease = None;
+        core.guard(|| core.deliver(&mut lease));
+        if lease.is_some() {
+            // A panic ended the last callback; the buffer goes back all the same.
+            core.guard(|| core.deliver(&mut lease));
+        }
+        core.flush();
+        Ok(())
+    }
+
+    /// How long until something is due; `None` when nothing is.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let deadline = self.0.next_deadline();
+        (deadline != Time::NEVER).then(|| deadline.since(self.now()))
+    }
+
+    /// Whether a turn would find something to do at once.
+    #[must_use]
+    pub fn has_backlog(&self) -> bool {
+        self.0.has_backlog()
+    }
+
+    /// A descriptor that becomes readable when a turn is worth while, for a foreign loop.
+    #[must_use]
+    pub fn poll_fd(&self) -> Option<i32> {
+        self.0.driver.borrow().poll_fd()
+    }
+}
+
+impl fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reactor").field(&self.statistics()).finish()
+    }
+}
+
+impl Core {
+    /// Everything a turn does before it waits.
+    #[inline]
+    fn before_waiting(self: &Rc<Self>, reactor: &Reactor) {
+        let called = self.inbox.is_signalled();
+        if called {
+            inbox::run_calls(reactor);
+        }
+        if self.deadline.get() <= self.now.get() || self.is_stale() {
+            self.run_due();
+        }
+        if called {
+            tasks::run_ready(reactor);
+        }
+        self.flush();
+        if self.changing.get() {
+            lifecycle::step(reactor);
+        }
+    }
+
+    /// Runs what is due: timed calls, then deadlines of connections.
+    #[cold]
+    #[inline(never)]
+    fn run_due(self: &Rc<Self>) {
+        let now = self.driver.borrow().now();
+        self.tick(now);
+        if self.deadline.get() > now {
+            return;
+        }
+        timers::run_due(self, now);
+        if self.next_sweep.get() <= now {
+            self.sweep(now);
+        }
+        self.deadline_changed();
+    }
+
+    /// Whether so much time went by since the wait that a timed call may be due.
+    #[inline]
+    fn is_stale(&self) -> bool {
+        self.deadline.get() != Time::NEVER
+            && self.mark.get().wrapping_sub(self.turn_start.get()) > self.fresh_ticks
+    }
+
+    /// Sets the time of this turn.
+    #[inline]
+    fn tick(&self, now: Time) {
+        self.now.set(now);
+        #[expect(clippy::cast_possible_truncation, reason = "it wraps after nine years")]
+        self.shared
+            .coarse
+            .set((now.0 >> crate::transport::COARSE_SHIFT) as u32);
+    }
+
+    /// How long the next wait may take.
+    #[inline]
+    fn timeout(&self, longest: Option<Duration>) -> Option<Duration> {
+        if self.has_backlog() {
+            return Some(Duration::ZERO);
+        }
+        let deadline = self.next_deadline();
+        if deadline == Time::NEVER {
+            return longest;
+        }
+        let until = deadline.since(self.now.get());
+        Some(longest.map_or(until, |longest| longest.min(until)))
+    }
+
+    fn next_deadline(&self) -> Time {
+        self.deadline.get().min(self.drain_until.get())
+    }
+
+    fn deadline_changed(&self) {
+        let timed = self.timers.borrow().first();
+        self.deadline.set(timed.min(self.next_sweep.get()));
+    }
+
+    fn has_backlog(&self) -> bool {
+        self.inbox.is_signalled()
+            || !self.shared.dirty.borrow().is_empty()
+            || self.driver.borrow().backlog()
+    }
+
+    /// Calls `f` until it returns: a panic in a callback costs that callback's connection, and `f` goes on.
+    fn guard(self: &Rc<Self>, mut f: impl FnMut()) {
+        while let Err(payload) = catch_unwind(AssertUnwindSafe(&mut f)) {
+            let token = self.current.get();
+            match self.link(token) {
+                Some(link) if link.has(crate::transport::flags::RUNNING) => {
+                    self.fail(token, &link, Failure::from_panic(&*payload));
+                }
+                // Not a callback of a connection: a defect of the loop itself, which must not be hidden.
+                _ => resume_unwind(payload),
+            }
+        }
+    }
+
+    /// Pulls what the driver has to report.
+    #[inline]
+    fn deliver(self: &Rc<Self>, lease: &mut Option<Lease>) {
+        loop {
+            let report = self.driver.borrow_mut().next(lease.take());
+            match report {
+                Some(crate::driver::Report::Data { conn, data }) => {
+                    self.data(conn, lease.insert(data).bytes());
+                }
+                Some(report) => self.report(report),
+                None => return,
+            }
+        }
+    }
+
+    /// Flushes connections of which something was asked from outside their own callbacks.
+    #[inline]
+    fn flush(self: &Rc<Self>) {
+        while !self.shared.dirty.borrow().is_empty() {
+            self.flush_dirty();
+        }
+    }
+
+    #[inline]
+    fn link(&self, token: Token) -> Option<Transport> {
+        match self.table.borrow().get(token.slot as usize) {
+            Some(Entry::Conn(generation, link)) if *generation == token.generation => {
+                Some(link.clone())
+            }
+            _ => None,
+        }
+    }
+
+    /// Puts an entry at its token's place.
+    fn put(&self, token: Token, entry: Entry) {
+        let mut table = self.table.borrow_mut();
+        let slot = token.slot as usize;
+        if table.len() <= slot {
+            table.resize_with(slot + 1, || Entry::Free);
+        }
+        let old = std::mem::replace(&mut table[slot], entry);
+        drop(table);
+        drop(old);
+    }
+
+    /// Takes the entry of this token, which is free after this.
+    fn take(&self, token: Token) -> Option<Entry> {
+        let mut table = self.table.borrow_mut();
+        let entry = table.get_mut(token.slot as usize)?;
+        if entry.generation()? != token.generation {
+            return None;
+        }
+        Some(std::mem::replace(entry, Entry::Free))
+    }
+
+    /// The tokens of all entries that `wanted` chooses.
+    fn tokens(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Token> {
+        let table = self.table.borrow();
+        let chosen = table.iter().enumerate().filter(|(_, entry)| wanted(entry));
+        chosen
+            .filter_map(|(slot, entry)| {
+                Some(Token {
+                    slot: u32::try_from(slot).ok()?,
+                    generation: entry.generation()?,
+                })
+            })
+            .collect()
+    }
+}
+
+impl Drop for Core {
+    /// Protocols may hold transports and the other way round: taking them out breaks the circle.
+    fn drop(&mut self) {
+        for entry in self.table.get_mut().drain(..) {
+            if let Entry::Conn(_, link) = entry {
+                link.set(crate::transport::flags::LOST);
+                let protocol = link
+                    .0
+                    .protocol
+                    .try_borrow_mut()
+                    .ok()
+                    .and_then(|mut p| p.take());
+                if catch_unwind(AssertUnwindSafe(|| drop(protocol))).is_err() {
+                    tracing::error!(target: "tress", "a protocol panicked while it was dropped");
+                }
+            }
+        }
+    }
+}

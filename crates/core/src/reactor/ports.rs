@@ -1,0 +1,247 @@
+//! Ports: listening, accepting within the limits, and stopping. Parses no endpoint.
+
+use super::{Core, Entry, Reactor};
+use crate::{
+    address::{Address, Peer},
+    driver::{ListenOptions, Token},
+    error::CannotListen,
+    factory::{IntoFactory, SharedFactory},
+    failure::Result,
+    limits::Limits,
+    transport::{Link, Origin, Role, Transport, flags::SERVER},
+};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    fmt, io,
+    net::IpAddr,
+    rc::{Rc, Weak},
+};
+
+/// Something that listens. Dropping it changes nothing: it listens until it is stopped.
+#[derive(Clone)]
+pub struct Port {
+    core: Weak<Core>,
+    token: Token,
+    state: Rc<PortState>,
+}
+
+pub(super) struct PortState {
+    address: Address,
+    factory: SharedFactory,
+    origin: Rc<Origin>,
+    open: Cell<bool>,
+}
+
+/// Accepted connections by the network they come from; IPv6 counts by /64, which one subscriber has to itself.
+#[derive(Default)]
+pub(super) struct PeerCounts(RefCell<BTreeMap<u64, usize>>);
+
+impl Reactor {
+    /// Listens at an endpoint (`tcp:8007`, `tcp:8007:interface=127.0.0.1`) and builds a protocol for each connection.
+    ///
+    /// # Errors
+    /// The endpoint is not one, or nothing can listen there.
+    pub fn listen<M>(&self, at: &str, factory: impl IntoFactory<M>) -> Result<Port> {
+        self.listen_shared(at, &SharedFactory::new(factory))
+    }
+
+    /// The same with a factory that serves several endpoints.
+    ///
+    /// # Errors
+    /// The endpoint is not one, or nothing can listen there.
+    pub fn listen_shared(&self, at: &str, factory: &SharedFactory) -> Result<Port> {
+        let (kind, spec) = self.endpoint(at)?;
+        kind.listen(self, &spec, factory)
+    }
+
+    /// Listens at an address: what endpoint kinds are built from.
+    ///
+    /// # Errors
+    /// Nothing can listen there, or the factory failed to start.
+    pub fn listen_at(
+        &self,
+        address: &Address,
+        options: &ListenOptions,
+        factory: &SharedFactory,
+    ) -> Result<Port> {
+        let core = &self.0;
+        let listening = core.driver.borrow_mut().listen(address, options);
+        let (token, address) = listening.map_err(|error| CannotListen {
+            at: address.to_string(),
+            error,
+        })?;
+        if let Err(failure) = factory.port_started() {
+            core.driver.borrow_mut().close(token, false);
+            return Err(failure);
+        }
+        let state = Rc::new(PortState {
+            address,
+            factory: factory.clone(),
+            origin: Rc::new(Origin {
+                shared: Rc::clone(&core.shared),
+                limits: self.limits(),
+                role: Role::Server,
+            }),
+            open: Cell::new(true),
+        });
+        core.put(token, Entry::Port(token.generation, Rc::clone(&state)));
+        Ok(Port {
+            core: Rc::downgrade(core),
+            token,
+            state,
+        })
+    }
+}
+
+impl Port {
+    /// Accepts no more. Open connections go on. A second call does nothing.
+    pub fn stop_listening(&self) {
+        if let Some(core) = self.core.upgrade()
+            && self.state.open.get()
+            && core.take(self.token).is_some()
+        {
+            core.close_port(self.token, &self.state);
+        }
+    }
+
+    /// Where it listens, with the port number that the system chose where 0 was asked for.
+    #[must_use]
+    pub fn local_address(&self) -> &Address {
+        &self.state.address
+    }
+
+    /// Whether it still listens.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        self.state.open.get()
+    }
+}
+
+impl fmt::Debug for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Port({})", self.state.address)
+    }
+}
+
+impl Core {
+    /// Closes a port that has been taken out of the table.
+    pub(super) fn close_port(&self, token: Token, port: &PortState) {
+        port.open.set(false);
+        self.driver.borrow_mut().close(token, false);
+        if let Err(failure) = port.factory.port_stopped() {
+            self.failed("stop_factory", &failure);
+        }
+    }
+
+    /// A peer has connected.
+    pub(super) fn accepted(self: &Rc<Self>, port: Token, conn: Token, peer: Address) {
+        let state = match self.table.borrow().get(port.slot as usize) {
+            Some(Entry::Port(generation, state)) if *generation == port.generation => {
+                Rc::clone(state)
+            }
+            _ => return self.driver.borrow_mut().close(conn, true),
+        };
+        self.counters.accepted.set(self.counters.accepted.get() + 1);
+        if let Err(limit) = self.admit(&peer, &state.origin.limits) {
+            return self.refuse(conn, &peer, limit);
+        }
+        match state.factory.build(&peer) {
+            Ok(Some(protocol)) => {
+                let link = Link::new(&state.origin, conn, SERVER, Peer::from(peer), protocol);
+                self.begin(conn, &Transport(Rc::new(link)));
+            }
+            Ok(None) => self.turn_away(conn, &peer),
+            Err(failure) => {
+                self.failed("build_protocol", &failure);
+                self.turn_away(conn, &peer);
+            }
+        }
+    }
+
+    #[cold]
+    pub(super) fn accept_failed(&self, port: Token, error: &io::Error) {
+        let counters = &self.counters;
+        counters.accept_errors.set(counters.accept_errors.get() + 1);
+        if self.may_warn(&counters.accept_warned) {
+            let at = match self.table.borrow().get(port.slot as usize) {
+                Some(Entry::Port(_, state)) => state.address.clone(),
+                _ => Address::Unknown,
+            };
+            tracing::warn!(target: "tress", "cannot accept at {at}: {error}");
+        }
+    }
+
+    /// A connection that was counted has ended.
+    pub(super) fn peer_left(&self, link: &Transport) {
+        self.peers.leave(&link.peer());
+    }
+
+    /// Counts the peer, or says which limit it is beyond.
+    fn admit(&self, peer: &Address, limits: &Limits) -> Result<(), &'static str> {
+        if self.counters.connections.get() >= limits.connections {
+            return Err("connections");
+        }
+        if self.peers.enter(peer, limits.connections_per_peer) {
+            Ok(())
+        } else {
+            Err("connections_per_peer")
+        }
+    }
+
+    /// The factory wants no connection with this peer.
+    fn turn_away(&self, conn: Token, peer: &Address) {
+        self.peers.leave(peer);
+        self.driver.borrow_mut().close(conn, false);
+    }
+
+    #[cold]
+    fn refuse(&self, conn: Token, peer: &Address, limit: &str) {
+        self.driver.borrow_mut().close(conn, true);
+        let counters = &self.counters;
+        counters.refused.set(counters.refused.get() + 1);
+        if self.may_warn(&counters.refuse_warned) {
+            let total = counters.refused.get();
+            tracing::warn!(target: "tress", "refused {peer}: the limit {limit:?} is reached ({total} refused so far)");
+        }
+    }
+}
+
+impl PeerCounts {
+    fn network(peer: &Address) -> Option<u64> {
+        Some(match peer.ip()? {
+            IpAddr::V4(v4) => u64::from(v4.to_bits()),
+            IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+                Some(v4) => u64::from(v4.to_bits()),
+                // The upper half of an IPv6 address in use is never below 2^32.
+                None => u64::try_from(v6.to_bits() >> 64).unwrap_or(u64::MAX),
+            },
+        })
+    }
+
+    fn enter(&self, peer: &Address, limit: usize) -> bool {
+        let Some(network) = Self::network(peer) else {
+            return true;
+        };
+        let mut counts = self.0.borrow_mut();
+        let count = counts.entry(network).or_insert(0);
+        if *count >= limit {
+            return false;
+        }
+        *count += 1;
+        true
+    }
+
+    fn leave(&self, peer: &Address) {
+        let Some(network) = Self::network(peer) else {
+            return;
+        };
+        let mut counts = self.0.borrow_mut();
+        if let Some(count) = counts.get_mut(&network) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&network);
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The behaviour suite: what every driver must do, written once. `check_driver!` mounts it.

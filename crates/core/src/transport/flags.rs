@@ -1,0 +1,60 @@
+//! The flags of a connection: what was asked of it and what is going on. One word, so that the usual case is one test.
+
+/// A callback of its protocol is running, or what it asked for is being done.
+pub(crate) const RUNNING: u32 = 1;
+/// There is output to flush.
+pub(crate) const OUT: u32 = 1 << 1;
+/// `lose_connection` was called.
+pub(crate) const CLOSE: u32 = 1 << 2;
+/// `abort_connection` was called, or the output overflowed.
+pub(crate) const ABORT: u32 = 1 << 3;
+/// Calls to the protocol are queued.
+pub(crate) const CALLS: u32 = 1 << 4;
+/// `lose_write_connection` was called.
+pub(crate) const SHUT: u32 = 1 << 5;
+/// `pause_producing` or `resume_producing` was called.
+pub(crate) const PAUSE_CHANGED: u32 = 1 << 6;
+/// A producer was registered or unregistered.
+pub(crate) const PRODUCER_CHANGED: u32 = 1 << 7;
+/// The connection stands in the list of those to flush at the end of the turn.
+pub(crate) const DIRTY: u32 = 1 << 8;
+/// Its user has paused reading.
+pub(crate) const PAUSED: u32 = 1 << 9;
+/// The driver takes no more for now; a `Sent` will come.
+pub(crate) const BLOCKED: u32 = 1 << 10;
+/// Output is above the high-water mark.
+pub(crate) const FULL: u32 = 1 << 11;
+/// The driver has been told to read.
+pub(crate) const READING: u32 = 1 << 12;
+/// The peer sends no more.
+pub(crate) const READ_CLOSED: u32 = 1 << 13;
+/// The peer has been told that we send no more.
+pub(crate) const WRITE_SHUT: u32 = 1 << 14;
+/// The connection has ended.
+pub(crate) const LOST: u32 = 1 << 15;
+/// Its protocol reads on although its output is above the high-water mark.
+pub(crate) const READ_WHEN_FULL: u32 = 1 << 16;
+/// The first request is awaited.
+pub(crate) const HANDSHAKE: u32 = 1 << 17;
+/// The port accepted it, so deadlines for peers apply.
+pub(crate) const SERVER: u32 = 1 << 18;
+/// A producer is registered.
+pub(crate) const PRODUCER: u32 = 1 << 19;
+/// The registered producer is a pulled one.
+pub(crate) const PULLED: u32 = 1 << 20;
+/// A streaming producer has been paused.
+pub(crate) const PRODUCER_PAUSED: u32 = 1 << 21;
+
+/// Everything that asks for more than a flush.
+pub(crate) const UNUSUAL: u32 = CLOSE
+    | ABORT
+    | CALLS
+    | SHUT
+    | PAUSE_CHANGED
+    | PRODUCER_CHANGED
+    | BLOCKED
+    | FULL
+    | LOST
+    | PRODUCER;
+/// Everything that one round of settling answers.
+pub(crate) const REQUESTS: u32 = ABORT | CALLS | PAUSE_CHANGED | PRODUCER_CHANGED;

@@ -1,0 +1,344 @@
+//! `Transport`: the handle through which a protocol, and anybody else, asks something of a connection.
+//!
+//! It is a mailbox: every method only appends or sets a flag, and the loop does what was asked after the running
+//! callback. It never calls a protocol and never touches a driver's socket to send.
+
+pub(crate) mod flags;
+mod link;
+
+pub(crate) use link::{COARSE_SHIFT, Call, Link, Origin, Role, Shared};
+
+use crate::{
+    address::Address,
+    driver::SocketOption,
+    error::{ProducerRegistered, ReactorGone},
+    failure::{Failure, Result},
+    outgoing::COPY_BELOW,
+    producer::{Pace, Producer},
+    reactor::Reactor,
+};
+use bytes::Bytes;
+use flags::{
+    ABORT, CALLS, CLOSE, DIRTY, HANDSHAKE, LOST, OUT, PAUSE_CHANGED, PAUSED, PRODUCER,
+    PRODUCER_CHANGED, PULLED, READ_WHEN_FULL, RUNNING, SHUT, WRITE_SHUT,
+};
+use std::{fmt, io, rc::Rc, time::Duration};
+
+/// A handle on one connection: eight bytes, cheap to clone, good to keep. After the connection has ended every
+/// method does nothing.
+#[derive(Clone)]
+pub struct Transport(pub(crate) Rc<Link>);
+
+/// What a connection has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionStatistics {
+    /// Bytes received.
+    pub received: u64,
+    /// Bytes that have left for the operating system.
+    pub sent: u64,
+    /// Bytes that still wait to leave.
+    pub queued: usize,
+}
+
+impl Transport {
+    /// Sends a copy of `data`, after everything written before. What one callback writes leaves together.
+    #[inline]
+    pub fn write(&self, data: &[u8]) {
+        if self.has(LOST | WRITE_SHUT | SHUT | ABORT) {
+            return;
+        }
+        let fits = {
+            let mut out = self.0.out.borrow_mut();
+            if out.wants_buffer() {
+                out.lend_buffer(self.0.origin.shared.pool.take());
+            }
+            out.extend(data)
+        };
+        if !fits {
+            self.check_overflow();
+        }
+        self.ask(OUT);
+    }
+
+    /// Sends `data` without copying it when it is large (at least [`COPY_BELOW`] bytes).
+    pub fn write_bytes(&self, data: Bytes) {
+        if data.len() < COPY_BELOW {
+            return self.write(&data);
+        }
+        if self.has(LOST | WRITE_SHUT | SHUT | ABORT) {
+            return;
+        }
+        self.0.out.borrow_mut().push(data);
+        self.check_overflow();
+        self.ask(OUT);
+    }
+
+    /// Sends the pieces one after the other, as one.
+    pub fn write_sequence<'a>(&self, pieces: impl IntoIterator<Item = &'a [u8]>) {
+        for piece in pieces {
+            self.write(piece);
+        }
+    }
+
+    /// Closes the connection once everything written has left and a registered producer is done. Reads no more.
+    /// What is written after this and before that still goes out.
+    pub fn lose_connection(&self) {
+        if !self.has(CLOSE | LOST) {
+            self.restamp();
+            self.ask(CLOSE);
+        }
+    }
+
+    /// Tells the peer that no more follows, once everything written has left. Reading goes on.
+    pub fn lose_write_connection(&self) {
+        if !self.has(SHUT | LOST) {
+            self.ask(SHUT);
+        }
+    }
+
+    /// Resets the connection: what waits is thrown away. `connection_lost` comes later, with
+    /// [`ConnectionAborted`](crate::error::ConnectionAborted).
+    pub fn abort_connection(&self) {
+        if !self.has(ABORT | LOST) {
+            self.ask(ABORT);
+        }
+    }
+
+    /// Ends the connection at once with this reason, as an error returned from a callback would.
+    pub fn fail(&self, reason: impl Into<Failure>) {
+        if !self.has(ABORT | LOST) {
+            self.0.rare().reason.set(Some(reason.into()));
+            self.ask(ABORT);
+        }
+    }
+
+    /// Delivers no more data until `resume_producing`.
+    pub fn pause_producing(&self) {
+        if !self.has(PAUSED | LOST) {
+            self.set(PAUSED);
+            self.ask(PAUSE_CHANGED);
+        }
+    }
+
+    /// Delivers data again.
+    pub fn resume_producing(&self) {
+        if self.has(PAUSED) && !self.has(LOST) {
+            self.clear(PAUSED);
+            self.ask(PAUSE_CHANGED);
+        }
+    }
+
+    /// Whether reading is paused.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.has(PAUSED)
+    }
+
+    /// Whether closing was asked for, or is done: a framing delivers nothing more.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.has(CLOSE | ABORT | LOST)
+    }
+
+    /// Keeps reading from the peer although it does not read what is sent to it (see
+    /// [`Limits::output_high_water`](crate::limits::Limits)).
+    pub fn read_when_full(&self, yes: bool) {
+        if yes {
+            self.set(READ_WHEN_FULL);
+        } else {
+            self.clear(READ_WHEN_FULL);
+        }
+        self.ask(PAUSE_CHANGED);
+    }
+
+    /// Lets `producer` write at the pace of the peer, until `unregister_producer`. On a connection that has ended it
+    /// is stopped at once.
+    ///
+    /// # Errors
+    /// There is one already.
+    pub fn register_producer(&self, mut producer: impl Producer, pace: Pace) -> Result {
+        if self.has(LOST) {
+            producer.stop_producing();
+            return Ok(());
+        }
+        if self.has(PRODUCER) {
+            return Err(ProducerRegistered.into());
+        }
+        self.set(PRODUCER);
+        if pace == Pace::Pulled {
+            self.set(PULLED);
+        }
+        self.0.rare().producer.replace(Some(Box::new(producer)));
+        self.ask(PRODUCER_CHANGED);
+        Ok(())
+    }
+
+    /// The producer has written everything.
+    pub fn unregister_producer(&self) {
+        if self.has(PRODUCER) {
+            self.clear(PRODUCER | PULLED | flags::PRODUCER_PAUSED);
+            // In a cell of its own while it runs; then whoever called it drops it.
+            if let Ok(mut producer) = self.0.rare().producer.try_borrow_mut() {
+                producer.take();
+            }
+            self.ask(PRODUCER_CHANGED);
+        }
+    }
+
+    /// The first request must be complete within [`Limits::handshake`](crate::limits::Limits) from now.
+    pub fn start_handshake(&self) {
+        self.restamp();
+        self.set(HANDSHAKE);
+    }
+
+    /// The first request is complete: from now on only the idle deadline counts.
+    pub fn handshake_done(&self) {
+        self.clear(HANDSHAKE);
+    }
+
+    /// Sets this connection's idle deadline; `None` means never.
+    pub fn set_idle_timeout(&self, after: Option<Duration>) {
+        self.0
+            .rare()
+            .idle
+            .set(Some(after.unwrap_or(Duration::ZERO)));
+    }
+
+    /// The other end's address.
+    #[must_use]
+    pub fn peer(&self) -> Address {
+        self.0.peer.address()
+    }
+
+    /// Our own end's address; unknown when the connection has ended.
+    #[must_use]
+    pub fn host(&self) -> Address {
+        self.with_driver(|driver, token| driver.local_address(token))
+            .unwrap_or(Address::Unknown)
+    }
+
+    /// Small writes leave at once (the default) or wait to be sent together.
+    ///
+    /// # Errors
+    /// The transport has no such option, or has ended.
+    pub fn set_nodelay(&self, yes: bool) -> Result {
+        self.set_option(SocketOption::NoDelay(yes))
+    }
+
+    /// The operating system probes a silent peer.
+    ///
+    /// # Errors
+    /// The transport has no such option, or has ended.
+    pub fn set_keepalive(&self, yes: bool) -> Result {
+        self.set_option(SocketOption::KeepAlive(yes))
+    }
+
+    /// The reactor it runs on.
+    ///
+    /// # Errors
+    /// The reactor has been dropped.
+    pub fn reactor(&self) -> Result<Reactor> {
+        let core = self.0.origin.shared.core.upgrade();
+        Ok(Reactor(core.ok_or(ReactorGone)?))
+    }
+
+    /// What it has done so far.
+    #[must_use]
+    pub fn statistics(&self) -> ConnectionStatistics {
+        ConnectionStatistics {
+            received: self.0.received.get(),
+            sent: self.0.sent.get(),
+            queued: self.0.out.try_borrow().map_or(0, |out| out.pending()),
+        }
+    }
+
+    /// Queues a call to the protocol, made right after the running callback; `None` when the connection has ended.
+    pub(crate) fn push_call(&self, call: Call) {
+        self.0.rare().calls.borrow_mut().push_back(call);
+        self.ask(CALLS);
+    }
+
+    #[inline]
+    pub(crate) fn has(&self, flags: u32) -> bool {
+        self.0.flags.get() & flags != 0
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, flags: u32) {
+        self.0.flags.set(self.0.flags.get() | flags);
+    }
+
+    #[inline]
+    pub(crate) fn clear(&self, flags: u32) {
+        self.0.flags.set(self.0.flags.get() & !flags);
+    }
+
+    /// Sets flags and makes sure that somebody looks at them.
+    #[inline]
+    pub(crate) fn ask(&self, flags: u32) {
+        self.set(flags);
+        if !self.has(RUNNING | DIRTY) {
+            self.mark_dirty();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn mark_dirty(&self) {
+        self.set(DIRTY);
+        self.0.origin.shared.dirty.borrow_mut().push(self.0.token);
+    }
+
+    /// The deadline of what goes on now starts now.
+    fn restamp(&self) {
+        self.0.stamp.set(self.0.origin.shared.coarse.get());
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn check_overflow(&self) {
+        let mut out = self.0.out.borrow_mut();
+        if out.pending() > self.0.origin.limits.output_hard {
+            out.clear();
+            drop(out);
+            self.fail(crate::error::OutputOverflow);
+        }
+    }
+
+    fn set_option(&self, option: SocketOption) -> Result {
+        self.with_driver(|driver, token| driver.set_option(token, option))
+            .unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))?;
+        Ok(())
+    }
+
+    fn with_driver<R>(
+        &self,
+        f: impl FnOnce(&mut dyn crate::driver::Driver, crate::driver::Token) -> R,
+    ) -> Option<R> {
+        if self.has(LOST) {
+            return None;
+        }
+        let core = self.0.origin.shared.core.upgrade()?;
+        let mut driver = core.driver.borrow_mut();
+        Some(f(&mut **driver, self.0.token))
+    }
+}
+
+/// `write!(&*transport, …)` and everything else that writes to `io::Write`; it never fails.
+impl io::Write for &Transport {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        Transport::write(self, data);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Transport({})", self.peer())
+    }
+}

@@ -1,0 +1,109 @@
+//! The project's own commands, so that a contributor and CI run the same thing: `cargo xtask test`, `tidy`, `bench`.
+//! Must not know the crates it checks: no dependency on any of them, only their manifests and their text.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool talks to its terminal"
+)]
+
+mod bench;
+mod cargo;
+mod suite;
+mod tidy;
+mod tools;
+
+use cargo::Workspace;
+use std::{env, process::ExitCode};
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test               everything that must hold before a commit: format, clippy, tests, docs, tidy
+  tidy               only the project's own rules: layers, module docs, file length, banned words, paths
+  bench NAME [ARGS]  run one benchmark of tress-bench; results go to bench/results/
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let Some(command) = Command::parse(&args) else {
+        eprint!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    match command.run() {
+        Ok(summary) => {
+            println!("cargo xtask {}: ok, {summary}", args[0]);
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("cargo xtask {}: FAILED: {why}", args[0]);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Command<'a> {
+    Test,
+    Tidy,
+    /// What tress-bench is given: the benchmark's name, then its own arguments.
+    Bench(&'a [String]),
+}
+
+impl<'a> Command<'a> {
+    fn parse(args: &'a [String]) -> Option<Self> {
+        let (name, rest) = args.split_first()?;
+        match (name.as_str(), rest) {
+            ("test", []) => Some(Self::Test),
+            ("tidy", []) => Some(Self::Tidy),
+            ("bench", [bench, ..]) if !bench.starts_with('-') => Some(Self::Bench(rest)),
+            _ => None,
+        }
+    }
+
+    /// Runs the command; the answer, good or bad, is its last line.
+    fn run(&self) -> Result<String, String> {
+        let workspace = Workspace::load()?;
+        match self {
+            Self::Test => suite::run(&workspace),
+            Self::Tidy => tidy::run(&workspace),
+            Self::Bench(args) => bench::run(&workspace, args),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &str, expect: impl Fn(&[String]) -> Option<Command<'_>>) {
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        assert_eq!(Command::parse(&args), expect(&args), "cargo xtask {line}");
+    }
+
+    #[test]
+    fn commands() {
+        check("test", |_| Some(Command::Test));
+        check("tidy", |_| Some(Command::Tidy));
+        check("bench echo --seconds 3", |args| {
+            Some(Command::Bench(&args[1..]))
+        });
+    }
+
+    #[test]
+    fn everything_else_is_usage() {
+        for line in [
+            "",
+            "--help",
+            "-h",
+            "bench",
+            "bench --help",
+            "test core",
+            "tidy all",
+            "tests",
+        ] {
+            check(line, |_| None);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `cargo xtask test`: the one command that says whether the tree is good. Steps run in order; the first failure stops.
+//! Must not know the rules of a step: cargo, `tools` and `tidy` do.
+
+use crate::{
+    cargo::{self, Workspace},
+    tidy,
+    tools::{self, Tools},
+};
+use std::{ffi::OsStr, time::Instant};
+
+/// Runs every step; the answer is the summary, with what could not be installed.
+pub(crate) fn run(workspace: &Workspace) -> Result<String, String> {
+    let start = Instant::now();
+    let tools = step("tools", || {
+        Ok(Tools::prepare(tools::TEST, &workspace.target))
+    })?;
+    let cargo = |name, line: &str, variable: Option<(&str, &OsStr)>| {
+        step(name, || {
+            println!("cargo {line}");
+            let mut command = workspace.cargo();
+            cargo::run(command.args(line.split(' ')).envs(variable))
+        })
+    };
+    cargo("format", "fmt --all --check", None)?;
+    let clippy = "clippy --workspace --all-targets --locked -- -D warnings";
+    cargo("clippy", clippy, None)?;
+    cargo("test", "test --workspace --locked", tools.variable())?;
+    let doc = "doc --workspace --no-deps --locked";
+    let deny_warnings = ("RUSTDOCFLAGS", OsStr::new("-D warnings"));
+    cargo("doc", doc, Some(deny_warnings))?;
+    step("tidy", || {
+        tidy::run(workspace).map(|summary| println!("{summary}"))
+    })?;
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(format!("all steps in {seconds:.1} s{}", tools.skipped()))
+}
+
+/// One step, between a line with its name and a line with its outcome and duration.
+fn step<T>(name: &str, action: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    println!("=== {name}");
+    let start = Instant::now();
+    let result = action();
+    let outcome = if result.is_ok() { "ok" } else { "failed" };
+    let seconds = start.elapsed().as_secs_f64();
+    println!("=== {name}: {outcome}, {seconds:.1} s");
+    result.map_err(|why| format!("step `{name}`: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_step_is_named() {
+        assert_eq!(step("format", || Ok(7)), Ok(7));
+        let failed: Result<(), _> = step("format", || Err("exit status: 1".into()));
+        assert_eq!(failed, Err("step `format`: exit status: 1".into()));
+    }
+}

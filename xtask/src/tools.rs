@@ -1,0 +1,182 @@
+//! Programs and headers that tests and benches need: finds them, and installs what is missing where it may.
+//! Must not fail: what cannot be installed is printed as skipped, and whoever needs it skips with a reason of its own.
+
+use crate::cargo;
+use std::{
+    env,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// What `cargo xtask test` needs: Debian packages, each with the sign that it, or its like, is installed.
+pub(crate) const TEST: &[(&str, Probe)] = &[
+    ("netcat-openbsd", Probe::Program("nc")),
+    ("strace", Probe::Program("strace")),
+];
+
+/// What `cargo xtask bench` needs.
+pub(crate) const BENCH: &[(&str, Probe)] = &[
+    ("valgrind", Probe::Program("valgrind")),
+    ("libuv1-dev", Probe::File("/usr/include/uv.h")),
+    ("libc6-dbg", Probe::File("/usr/share/doc/libc6-dbg")),
+    ("gcc", Probe::Program("gcc")),
+    ("strace", Probe::Program("strace")),
+];
+
+/// What the private Python environment holds: the package on PyPI, and the module that proves it is there.
+const PYTHON: &[(&str, &str)] = &[("twisted", "twisted")];
+
+/// Tells tests and benches which Python has the packages above.
+const PYTHON_VARIABLE: &str = "TRESS_PYTHON";
+
+/// How to see that something is there.
+pub(crate) enum Probe {
+    /// A program on the PATH.
+    Program(&'static str),
+    /// A file or directory at this place.
+    File(&'static str),
+}
+
+/// What was found or installed.
+pub(crate) struct Tools {
+    python: Option<PathBuf>,
+    missing: Vec<&'static str>,
+}
+
+impl Tools {
+    /// Installs what is missing of `wanted` and makes the Python environment below `target`.
+    pub(crate) fn prepare(wanted: &[(&'static str, Probe)], target: &Path) -> Self {
+        let mut missing = absent(wanted);
+        if !missing.is_empty() {
+            if let Err(why) = apt_install(&missing) {
+                println!("skipped: {}: {why}", missing.join(", "));
+            }
+            missing = absent(wanted);
+        }
+        let python = python_environment(&target.join("venv"));
+        match &python {
+            Ok(path) => println!("{PYTHON_VARIABLE}={}", path.display()),
+            Err(why) => {
+                println!("skipped: Python environment: {why}");
+                missing.push("Python environment");
+            }
+        }
+        Self {
+            python: python.ok(),
+            missing,
+        }
+    }
+
+    /// The variable that tests and benches are given, when there is a Python environment.
+    pub(crate) fn variable(&self) -> Option<(&'static str, &OsStr)> {
+        let python = self.python.as_ref()?;
+        Some((PYTHON_VARIABLE, python.as_os_str()))
+    }
+
+    /// The end of a summary: what is not there, or nothing.
+    pub(crate) fn skipped(&self) -> String {
+        if self.missing.is_empty() {
+            String::new()
+        } else {
+            format!("; not installed: {}", self.missing.join(", "))
+        }
+    }
+}
+
+impl Probe {
+    fn is_present(&self) -> bool {
+        match self {
+            Self::Program(name) => env::split_paths(&env::var_os("PATH").unwrap_or_default())
+                .any(|dir| dir.join(name).is_file()),
+            Self::File(path) => Path::new(path).exists(),
+        }
+    }
+}
+
+fn absent(wanted: &[(&'static str, Probe)]) -> Vec<&'static str> {
+    let absent = wanted.iter().filter(|(_, probe)| !probe.is_present());
+    absent.map(|(package, _)| *package).collect()
+}
+
+fn apt_install(packages: &[&str]) -> Result<(), String> {
+    if !Probe::Program("apt-get").is_present() {
+        return Err("missing, and there is no apt-get to install it with".into());
+    }
+    let user = Command::new("id")
+        .arg("-u")
+        .output()
+        .map_err(|e| format!("id -u: {e}"))?;
+    if user.stdout != b"0\n" {
+        return Err("missing, and installing it needs root".into());
+    }
+    println!("installing {}", packages.join(", "));
+    apt_get(&["update"])?;
+    apt_get(&[&["install", "-y", "--no-install-recommends"], packages].concat())
+}
+
+fn apt_get(args: &[&str]) -> Result<(), String> {
+    let mut command = Command::new("apt-get");
+    command
+        .args(["-qq", "-o", "Dpkg::Use-Pty=0"])
+        .args(args)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null());
+    cargo::run(&mut command).map_err(|why| format!("apt-get {}: {why}", args[0]))
+}
+
+/// The Python of the environment at `dir`, which is made anew when a module cannot be imported from it.
+fn python_environment(dir: &Path) -> Result<PathBuf, String> {
+    let python = dir.join("bin").join("python");
+    let imports = PYTHON
+        .iter()
+        .map(|(_, module)| format!("import {module}\n"))
+        .collect::<String>();
+    let mut probe = Command::new(&python);
+    if cargo::run(probe.args(["-c", &imports]).stderr(Stdio::null())).is_ok() {
+        return Ok(python);
+    }
+    println!("making a Python environment at {}", dir.display());
+    cargo::run(
+        Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(dir),
+    )
+    .map_err(|why| format!("python3 -m venv: {why}"))?;
+    let mut pip = Command::new(&python);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]);
+    pip.args(PYTHON.iter().map(|(package, _)| package));
+    cargo::run(&mut pip).map_err(|why| format!("pip install: {why}"))?;
+    Ok(python)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_find_and_miss() {
+        assert!(Probe::Program("sh").is_present());
+        assert!(!Probe::Program("no-such-program-anywhere").is_present());
+        assert!(Probe::File("/").is_present());
+        assert!(!Probe::File("/no/such/file").is_present());
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let mut tools = Tools {
+            python: None,
+            missing: vec![],
+        };
+        assert_eq!(tools.skipped(), "");
+        assert_eq!(tools.variable(), None);
+        tools.missing = vec!["strace", "gcc"];
+        assert_eq!(tools.skipped(), "; not installed: strace, gcc");
+    }
+}
