@@ -6,14 +6,24 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// What is printed when the command line makes no sense.
-pub const USAGE: &str = "usage: tress-bench echo [--quick] [--only METRIC,...] [--peers NAME,...] [--out DIR]
+pub const USAGE: &str =
+    "usage: tress-bench echo [--quick] [--only METRIC,...] [--peers NAME,...] [--out DIR]
   METRIC: cpu many syscalls instructions memory accept latency start
   NAME:   tress tress-uring bare tokio libuv twisted
   --quick  fewer slices and messages: to see that it works, not to quote
   --out    directory of echo.json and echo.svg instead of bench/results";
 
 /// What can be measured; each is one module of [`crate::measure`].
-pub const METRICS: [&str; 8] = ["cpu", "many", "syscalls", "instructions", "memory", "accept", "latency", "start"];
+pub const METRICS: [&str; 8] = [
+    "cpu",
+    "many",
+    "syscalls",
+    "instructions",
+    "memory",
+    "accept",
+    "latency",
+    "start",
+];
 
 /// How much is measured.
 #[derive(Debug, Clone)]
@@ -97,7 +107,13 @@ impl Args {
 pub fn parse(words: impl Iterator<Item = String>) -> io::Result<Args> {
     let words: Vec<String> = words.collect();
     let wrong = |error: lexopt::Error| io::Error::other(format!("{error}\n{USAGE}"));
-    let mut args = Args { quick: false, only: Vec::new(), peers: Vec::new(), out: None, words: words.clone() };
+    let mut args = Args {
+        quick: false,
+        only: Vec::new(),
+        peers: Vec::new(),
+        out: None,
+        words: words.clone(),
+    };
     let mut parser = lexopt::Parser::from_args(words);
     while let Some(word) = parser.next().map_err(wrong)? {
         match word {
@@ -140,7 +156,12 @@ mod tests {
         let args = parsed("--quick --only cpu,start --peers=bare,libuv").unwrap();
         assert!(args.quick && args.wants("cpu") && args.wants("start") && !args.wants("memory"));
         assert_eq!(args.peers, ["bare", "libuv"]);
-        assert!(parsed("--only cpu,nonsense").unwrap_err().to_string().contains("`nonsense`"));
+        assert!(
+            parsed("--only cpu,nonsense")
+                .unwrap_err()
+                .to_string()
+                .contains("`nonsense`")
+        );
         assert!(parsed("--peers nginx").is_err());
         assert!(parsed("--frobnicate").is_err());
     }

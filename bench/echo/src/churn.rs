@@ -38,13 +38,21 @@ pub fn run(port: u16, count: usize, source: u8) -> io::Result<()> {
     let mut under_way = visits.len();
     let mut deadline = Instant::now() + PATIENCE;
     while under_way > 0 {
-        poll.poll(&mut events, Some(deadline.saturating_duration_since(Instant::now())))?;
+        poll.poll(
+            &mut events,
+            Some(deadline.saturating_duration_since(Instant::now())),
+        )?;
         if events.is_empty() && Instant::now() >= deadline {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("{under_way} connections hang")));
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("{under_way} connections hang"),
+            ));
         }
         for event in &events {
             let slot = event.token().0;
-            let Some(visit) = visits[slot].as_mut() else { continue };
+            let Some(visit) = visits[slot].as_mut() else {
+                continue;
+            };
             if !visit.advance()? {
                 continue;
             }
@@ -68,12 +76,24 @@ fn begin(poll: &Poll, port: u16, source: u8, slot: usize) -> io::Result<Visit> {
     socket.set_tcp_nodelay(true)?;
     socket.bind(&SocketAddr::from(([127, 0, 0, source], 0)).into())?;
     match socket.connect(&SocketAddr::from(([127, 0, 0, 1], port)).into()) {
-        Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => return Err(error),
+        Err(error)
+            if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>
+        {
+            return Err(error);
+        }
         _ => {}
     }
     let mut stream = TcpStream::from_std(socket.into());
-    poll.registry().register(&mut stream, Token(slot), Interest::READABLE | Interest::WRITABLE)?;
-    Ok(Visit { stream, greeted: false, got: 0 })
+    poll.registry().register(
+        &mut stream,
+        Token(slot),
+        Interest::READABLE | Interest::WRITABLE,
+    )?;
+    Ok(Visit {
+        stream,
+        greeted: false,
+        got: 0,
+    })
 }
 
 impl Visit {
@@ -85,8 +105,17 @@ impl Visit {
             }
             match self.stream.write(&[b'x'; MESSAGE]) {
                 Ok(MESSAGE) => self.greeted = true,
-                Ok(_) => return Err(io::Error::other("a new connection does not take one message")),
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) => {
+                Ok(_) => {
+                    return Err(io::Error::other(
+                        "a new connection does not take one message",
+                    ));
+                }
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected
+                    ) =>
+                {
                     return Ok(false);
                 }
                 Err(error) => return Err(error),
@@ -97,7 +126,9 @@ impl Visit {
             match self.stream.read(&mut buffer) {
                 Ok(0) => return Err(io::Error::other("the server closed a connection")),
                 Ok(got) => self.got += got,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(self.got >= MESSAGE),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(self.got >= MESSAGE);
+                }
                 Err(error) => return Err(error),
             }
             if self.got >= MESSAGE {

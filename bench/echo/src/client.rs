@@ -58,14 +58,23 @@ impl Client {
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
             connections: Vec::with_capacity(count),
-            outgoing: (b' '..).take(MESSAGE).collect::<Vec<u8>>().repeat(LONGEST_BURST),
+            outgoing: (b' '..)
+                .take(MESSAGE)
+                .collect::<Vec<u8>>()
+                .repeat(LONGEST_BURST),
             incoming: vec![0; 64 * 1024],
             back: Vec::new(),
             at: 0,
             patience,
         };
         let server = SocketAddr::from(([127, 0, 0, 1], port));
+        let deadline = Instant::now() + 12 * patience;
         while client.connections.len() < count {
+            if Instant::now() > deadline {
+                let opened = client.connections.len();
+                let reason = format!("only {opened} connections in {:?}", 12 * patience);
+                return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
+            }
             let first = client.connections.len();
             let last = count.min(first + OPENED_AT_ONCE);
             for index in first..last {
@@ -87,7 +96,9 @@ impl Client {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
-        self.poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
+        self.poll
+            .registry()
+            .register(&mut stream, Token(index), Interest::READABLE)?;
         self.connections.push(Connection { stream, partial: 0 });
         Ok(())
     }
@@ -152,7 +163,10 @@ impl Client {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer for {:?}", self.patience)));
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("no answer for {:?}", self.patience),
+                ));
             }
         }
     }
@@ -160,7 +174,12 @@ impl Client {
     fn await_answers(&mut self, mut outstanding: usize) -> io::Result<()> {
         while outstanding > 0 {
             self.pump_some()?;
-            outstanding -= self.back.iter().map(|&(_, messages)| messages).sum::<usize>().min(outstanding);
+            outstanding -= self
+                .back
+                .iter()
+                .map(|&(_, messages)| messages)
+                .sum::<usize>()
+                .min(outstanding);
         }
         Ok(())
     }

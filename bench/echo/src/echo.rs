@@ -4,13 +4,14 @@ use crate::args::Args;
 use crate::machine::{self, Cores};
 use crate::measure::{self, Bench};
 use crate::peers::{self, BASELINE, NAMES, Peer};
+use crate::proc::has_ring;
 use crate::report::Report;
 use crate::server::Starter;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Enough for the client of two instances with 20,000 connections between them.
+/// Enough for 19,000 connections, on either side.
 const DESCRIPTORS: u64 = 24_000;
 
 /// Runs the bench.
@@ -20,20 +21,28 @@ const DESCRIPTORS: u64 = 24_000;
 pub fn run(args: &Args) -> io::Result<()> {
     let mut report = Report::new("Echo of 64-byte messages, one core", BASELINE);
     let descriptors = machine::raise_descriptor_limit(DESCRIPTORS);
+    let target = peers::target_directory()?;
+    let scratch = target.join("bench-peers");
+    std::fs::create_dir_all(&scratch)?;
+    // Built before this process is pinned: builds may have every core.
+    let built = build(args, &target, &mut report);
     let cores = Cores::take().unwrap_or_else(|reason| {
         report.skip("all", "pinning", &reason);
         Cores::unpinned()
     });
-    let target = peers::target_directory()?;
-    let scratch = target.join("bench-peers");
-    std::fs::create_dir_all(&scratch)?;
     let starter = Starter { cores, scratch };
-    let peers = prepare(args, &target, &starter, &mut report);
+    let peers = probe(built, &starter, &mut report);
     if peers.is_empty() {
         return Err(io::Error::other("no server can be started"));
     }
     write_note(args, &cores, descriptors, &mut report);
-    let mut bench = Bench { peers, starter, sizes: args.sizes(), descriptors, report };
+    let mut bench = Bench {
+        peers,
+        starter,
+        sizes: args.sizes(),
+        descriptors,
+        report,
+    };
     measure_all(args, &mut bench);
     let directory = args.out.clone().unwrap_or_else(results);
     bench.report.write(&directory, "echo")?;
@@ -42,28 +51,48 @@ pub fn run(args: &Args) -> io::Result<()> {
     Ok(())
 }
 
-/// Builds the peers and starts each once; those that fail are named with the reason.
-fn prepare(args: &Args, target: &Path, starter: &Starter, report: &mut Report) -> Vec<Peer> {
-    let wanted = |name: &str| args.peers.is_empty() || args.peers.iter().any(|peer| peer == name);
+/// Builds the peers; those that fail are named with the reason.
+fn build(args: &Args, target: &Path, report: &mut Report) -> Vec<Peer> {
+    let wanted = |name: &&str| args.peers.is_empty() || args.peers.iter().any(|peer| peer == name);
+    let mut built = Vec::new();
+    for name in NAMES.into_iter().filter(wanted) {
+        match peers::build(name, target) {
+            Ok(peer) => built.push(peer),
+            Err(error) => report.skip(name, "everything", &error.to_string()),
+        }
+    }
+    built
+}
+
+/// Starts each peer once and has it answer one message; those that fail are named with the reason.
+fn probe(built: Vec<Peer>, starter: &Starter, report: &mut Report) -> Vec<Peer> {
     let mut peers = Vec::new();
-    for name in NAMES.into_iter().filter(|name| wanted(name)) {
-        let peer = peers::build(name, target).and_then(|peer| {
-            drop(measure::drive(starter, &peer, 1)?);
-            Ok(peer)
-        });
-        match peer {
-            Ok(peer) => {
-                report.row(name);
+    for peer in built {
+        match try_out(starter, &peer) {
+            Ok(()) => {
+                report.row(peer.name);
                 peers.push(peer);
             }
-            Err(error) => report.skip(name, "everything", &error.to_string()),
+            Err(error) => report.skip(peer.name, "everything", &error.to_string()),
         }
     }
     peers
 }
 
+fn try_out(starter: &Starter, peer: &Peer) -> io::Result<()> {
+    let driven = measure::drive(starter, peer, 1)?;
+    if peer.name == "tress-uring" && !has_ring(driven.server.pid())? {
+        return Err(io::Error::other(
+            "it runs without an io_uring: the flag is not heeded",
+        ));
+    }
+    Ok(())
+}
+
+type Measure = fn(&mut Bench);
+
 fn measure_all(args: &Args, bench: &mut Bench) {
-    let all: [(&str, fn(&mut Bench)); 8] = [
+    let all: [(&str, Measure); 8] = [
         ("cpu", measure::cpu::measure),
         ("many", measure::many::measure),
         ("syscalls", measure::syscalls::measure),
@@ -101,8 +130,14 @@ fn write_note(args: &Args, cores: &Cores, descriptors: u64, report: &mut Report)
         "all peers run at the same time and are driven in alternating slices of rotating order; values are medians, \
          *_to_bare of sliced metrics the median of the ratios within each round; CPU is the servers' time on a core",
     );
-    report.note("kernel_bytes", "slab growth of the whole machine; both ends of every connection are on it");
-    report.note("many", "64 messages in flight over all connections, sent along a fixed walk; peer after peer");
+    report.note(
+        "kernel_bytes",
+        "slab growth of the whole machine; both ends of every connection are on it",
+    );
+    report.note(
+        "many",
+        "64 messages in flight over all connections, sent along a fixed walk; peer after peer",
+    );
     report.note("latency", "from the intended send time, at half of messages_per_second_1000_connections of the same peer");
 }
 

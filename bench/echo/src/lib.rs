@@ -29,3 +29,4 @@ pub mod report;
 pub mod server;
 pub mod slices;
 pub mod stats;
+pub mod walker;

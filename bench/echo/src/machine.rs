@@ -16,13 +16,16 @@ impl Cores {
     /// # Errors
     /// Why servers and client are not pinned.
     pub fn take() -> Result<Self, String> {
-        let allowed = sched_getaffinity(None).map_err(|error| format!("sched_getaffinity: {error}"))?;
+        let allowed =
+            sched_getaffinity(None).map_err(|error| format!("sched_getaffinity: {error}"))?;
         let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
         let (Some(server), Some(client)) = (cores.next(), cores.next()) else {
             return Err("only one core may be used".into());
         };
         pin(client).map_err(|error| format!("sched_setaffinity: {error}"))?;
-        Ok(Self { pair: Some((server, client)) })
+        Ok(Self {
+            pair: Some((server, client)),
+        })
     }
 
     /// No pinning at all.
@@ -33,12 +36,14 @@ impl Cores {
 
     /// Runs `spawn` on the servers' core, so that the child and its threads inherit it from their first instruction.
     pub fn on_server_core<R>(&self, spawn: impl FnOnce() -> R) -> R {
-        let Some((server, client)) = self.pair else { return spawn() };
+        let Some((server, client)) = self.pair else {
+            return spawn();
+        };
         // Both calls succeeded once with these cores; were one to fail now, the slices would only be noisier.
         let moved = pin(server).is_ok();
         let result = spawn();
         if moved {
-            drop(pin(client));
+            let _ = pin(client);
         }
         result
     }
@@ -66,13 +71,22 @@ pub fn raise_descriptor_limit(wanted: u64) -> u64 {
     let now = getrlimit(Resource::Nofile);
     let hard = now.maximum.unwrap_or(wanted);
     if hard < wanted {
-        let more = Rlimit { current: Some(wanted), maximum: Some(wanted) };
+        let more = Rlimit {
+            current: Some(wanted),
+            maximum: Some(wanted),
+        };
         if setrlimit(Resource::Nofile, more).is_ok() {
             return wanted;
         }
     }
     let all = hard.min(wanted);
-    match setrlimit(Resource::Nofile, Rlimit { current: Some(all), maximum: now.maximum }) {
+    match setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(all),
+            maximum: now.maximum,
+        },
+    ) {
         Ok(()) => all,
         Err(_) => now.current.unwrap_or(all),
     }
@@ -89,7 +103,8 @@ pub fn kernel() -> String {
 pub fn processor() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with("model name"));
-    line.and_then(|line| line.split_once(':')).map_or_else(|| "unknown".into(), |(_, name)| name.trim().to_owned())
+    line.and_then(|line| line.split_once(':'))
+        .map_or_else(|| "unknown".into(), |(_, name)| name.trim().to_owned())
 }
 
 fn read_word(path: &str) -> String {
@@ -99,13 +114,17 @@ fn read_word(path: &str) -> String {
 /// Today in UTC, `YYYY-MM-DD`.
 #[must_use]
 pub fn today() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
     date(seconds / 86_400)
 }
 
 /// The date of a number of days after 1970-01-01.
 fn date(mut days: u64) -> String {
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     let mut year = 1970;
     loop {
         let length = if leap(year) { 366 } else { 365 };
@@ -115,7 +134,20 @@ fn date(mut days: u64) -> String {
         days -= length;
         year += 1;
     }
-    let lengths = [31, if leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let lengths = [
+        31,
+        if leap(year) { 29 } else { 28 },
+        31,
+        30,
+        31,
+        30,
+        31,
+        31,
+        30,
+        31,
+        30,
+        31,
+    ];
     let mut month = 1;
     for length in lengths {
         if days < length {

@@ -9,8 +9,13 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 /// # Errors
 /// No port was given, or it cannot be listened on.
 pub fn run(port: Option<&str>) -> io::Result<()> {
-    let port: u16 = port.and_then(|word| word.parse().ok()).ok_or_else(|| io::Error::other("peer-tokio PORT"))?;
-    tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(serve(port))
+    let port: u16 = port
+        .and_then(|word| word.parse().ok())
+        .ok_or_else(|| io::Error::other("peer-tokio PORT"))?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?
+        .block_on(serve(port))
 }
 
 async fn serve(port: u16) -> io::Result<()> {

@@ -30,7 +30,10 @@ impl Peer {
     #[must_use]
     pub fn command(&self, port: u16) -> Vec<String> {
         let port = port.to_string();
-        self.words.iter().map(|word| word.replace("{port}", &port)).collect()
+        self.words
+            .iter()
+            .map(|word| word.replace("{port}", &port))
+            .collect()
     }
 
     /// Whether it makes sense to count its instructions, or to give it 19,000 connections.
@@ -47,7 +50,9 @@ impl Peer {
 pub fn target_directory() -> io::Result<PathBuf> {
     let program = std::env::current_exe()?;
     let target = program.parent().and_then(Path::parent);
-    target.map(Path::to_owned).ok_or_else(|| io::Error::other("this program is in no target directory"))
+    target
+        .map(Path::to_owned)
+        .ok_or_else(|| io::Error::other("this program is in no target directory"))
 }
 
 /// Builds one peer.
@@ -60,15 +65,40 @@ pub fn build(name: &'static str, target: &Path) -> io::Result<Peer> {
         "tress" | "tress-uring" => {
             let program = target.join("release").join("tress-testee");
             build_testee(target)?;
-            let mut words = vec![text(program), "echo".into(), "--at".into(), "tcp:{port}:interface=127.0.0.1".into()];
+            let mut words = vec![
+                text(program),
+                "echo".into(),
+                "--at".into(),
+                "tcp:{port}:interface=127.0.0.1".into(),
+            ];
             if name == "tress-uring" {
                 words.extend(["--driver".into(), "uring".into()]);
             }
             words
         }
-        "bare" => vec![text(compile(target, "bare", include_str!("../peers/bare.c"), &[])?), "{port}".into()],
-        "libuv" => vec![text(compile(target, "libuv", include_str!("../peers/libuv.c"), &["-luv"])?), "{port}".into()],
-        "tokio" => vec![text(std::env::current_exe()?), "peer-tokio".into(), "{port}".into()],
+        "bare" => vec![
+            text(compile(
+                target,
+                "bare",
+                include_str!("../peers/bare.c"),
+                &[],
+            )?),
+            "{port}".into(),
+        ],
+        "libuv" => vec![
+            text(compile(
+                target,
+                "libuv",
+                include_str!("../peers/libuv.c"),
+                &["-luv"],
+            )?),
+            "{port}".into(),
+        ],
+        "tokio" => vec![
+            text(std::env::current_exe()?),
+            "peer-tokio".into(),
+            "{port}".into(),
+        ],
         _ => {
             let python = std::env::var("TRESS_PYTHON")
                 .map_err(|_| io::Error::other("TRESS_PYTHON names no Python with Twisted"))?;
@@ -83,7 +113,16 @@ pub fn build(name: &'static str, target: &Path) -> io::Result<Peer> {
 fn build_testee(target: &Path) -> io::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--release", "-p", "tress-testee", "--target-dir"]).arg(target);
+    command
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "-p",
+            "tress-testee",
+            "--target-dir",
+        ])
+        .arg(target);
     finish(command, target, "tress-testee")
 }
 
@@ -93,7 +132,11 @@ fn compile(target: &Path, name: &str, source: &str, libraries: &[&str]) -> io::R
     let program = directory.join(name);
     std::fs::write(&file, source)?;
     let mut command = Command::new("cc");
-    command.args(["-O2", "-o"]).arg(&program).arg(&file).args(libraries);
+    command
+        .args(["-O2", "-o"])
+        .arg(&program)
+        .arg(&file)
+        .args(libraries);
     finish(command, target, name)?;
     Ok(program)
 }
@@ -101,14 +144,22 @@ fn compile(target: &Path, name: &str, source: &str, libraries: &[&str]) -> io::R
 /// Runs a build; what it said becomes the reason if it fails.
 fn finish(mut command: Command, target: &Path, name: &str) -> io::Result<()> {
     let said = target.join("bench-peers").join(format!("{name}.build"));
-    let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&said)?).spawn();
+    let spawned = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(&said)?)
+        .spawn();
     let program = command.get_program().to_string_lossy().into_owned();
-    let mut child = Helper(spawned.map_err(|error| io::Error::other(format!("{program}: {error}")))?);
+    let mut child =
+        Helper(spawned.map_err(|error| io::Error::other(format!("{program}: {error}")))?);
     if wait(&mut child.0, BUILD_PATIENCE)?.success() {
         return Ok(());
     }
     let text = std::fs::read_to_string(&said).unwrap_or_default();
-    let line = text.lines().find(|line| line.contains("error")).unwrap_or("it said nothing");
+    let line = text
+        .lines()
+        .find(|line| line.contains("error"))
+        .unwrap_or("it said nothing");
     Err(io::Error::other(format!("building {name} failed: {line}")))
 }
 
@@ -118,7 +169,10 @@ mod tests {
 
     #[test]
     fn the_port_is_put_in_its_place() {
-        let peer = Peer { name: "x", words: vec!["x".into(), "tcp:{port}:interface=127.0.0.1".into()] };
+        let peer = Peer {
+            name: "x",
+            words: vec!["x".into(), "tcp:{port}:interface=127.0.0.1".into()],
+        };
         assert_eq!(peer.command(81), ["x", "tcp:81:interface=127.0.0.1"]);
     }
 }

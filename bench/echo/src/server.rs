@@ -43,23 +43,44 @@ impl Starter {
     ///
     /// # Errors
     /// As for [`Starter::start`].
-    pub fn start_under(&self, peer: &Peer, wrapper: &[String], patience: Duration) -> io::Result<Server> {
+    pub fn start_under(
+        &self,
+        peer: &Peer,
+        wrapper: &[String],
+        patience: Duration,
+    ) -> io::Result<Server> {
         let port = free_port()?;
         let words = peer.command(port);
         let mut words = wrapper.iter().chain(&words);
-        let program = words.next().ok_or_else(|| io::Error::other("an empty command"))?;
+        let program = words
+            .next()
+            .ok_or_else(|| io::Error::other("an empty command"))?;
         let said = self.scratch.join(format!("{}.stderr", peer.name));
         let mut command = Command::new(program);
-        command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&said)?);
+        command
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&said)?);
         let began = Instant::now();
         let child = self.cores.on_server_core(|| command.spawn())?;
-        let mut server = Server { child, port, start: Duration::ZERO };
+        let mut server = Server {
+            child,
+            port,
+            start: Duration::ZERO,
+        };
         while !accepts(port) {
             if let Some(status) = server.child.try_wait()? {
-                return Err(io::Error::other(format!("exited at once: {status}{}", last_words(&said))));
+                return Err(io::Error::other(format!(
+                    "exited at once: {status}{}",
+                    last_words(&said)
+                )));
             }
             if began.elapsed() > patience {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("does not listen within {patience:?}")));
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("does not listen within {patience:?}"),
+                ));
             }
             std::thread::sleep(Duration::from_micros(200));
         }
@@ -133,7 +154,10 @@ pub fn wait(child: &mut Child, patience: Duration) -> io::Result<ExitStatus> {
             return Ok(status);
         }
         if Instant::now() > deadline {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("still runs after {patience:?}")));
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("still runs after {patience:?}"),
+            ));
         }
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -160,5 +184,8 @@ fn free_port() -> io::Result<u16> {
 /// What it said last on standard error, for the reason of a skip.
 fn last_words(said: &Path) -> String {
     let text = std::fs::read_to_string(said).unwrap_or_default();
-    text.trim_end().lines().next_back().map_or_else(String::new, |line| format!("; it said: {line}"))
+    text.trim_end()
+        .lines()
+        .next_back()
+        .map_or_else(String::new, |line| format!("; it said: {line}"))
 }

@@ -13,10 +13,14 @@ pub struct Samples {
 impl Samples {
     /// Notes a figure; a participant that failed leaves a hole.
     pub fn note(&mut self, who: &str, round: usize, value: Option<f64>) {
-        let at = self.rows.iter().position(|(name, _)| name == who).unwrap_or_else(|| {
-            self.rows.push((who.to_owned(), Vec::new()));
-            self.rows.len() - 1
-        });
+        let at = self
+            .rows
+            .iter()
+            .position(|(name, _)| name == who)
+            .unwrap_or_else(|| {
+                self.rows.push((who.to_owned(), Vec::new()));
+                self.rows.len() - 1
+            });
         let values = &mut self.rows[at].1;
         values.resize(values.len().max(round + 1), None);
         values[round] = value;
@@ -25,19 +29,43 @@ impl Samples {
     /// The median of one participant's figures.
     #[must_use]
     pub fn median(&self, who: &str) -> Option<f64> {
-        median(&self.of(who)?.iter().flatten().copied().collect::<Vec<f64>>())
+        median(
+            &self
+                .of(who)?
+                .iter()
+                .flatten()
+                .copied()
+                .collect::<Vec<f64>>(),
+        )
     }
 
     /// The median over the rounds of the ratio within a round.
     #[must_use]
     pub fn ratio(&self, who: &str, to: &str) -> Option<f64> {
         let (mine, theirs) = (self.of(who)?, self.of(to)?);
-        let ratios = mine.iter().zip(theirs).filter_map(|(mine, theirs)| Some((*mine)? / (*theirs)?));
-        median(&ratios.filter(|ratio| ratio.is_finite()).collect::<Vec<f64>>())
+        let ratios = mine
+            .iter()
+            .zip(theirs)
+            .filter_map(|(mine, theirs)| Some((*mine)? / (*theirs)?));
+        median(
+            &ratios
+                .filter(|ratio| ratio.is_finite())
+                .collect::<Vec<f64>>(),
+        )
     }
 
     fn of(&self, who: &str) -> Option<&[Option<f64>]> {
-        self.rows.iter().find(|(name, _)| name == who).map(|(_, values)| values.as_slice())
+        self.rows
+            .iter()
+            .find(|(name, _)| name == who)
+            .map(|(_, values)| values.as_slice())
+    }
+
+    /// Forgets the participants that `keep` does not name.
+    #[must_use]
+    pub fn only(mut self, keep: impl Fn(&str) -> bool) -> Self {
+        self.rows.retain(|(who, _)| keep(who));
+        self
     }
 
     /// Puts medians and ratios into the report.
@@ -81,9 +109,8 @@ pub fn alternate<T>(
             }
         }
     }
-    samples.rows.retain(|(who, _)| !failed.contains(who));
     participants.retain(|(who, _)| !failed.contains(who));
-    samples
+    samples.only(|who| !failed.iter().any(|name| name == who))
 }
 
 #[cfg(test)]
@@ -93,7 +120,10 @@ mod tests {
     #[test]
     fn ratios_are_taken_within_a_round() {
         let mut samples = Samples::default();
-        for (round, (mine, theirs)) in [(2.0, 1.0), (20.0, 10.0), (90.0, 30.0)].into_iter().enumerate() {
+        for (round, (mine, theirs)) in [(2.0, 1.0), (20.0, 10.0), (90.0, 30.0)]
+            .into_iter()
+            .enumerate()
+        {
             samples.note("me", round, Some(mine));
             samples.note("bare", round, Some(theirs));
         }
@@ -109,7 +139,11 @@ mod tests {
         let mut all: Vec<(String, char)> = ['a', 'b', 'c'].map(|c| (c.to_string(), c)).into();
         let samples = alternate(&mut report, "m", 3, &mut all, |c, round| {
             order.push(*c);
-            if *c == 'b' && round == 1 { Err(io::Error::other("broke")) } else { Ok(1.0) }
+            if *c == 'b' && round == 1 {
+                Err(io::Error::other("broke"))
+            } else {
+                Ok(1.0)
+            }
         });
         assert_eq!(order, "abcbcaca");
         assert_eq!(samples.median("a"), Some(1.0));

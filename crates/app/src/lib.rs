@@ -1,7 +1,22 @@
-//! The application: one TOML file names objects, protocols and endpoints, and everything in it is
-//! checked before anything starts. Must not know: sockets, threads, clocks.
+//! The application: one TOML file names objects, protocols and endpoints, and everything in it is checked before
+//! anything starts. Opens no socket, starts no thread and reads no clock: the caller brings the reactor.
+//!
+//! What a file may name stands in a [`Registry`](registry::Registry). A program of your own adds its kinds to the
+//! built-in ones and runs the file with [`run`](run::run).
 
 #![forbid(unsafe_code)]
 
+pub mod application;
+pub mod builtin;
 pub mod config;
 pub mod finger_file;
+pub mod registry;
+pub mod run;
+pub mod services;
+
+#[cfg(test)]
+mod testing;
+
+pub use application::Application;
+pub use registry::{Exposure, Provider, ProviderKind, Registry};
+pub use run::{Reload, RunError, run};

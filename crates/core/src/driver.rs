@@ -19,9 +19,11 @@ pub struct Token {
     pub generation: u32,
 }
 
-/// Received bytes, lent for one callback and handed back with the next [`Driver::next`].
+/// Where a driver puts received bytes for one callback. The core keeps one and passes it to every
+/// [`Driver::next`], which may fill, exchange or take back its buffer: so nothing moves on the way.
+#[derive(Default)]
 pub struct Lease {
-    /// The driver's buffer.
+    /// The driver's buffer; empty until the driver puts one in.
     pub buffer: Box<[u8]>,
     /// How many bytes of it were received.
     pub length: usize,
@@ -69,12 +71,10 @@ pub enum Report {
         /// The connection.
         conn: Token,
     },
-    /// Bytes arrived.
+    /// Bytes arrived, at least one: they are in the lease.
     Data {
         /// The connection.
         conn: Token,
-        /// The bytes, at least one.
-        data: Lease,
     },
     /// The peer sends no more. Comes once, after the last `Data`.
     ReadClosed {
@@ -177,8 +177,9 @@ pub trait Driver: 'static {
     /// What makes the driver useless; an interrupted wait is none.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// The next event of the last `wait`; takes the last lease back. Never blocks.
-    fn next(&mut self, done: Option<Lease>) -> Option<Report>;
+    /// The next event of the last `wait`. The lease holds what the last `Data` put there, which has been dealt with,
+    /// and takes what the next one brings. Never blocks.
+    fn next(&mut self, lease: &mut Lease) -> Option<Report>;
 
     /// Listens for connections.
     ///
@@ -198,7 +199,7 @@ pub trait Driver: 'static {
     /// No `Data` (on a port: no `Accepted`) comes after this; what is in flight is kept.
     fn stop_reading(&mut self, token: Token);
 
-    /// Sends what it can of `out` and takes that from it; `Sent` follows when not all could go.
+    /// Sends what it can of `out` and takes that from it; a `Sent` follows unless all of it has left.
     ///
     /// # Errors
     /// The connection is broken. The token stays alive until `close`.

@@ -392,8 +392,10 @@ fn ip_address(spec: &EndpointSpec, text: &str) -> Result<IpAddr> {
 mod tests {
     use super::*;
 
+    type Parts<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, &'a str)]);
+
     #[track_caller]
-    fn check(text: &str, expected: Result<(&str, &[&str], &[(&str, &str)]), &str>) {
+    fn check(text: &str, expected: Result<Parts<'_>, &str>) {
         match (EndpointSpec::parse(text), expected) {
             (Ok(spec), Ok((kind, arguments, options))) => {
                 assert_eq!(spec.kind, kind);

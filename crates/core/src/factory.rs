@@ -142,6 +142,11 @@ impl SharedFactory {
         self.call(|factory| factory.build(peer))
     }
 
+    /// Whether it is being called right now.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.0.factory.try_borrow_mut().is_err()
+    }
+
     /// One more port listens.
     pub(crate) fn port_started(&self) -> Result<(), Failure> {
         if self.0.ports.get() == 0 {

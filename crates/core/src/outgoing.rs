@@ -68,6 +68,13 @@ impl Outgoing {
         self.head.is_empty() && self.tail.is_none()
     }
 
+    /// Whether everything has left.
+    #[inline]
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.head.is_empty() && self.tail.is_none() && self.taken == 0
+    }
+
     /// All of it, when it is one piece: the usual case.
     #[inline]
     #[must_use]
@@ -150,24 +157,6 @@ impl Outgoing {
         self.taken -= u32::try_from(count).expect("no more than was taken");
     }
 
-    /// Whether the head has no buffer of its own yet.
-    #[inline]
-    pub(crate) fn wants_buffer(&self) -> bool {
-        self.head.capacity() == 0
-    }
-
-    /// Lends a spare buffer for the head, which must have none.
-    #[inline]
-    pub(crate) fn lend_buffer(&mut self, spare: Vec<u8>) {
-        self.head = spare;
-    }
-
-    /// Gives the head's buffer back when nothing is in it.
-    #[inline]
-    pub(crate) fn return_buffer(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.head)
-    }
-
     /// Copies `bytes` to the end. False when they did not fit the head and the caller should check the limits.
     #[inline]
     pub(crate) fn extend(&mut self, bytes: &[u8]) -> bool {
@@ -200,11 +189,32 @@ impl Outgoing {
         tail.segments.push_back(Segment::Shared(bytes));
     }
 
-    /// Forgets everything that no driver has taken.
+    /// Forgets everything that no driver has taken, and the buffer.
     pub(crate) fn clear(&mut self) {
         self.head = Vec::new();
         self.start = 0;
         self.tail = None;
+    }
+
+    /// Puts an emptied buffer at the head, when the head has none.
+    pub(crate) fn recycle(&mut self, buffer: Vec<u8>) {
+        if self.head.capacity() == 0 {
+            self.head = buffer;
+        }
+    }
+
+    /// Bytes of memory held for the head.
+    pub(crate) fn capacity(&self) -> usize {
+        self.head.capacity()
+    }
+}
+
+/// For tests of drivers: what a connection would send.
+impl From<Bytes> for Outgoing {
+    fn from(bytes: Bytes) -> Self {
+        let mut out = Self::default();
+        out.push(bytes);
+        out
     }
 }
 

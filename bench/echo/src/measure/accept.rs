@@ -10,10 +10,18 @@ const METRIC: &str = "accepts_per_cpu_second";
 pub fn measure(bench: &mut Bench) {
     let mut all = bench.start_all(METRIC, 1);
     let (rounds, count) = (bench.sizes.slices, bench.sizes.accepts);
-    let samples = alternate(&mut bench.report, METRIC, rounds, &mut all, |driven, round| {
-        let source = u8::try_from(2 + round % 200).unwrap_or(2);
-        let (nanos, ()) = cpu_during(driven.server.pid(), || churn::run(driven.server.port, count, source))?;
-        Ok(number(count) / (nanos / 1e9))
-    });
+    let samples = alternate(
+        &mut bench.report,
+        METRIC,
+        rounds,
+        &mut all,
+        |driven, round| {
+            let source = u8::try_from(2 + round % 200).unwrap_or(2);
+            let (nanos, ()) = cpu_during(driven.server.pid(), || {
+                churn::run(driven.server.port, count, source)
+            })?;
+            Ok(number(count) / (nanos / 1e9))
+        },
+    );
     samples.into_report(&mut bench.report, METRIC);
 }

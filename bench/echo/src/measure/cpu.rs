@@ -14,7 +14,8 @@ pub fn measure(bench: &mut Bench) {
         let rounds = bench.sizes.slices;
         let samples = alternate(&mut bench.report, &metric, rounds, &mut all, |driven, _| {
             let pid = driven.server.pid();
-            let (nanos, messages) = cpu_during(pid, || driven.client.keep_in_flight(depth, length))?;
+            let (nanos, messages) =
+                cpu_during(pid, || driven.client.keep_in_flight(depth, length))?;
             Ok(nanos / 1000.0 / number(messages))
         });
         samples.into_report(&mut bench.report, &metric);

@@ -12,17 +12,24 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Fills `instructions_per_message_20` and `instructions_per_message_1`.
 pub fn measure(bench: &mut Bench) {
     if !has_tool("valgrind") {
-        bench.report.skip("all", "instructions", "valgrind is not installed");
+        bench
+            .report
+            .skip("all", "instructions", "valgrind is not installed");
         return;
     }
     let (short, long) = bench.sizes.instruction_messages;
     for peer in bench.peers.clone().iter().filter(|peer| peer.is_native()) {
         for connections in [20, 1] {
             let metric = format!("instructions_per_message_{connections}");
-            let difference = count(bench, peer, connections, short)
-                .and_then(|(less, few)| count(bench, peer, connections, long).map(|(more, many)| (more - less, many - few)));
+            let difference = count(bench, peer, connections, short).and_then(|(less, few)| {
+                count(bench, peer, connections, long).map(|(more, many)| (more - less, many - few))
+            });
             match difference {
-                Ok((instructions, messages)) => bench.report.set(peer.name, &metric, instructions / messages),
+                Ok((instructions, messages)) => {
+                    bench
+                        .report
+                        .set(peer.name, &metric, instructions / messages)
+                }
                 Err(error) => bench.report.skip(peer.name, &metric, &error.to_string()),
             }
         }
@@ -30,7 +37,12 @@ pub fn measure(bench: &mut Bench) {
 }
 
 /// Instructions of a whole run, and its messages.
-fn count(bench: &Bench, peer: &Peer, connections: usize, messages: usize) -> io::Result<(f64, f64)> {
+fn count(
+    bench: &Bench,
+    peer: &Peer,
+    connections: usize,
+    messages: usize,
+) -> io::Result<(f64, f64)> {
     let out = bench.starter.scratch.join("callgrind.out");
     drop(std::fs::remove_file(&out));
     let wrapper: Vec<String> = vec![
@@ -42,15 +54,23 @@ fn count(bench: &Bench, peer: &Peer, connections: usize, messages: usize) -> io:
     let mut client = Client::open_patiently(server.port, connections, PATIENCE)?;
     let done = client.lockstep(messages / connections)?;
     server.terminate(PATIENCE)?;
-    let text = std::fs::read_to_string(&out).map_err(|error| io::Error::other(format!("callgrind left nothing: {error}")))?;
-    let total = total_instructions(&text).ok_or_else(|| io::Error::other("callgrind counted nothing"))?;
+    let text = std::fs::read_to_string(&out)
+        .map_err(|error| io::Error::other(format!("callgrind left nothing: {error}")))?;
+    let total =
+        total_instructions(&text).ok_or_else(|| io::Error::other("callgrind counted nothing"))?;
     Ok((total, number(done)))
 }
 
 /// The `summary:` of a callgrind file, or its `totals:`; several parts are added up.
 fn total_instructions(text: &str) -> Option<f64> {
     let sum = |key: &str| {
-        let parts = text.lines().filter_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse::<f64>().ok());
+        let parts = text.lines().filter_map(|line| {
+            line.strip_prefix(key)?
+                .split_whitespace()
+                .next()?
+                .parse::<f64>()
+                .ok()
+        });
         parts.reduce(|sum, part| sum + part)
     };
     sum("summary:").or_else(|| sum("totals:"))
@@ -62,7 +82,10 @@ mod tests {
 
     #[test]
     fn summary_wins_over_totals() {
-        assert_eq!(total_instructions("events: Ir\nsummary: 123456\n\nfn=(1) x\n1 2\ntotals: 7\n"), Some(123_456.0));
+        assert_eq!(
+            total_instructions("events: Ir\nsummary: 123456\n\nfn=(1) x\n1 2\ntotals: 7\n"),
+            Some(123_456.0)
+        );
         assert_eq!(total_instructions("events: Ir\ntotals: 99\n"), Some(99.0));
         assert_eq!(total_instructions("events: Ir\n"), None);
     }

@@ -3,59 +3,79 @@
 //! Two instances of the server, driven alternately; 64 messages in flight over all connections, each sent on
 //! the next connection of a fixed walk, so that memory which was touched last is not what is needed next.
 
-use super::{Bench, Driven, cpu_during, drive, number};
+use super::{Bench, cpu_during, number};
 use crate::peers::Peer;
-use crate::slices::{Samples, alternate};
+use crate::server::Server;
+use crate::slices::alternate;
+use crate::walker::Walker;
 use std::io;
 
 const FEW: usize = 1_000;
-const IN_FLIGHT: usize = 64;
 
-/// Descriptors of the client that are not connections.
+/// Descriptors of a process that are not connections.
 const SPARE: usize = 64;
 
-const FEW_METRIC: &str = "cpu_us_per_message_1000_connections";
-const MANY_METRIC: &str = "cpu_us_per_message_19000_connections";
-const RATIO_METRIC: &str = "ratio_19000_to_1000";
+struct Walked {
+    server: Server,
+    walker: Walker,
+}
 
-/// Fills the three columns, peer after peer: the client's descriptors do not suffice for all at once.
+/// Fills `cpu_us_per_message_1000_connections`, `cpu_us_per_message_19000_connections` and
+/// `ratio_19000_to_1000`, peer after peer. Where fewer descriptors are allowed, the names say how many it were.
 pub fn measure(bench: &mut Bench) {
     let limit = usize::try_from(bench.descriptors).unwrap_or(usize::MAX);
-    let many = bench.sizes.many.min(limit.saturating_sub(FEW + SPARE));
-    if many < bench.sizes.many {
-        let wanted = bench.sizes.many;
-        println!("many: only {many} connections instead of {wanted}: no more than {limit} descriptors are allowed");
-        bench.report.note("connections_instead_of_19000", many);
+    let wanted = bench.sizes.many;
+    let many = wanted.min(limit.saturating_sub(SPARE));
+    if many < wanted {
+        println!(
+            "many: only {many} connections instead of {wanted}: no more than {limit} descriptors are allowed"
+        );
     }
     for peer in bench.peers.clone().iter().filter(|peer| peer.is_native()) {
         match both(bench, peer, many) {
-            Ok(mut pair) => measure_pair(bench, peer.name, &mut pair),
+            Ok(mut pair) => measure_pair(bench, peer.name, &mut pair, many),
             Err(error) => bench.report.skip(peer.name, "many", &error.to_string()),
         }
     }
 }
 
-fn both(bench: &Bench, peer: &Peer, many: usize) -> io::Result<Vec<(String, Driven)>> {
-    let few = drive(&bench.starter, peer, FEW)?;
-    let many = drive(&bench.starter, peer, many)?;
-    Ok(vec![("few".into(), few), ("many".into(), many)])
+fn both(bench: &Bench, peer: &Peer, many: usize) -> io::Result<Vec<(String, Walked)>> {
+    let open = |count: usize| {
+        let server = bench.starter.start(peer)?;
+        let walker = Walker::open(server.port, count)?;
+        io::Result::Ok(Walked { server, walker })
+    };
+    Ok(vec![
+        ("few".into(), open(FEW)?),
+        ("many".into(), open(many)?),
+    ])
 }
 
-fn measure_pair(bench: &mut Bench, who: &str, pair: &mut Vec<(String, Driven)>) {
+fn measure_pair(bench: &mut Bench, who: &str, pair: &mut Vec<(String, Walked)>, many: usize) {
     let (rounds, length) = (bench.sizes.slices, bench.sizes.slice);
-    let samples: Samples = alternate(&mut bench.report, &format!("many ({who})"), rounds, pair, |driven, _| {
-        let pid = driven.server.pid();
-        let (nanos, messages) = cpu_during(pid, || driven.client.walk(IN_FLIGHT, length))?;
+    let metric = format!("many ({who})");
+    let samples = alternate(&mut bench.report, &metric, rounds, pair, |walked, _| {
+        let pid = walked.server.pid();
+        let (nanos, messages) = cpu_during(pid, || walked.walker.walk(length))?;
         Ok(nanos / 1000.0 / number(messages))
     });
     let figures = [
-        (FEW_METRIC, samples.median("few")),
-        (MANY_METRIC, samples.median("many")),
-        (RATIO_METRIC, samples.ratio("many", "few")),
+        (
+            format!("cpu_us_per_message_{FEW}_connections"),
+            samples.median("few"),
+        ),
+        (
+            format!("cpu_us_per_message_{many}_connections"),
+            samples.median("many"),
+        ),
+        (
+            format!("ratio_{many}_to_{FEW}"),
+            samples.ratio("many", "few"),
+        ),
     ];
     for (metric, value) in figures {
         if let Some(value) = value {
-            bench.report.set(who, metric, value);
+            bench.report.set(who, &metric, value);
         }
     }
 }

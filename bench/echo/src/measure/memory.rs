@@ -15,8 +15,12 @@ pub fn measure(bench: &mut Bench) {
     for peer in bench.peers.clone() {
         match one(bench, &peer) {
             Ok((resident, kernel)) => {
-                bench.report.set(peer.name, "resident_bytes_per_idle_connection", resident);
-                bench.report.set(peer.name, "kernel_bytes_per_idle_connection", kernel);
+                bench
+                    .report
+                    .set(peer.name, "resident_bytes_per_idle_connection", resident);
+                bench
+                    .report
+                    .set(peer.name, "kernel_bytes_per_idle_connection", kernel);
             }
             Err(error) => bench.report.skip(peer.name, "memory", &error.to_string()),
         }
@@ -34,11 +38,13 @@ fn one(bench: &Bench, peer: &Peer) -> io::Result<(f64, f64)> {
     std::thread::sleep(Duration::from_millis(200));
     let after = (resident_bytes(server.pid())?, slab_bytes()?);
     drop(client);
-    Ok((growth(before.0, after.0) / number(idle), growth(before.1, after.1) / number(idle)))
+    Ok((
+        growth(before.0, after.0) / number(idle),
+        growth(before.1, after.1) / number(idle),
+    ))
 }
 
 fn growth(before: u64, after: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "memory sizes are far below 2^53")]
     let (before, after) = (before as f64, after as f64);
     after - before
 }

@@ -81,7 +81,6 @@ pub fn cpu_during<R>(pid: u32, work: impl FnOnce() -> io::Result<R>) -> io::Resu
     let result = work()?;
     settle();
     let after = cpu_nanos(pid)?;
-    #[expect(clippy::cast_precision_loss, reason = "a slice is far below 2^53 nanoseconds")]
     let spent = after.saturating_sub(before) as f64;
     Ok((spent, result))
 }
@@ -96,6 +95,10 @@ pub fn number(count: usize) -> f64 {
 #[must_use]
 pub fn has_tool(name: &str) -> bool {
     let mut command = Command::new(name);
-    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }

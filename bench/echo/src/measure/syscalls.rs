@@ -14,14 +14,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Fills `syscalls_per_message` and `syscalls_per_message_20`.
 pub fn measure(bench: &mut Bench) {
     if !has_tool("strace") {
-        bench.report.skip("all", "syscalls", "strace is not installed");
+        bench
+            .report
+            .skip("all", "syscalls", "strace is not installed");
         return;
     }
     let (one, twenty) = bench.sizes.syscall_messages;
     for peer in bench.peers.clone() {
-        for (metric, connections, messages) in
-            [("syscalls_per_message", 1, one), ("syscalls_per_message_20", 20, twenty)]
-        {
+        for (metric, connections, messages) in [
+            ("syscalls_per_message", 1, one),
+            ("syscalls_per_message_20", 20, twenty),
+        ] {
             match count(bench, &peer, connections, messages) {
                 Ok(value) => bench.report.set(peer.name, metric, value),
                 Err(error) => bench.report.skip(peer.name, metric, &error.to_string()),
@@ -36,22 +39,31 @@ fn count(bench: &Bench, peer: &Peer, connections: usize, messages: usize) -> io:
     let counts = bench.starter.scratch.join("strace.counts");
     let said = bench.starter.scratch.join("strace.stderr");
     let mut command = Command::new("strace");
-    command.args(["-c", "-f", "-p", &pid.to_string(), "-o"]).arg(&counts);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&said)?);
+    command
+        .args(["-c", "-f", "-p", &pid.to_string(), "-o"])
+        .arg(&counts);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(&said)?);
     let mut strace = Helper(bench.starter.cores.on_server_core(|| command.spawn())?);
     let deadline = Instant::now() + PATIENCE;
     while !is_traced(pid)? {
         if strace.0.try_wait()?.is_some() || Instant::now() > deadline {
             let text = std::fs::read_to_string(&said).unwrap_or_default();
-            return Err(io::Error::other(format!("strace may not attach: {}", text.trim_end())));
+            return Err(io::Error::other(format!(
+                "strace may not attach: {}",
+                text.trim_end()
+            )));
         }
         std::thread::sleep(Duration::from_millis(2));
     }
     // Seized is not yet running again.
     std::thread::sleep(Duration::from_millis(50));
     let done = driven.client.lockstep(messages / connections)?;
-    drop(strace.interrupt(PATIENCE)?);
-    let calls = total_calls(&std::fs::read_to_string(&counts)?).ok_or_else(|| io::Error::other("strace counted nothing"))?;
+    let _ = strace.interrupt(PATIENCE)?;
+    let calls = total_calls(&std::fs::read_to_string(&counts)?)
+        .ok_or_else(|| io::Error::other("strace counted nothing"))?;
     Ok(f64::from(calls) / number(done))
 }
 
@@ -60,8 +72,13 @@ fn total_calls(text: &str) -> Option<u32> {
     let calls = text.lines().filter_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         // % time, seconds, usecs/call, calls, errors if any, name
-        let is_row = words.len() >= 5 && words[0].parse::<f64>().is_ok() && words.last() != Some(&"total");
-        if is_row { words[3].parse::<u32>().ok() } else { None }
+        let is_row =
+            words.len() >= 5 && words[0].parse::<f64>().is_ok() && words.last() != Some(&"total");
+        if is_row {
+            words[3].parse::<u32>().ok()
+        } else {
+            None
+        }
     });
     calls.reduce(|sum, calls| sum + calls)
 }

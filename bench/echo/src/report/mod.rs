@@ -56,7 +56,10 @@ impl Report {
     /// Adds an empty row, so that rows appear in a chosen order.
     pub fn row(&mut self, who: &str) {
         if self.find(who).is_none() {
-            self.rows.push(Row { who: who.into(), figures: Vec::new() });
+            self.rows.push(Row {
+                who: who.into(),
+                figures: Vec::new(),
+            });
         }
     }
 
@@ -71,14 +74,22 @@ impl Report {
         }
         if let Some(row) = self.rows.iter_mut().find(|row| row.who == who) {
             row.figures.retain(|figure| figure.metric != metric);
-            row.figures.push(Figure { metric: metric.into(), value, ratio: None });
+            row.figures.push(Figure {
+                metric: metric.into(),
+                value,
+                ratio: None,
+            });
         }
     }
 
     /// Sets the ratio of a figure that is there; without it the ratio is that of the values.
     pub fn set_ratio(&mut self, who: &str, metric: &str, ratio: f64) {
         let row = self.rows.iter_mut().find(|row| row.who == who);
-        if let Some(figure) = row.and_then(|row| row.figures.iter_mut().find(|figure| figure.metric == metric)) {
+        if let Some(figure) = row.and_then(|row| {
+            row.figures
+                .iter_mut()
+                .find(|figure| figure.metric == metric)
+        }) {
             figure.ratio = Some(ratio);
         }
     }
@@ -101,12 +112,18 @@ impl Report {
         self.figure(who, metric).map(|figure| figure.value)
     }
 
-    /// The ratio of a figure to the baseline's.
+    /// The ratio of a figure to the baseline's; a metric called `ratio_…` has none.
     #[must_use]
     pub fn ratio(&self, who: &str, metric: &str) -> Option<f64> {
         let figure = self.figure(who, metric)?;
-        let plain = || Some(figure.value / self.value(&self.baseline, metric)?);
-        figure.ratio.or_else(plain).filter(|ratio| ratio.is_finite())
+        let plain = || {
+            let theirs = self.value(&self.baseline, metric)?;
+            (!is_ratio(metric)).then_some(figure.value / theirs)
+        };
+        figure
+            .ratio
+            .or_else(plain)
+            .filter(|ratio| ratio.is_finite())
     }
 
     fn find(&self, who: &str) -> Option<&Row> {
@@ -114,7 +131,10 @@ impl Report {
     }
 
     fn figure(&self, who: &str, metric: &str) -> Option<&Figure> {
-        self.find(who)?.figures.iter().find(|figure| figure.metric == metric)
+        self.find(who)?
+            .figures
+            .iter()
+            .find(|figure| figure.metric == metric)
     }
 
     /// `{"rows": [{"who": …, "<metric>": number, "<metric>_to_<baseline>": number}], "note": {…}}`; no null anywhere.
@@ -136,7 +156,10 @@ impl Report {
         }
         for metric in &self.metrics {
             if let Some(ratio) = self.ratio(&row.who, metric) {
-                object.insert(format!("{metric}_to_{}", self.baseline), json!(rounded(ratio)));
+                object.insert(
+                    format!("{metric}_to_{}", self.baseline),
+                    json!(rounded(ratio)),
+                );
             }
         }
         Value::Object(object)
@@ -164,6 +187,11 @@ impl Report {
         std::fs::write(directory.join(format!("{stem}.json")), text + "\n")?;
         std::fs::write(directory.join(format!("{stem}.svg")), self.svg())
     }
+}
+
+/// A metric that is a ratio already; its ratio to the baseline would say nothing.
+fn is_ratio(metric: &str) -> bool {
+    metric.starts_with("ratio_")
 }
 
 /// Four significant digits: more would pretend.
@@ -196,7 +224,11 @@ fn readable(value: f64) -> String {
         }
         text.push(digit);
     }
-    if value < 0.0 { format!("-{text}") } else { text }
+    if value < 0.0 {
+        format!("-{text}")
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]
@@ -218,7 +250,10 @@ mod tests {
     #[test]
     fn json_has_rows_in_order_and_no_null() {
         let json = sample().json();
-        assert_eq!(json["rows"][0], json!({"who": "tress", "cpu": 3.0, "cpu_to_bare": 1.6}));
+        assert_eq!(
+            json["rows"][0],
+            json!({"who": "tress", "cpu": 3.0, "cpu_to_bare": 1.6})
+        );
         assert_eq!(json["rows"][1]["bytes"], json!(1_234_567.0));
         assert_eq!(json["rows"][1]["cpu_to_bare"], json!(1.0));
         assert_eq!(json["note"]["date"], json!("2026-01-01"));
@@ -233,6 +268,8 @@ mod tests {
         assert_eq!(report.ratio("tress", "cpu"), Some(1.5));
         assert_eq!(report.ratio("tress", "bytes"), None);
         assert_eq!(report.ratio("nobody", "cpu"), None);
+        report.set("bare", "ratio_many_to_few", 1.2);
+        assert_eq!(report.ratio("bare", "ratio_many_to_few"), None);
     }
 
     #[test]
@@ -240,7 +277,10 @@ mod tests {
         let table = sample().table();
         assert!(table.contains("3.00 (1.60x)"), "{table}");
         assert!(table.contains("1,234,567"), "{table}");
-        let tress = table.lines().find(|line| line.starts_with("tress")).unwrap();
+        let tress = table
+            .lines()
+            .find(|line| line.starts_with("tress"))
+            .unwrap();
         assert!(tress.trim_end().ends_with('-'), "{table}");
     }
 
@@ -258,7 +298,7 @@ mod tests {
         let report = Report::new("nothing", "bare");
         assert_eq!(report.json()["rows"], json!([]));
         assert!(report.svg().contains("</svg>"));
-        report.table();
+        assert!(report.table().starts_with("nothing"));
     }
 
     #[test]

@@ -75,21 +75,22 @@ pub(super) fn parse(text: &str) -> (Option<Table>, Vec<Problem>) {
     for error in errors {
         let span = error.span().unwrap_or(text.len()..text.len());
         let at = lines.position(span.start);
-        if error.message() == "duplicate key" {
-            let key = text.get(span).unwrap_or_default();
-            problems.push(Problem::new(
-                at,
-                "",
-                format!("duplicate key {}", quoted(key)),
-            ));
-            continue;
-        }
         // One slip makes the parser stumble over the rest of its line: say the first thing only.
-        if !broken || problems.last().is_none_or(|last| last.line != at.line) {
+        let stumbled = broken && problems.last().is_some_and(|last| last.line == at.line);
+        let duplicate = error.message() == "duplicate key";
+        if !stumbled {
             let found = text.get(span.start..).unwrap_or_default();
-            problems.push(Problem::new(at, "", plain(error.message(), found)));
+            let message = if duplicate {
+                format!(
+                    "duplicate key {}",
+                    quoted(text.get(span).unwrap_or_default())
+                )
+            } else {
+                plain(error.message(), found)
+            };
+            problems.push(Problem::new(at, "", message));
         }
-        broken = true;
+        broken |= !duplicate;
     }
     let table = (!broken).then(|| lines.table(table.into_inner()));
     (table, problems)
@@ -110,7 +111,7 @@ fn plain(message: &str, found: &str) -> String {
     let message = message
         .strip_suffix(", expected nothing")
         .unwrap_or(message);
-    message.replace('`', "\"")
+    message.to_owned()
 }
 
 /// Where each line of the text starts.

@@ -24,13 +24,14 @@
 //! config.provide[0].options.check(OPTIONS, &mut problems);
 //! assert_eq!(
 //!     problems.to_string(),
-//!     r#"finger.toml:4: provide.users.paht: unknown key "paht"; expected one of "kind", "path"; did you mean "path"?"#,
+//!     r#"finger.toml:4: provide.users.paht: unknown key `paht`; expected one of `kind`, `path`; did you mean `path`?"#,
 //! );
 //! ```
 
 mod document;
 mod options;
 mod problem;
+mod reader;
 mod spec;
 mod units;
 
@@ -38,12 +39,12 @@ mod units;
 mod tests;
 
 pub use options::{Options, Text};
-pub use problem::{MAX_PROBLEMS, Position, Problem, Problems, nearest, unknown};
+pub use problem::{MAX_PROBLEMS, Position, Problem, Problems, nearest, one_of, unknown};
 pub use spec::{OptionSpec, ValueKind};
 pub use units::{MAX_DURATION, Unit, parse_duration, parse_size};
 
-use document::{Entry, Item, Table, Value};
-use problem::{quoted, step};
+use document::Table;
+use reader::{Reader, decode};
 use std::path::Path;
 
 /// The largest file that is read, in bytes.
@@ -204,232 +205,6 @@ impl Config {
     }
 }
 
-/// The text as a tree, unless it is too large or no TOML.
-fn decode(bytes: &[u8], problems: &mut Problems) -> Option<Table> {
-    let whole = Position::default();
-    if bytes.len() > MAX_FILE_BYTES {
-        problems.push(Problem::new(whole, "", "the file is larger than 1 MiB"));
-        return None;
-    }
-    match str::from_utf8(bytes) {
-        Ok(text) => {
-            let (table, found) = document::parse(text);
-            found.into_iter().for_each(|problem| problems.push(problem));
-            table
-        }
-        Err(error) => {
-            let before = &bytes[..error.valid_up_to()];
-            let line = before.split(|&byte| byte == b'\n').count();
-            let start = before
-                .iter()
-                .rposition(|&byte| byte == b'\n')
-                .map_or(0, |index| index + 1);
-            let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
-            let message = "the file is not UTF-8 text";
-            problems.push(Problem::new(Position { line, column }, "", message));
-            None
-        }
-    }
-}
-
 fn directory(file: &Path) -> &Path {
     file.parent().unwrap_or_else(|| Path::new(""))
-}
-
-/// Goes through the sections of one file.
-struct Reader<'r> {
-    base: &'r Path,
-    problems: &'r mut Problems,
-}
-
-impl Reader<'_> {
-    fn document(&mut self, mut document: Table, config: &mut Config) {
-        const SECTIONS: [&str; 4] = ["app", "limits", "provide", "serve"];
-        let mut serve_said = false;
-        // The names that `what` may use come first, wherever they are in the file.
-        let provide = document.take("provide");
-        let provided = provide.map(|entry| self.all_provided(entry, &mut config.provide));
-        let provided = provided.unwrap_or_default();
-        for entry in document.entries {
-            match entry.key.as_str() {
-                "app" => self.app(entry, &mut config.app),
-                "limits" => {
-                    if let Some(limits) = self.section(entry, "[limits]", "limits".into(), &[]) {
-                        config.limits = limits;
-                    }
-                }
-                "serve" => serve_said |= self.all_served(entry, &provided, &mut config.serve),
-                name => {
-                    serve_said |= nearest(name, &SECTIONS) == Some("serve");
-                    let message = unknown("section", name, &SECTIONS);
-                    self.problem(entry.at, &step(name), message);
-                }
-            }
-        }
-        if !serve_said {
-            let message = "nothing to serve: there is no [[serve]] section";
-            self.problem(Position::default(), "", message.to_owned());
-        }
-    }
-
-    fn app(&mut self, entry: Entry, app: &mut AppSection) {
-        let Some(mut options) = self.section(entry, "[app]", "app".into(), &[]) else {
-            return;
-        };
-        options.check(APP_OPTIONS, self.problems);
-        if let Ok(Some(name)) = options.optional_string("name") {
-            if name.is_empty() || name.chars().any(char::is_control) {
-                let message = "expected a name in printable characters";
-                self.problems.push(options.problem("name", message));
-            }
-            app.name = name.to_owned();
-        }
-        app.options = options;
-    }
-
-    /// Answers with every name, also of sections that are wrong otherwise: a reference to one of
-    /// those is no mistake of its own.
-    fn all_provided(&mut self, entry: Entry, provide: &mut Vec<ProvideSection>) -> Vec<String> {
-        let Value::Table(table) = entry.item.value else {
-            let found = entry.item.value.described();
-            let message = format!("expected sections such as [provide.users], found {found}");
-            self.problem(entry.at, "provide", message);
-            return Vec::new();
-        };
-        self.count(table.entries.len(), entry.at, "provide");
-        let mut names = Vec::new();
-        for entry in table.entries.into_iter().take(MAX_SECTIONS) {
-            names.push(entry.key.clone());
-            provide.extend(self.provided(entry));
-        }
-        names
-    }
-
-    fn provided(&mut self, entry: Entry) -> Option<ProvideSection> {
-        let name = entry.key.clone();
-        let path = format!("provide.{}", step(&name));
-        if path.contains('"') {
-            let message = format!(
-                "{} is no name for a provider; expected at most 64 letters, digits, \"-\" and \"_\"",
-                quoted(&name),
-            );
-            self.problem(entry.at, &path, message);
-        }
-        let options = self.section(entry, "a section such as [provide.users]", path, &["kind"])?;
-        let kind = self.word(&options, "kind")?;
-        Some(ProvideSection {
-            name,
-            kind,
-            options,
-        })
-    }
-
-    /// Answers whether the file tried to serve something.
-    fn all_served(
-        &mut self,
-        entry: Entry,
-        provided: &[String],
-        serve: &mut Vec<ServeSection>,
-    ) -> bool {
-        let Value::List(items) = entry.item.value else {
-            let found = entry.item.value.described();
-            let message = format!("expected [[serve]] in double brackets, found {found}");
-            self.problem(entry.at, "serve", message);
-            return true;
-        };
-        self.count(items.len(), entry.at, "serve");
-        let any = !items.is_empty();
-        for item in items.into_iter().take(MAX_SECTIONS) {
-            serve.extend(self.served(item, provided));
-        }
-        any
-    }
-
-    fn served(&mut self, item: Item, provided: &[String]) -> Option<ServeSection> {
-        let entry = Entry {
-            key: "serve".to_owned(),
-            at: item.at,
-            item,
-        };
-        let common = &["what", "as", "at"];
-        let options = self.section(entry, "[[serve]]", "serve".to_owned(), common)?;
-        // All three are read before the first that is missing ends it, so that all are reported.
-        let what = self.word(&options, "what");
-        let protocols = self.words(&options, "as");
-        let endpoints = self.words(&options, "at");
-        if let Some(what) = &what
-            && !provided.contains(what)
-        {
-            let names: Vec<&str> = provided.iter().map(String::as_str).collect();
-            let message = unknown("provider", what, &names);
-            self.problems.push(options.problem("what", message));
-        }
-        let (what, protocols, endpoints) = (what?, protocols?, endpoints?);
-        for (index, protocol) in protocols.iter().enumerate() {
-            if protocols[..index]
-                .iter()
-                .any(|earlier| earlier.value == protocol.value)
-            {
-                let message = format!("{} is named twice", quoted(&protocol.value));
-                self.problems
-                    .push(options.problem_at("as", protocol.at, message));
-            }
-        }
-        Some(ServeSection {
-            what,
-            protocols,
-            endpoints,
-            options,
-        })
-    }
-
-    fn section(
-        &mut self,
-        entry: Entry,
-        expected: &str,
-        path: String,
-        common: &'static [&'static str],
-    ) -> Option<Options> {
-        match entry.item.value {
-            Value::Table(table) => Some(Options::new(path, entry.at, table, common, self.base)),
-            other => {
-                let message = format!("expected {expected}, found {}", other.described());
-                self.problem(entry.at, &path, message);
-                None
-            }
-        }
-    }
-
-    fn word(&mut self, options: &Options, key: &str) -> Option<String> {
-        let text = match options.optional_string(key) {
-            Ok(Some("")) => Err(options.problem(key, "expected a name, found an empty string")),
-            Ok(Some(text)) => Ok(text.to_owned()),
-            Ok(None) => Err(options.missing_or_misspelt(key, "a string")),
-            Err(problem) => Err(problem),
-        };
-        text.map_err(|problem| self.problems.push(problem)).ok()
-    }
-
-    fn words(&mut self, options: &Options, key: &str) -> Option<Vec<Text>> {
-        let texts = match options.optional_strings(key) {
-            Ok(Some(texts)) => match texts.iter().find(|text| text.value.is_empty()) {
-                Some(text) => Err(options.problem_at(key, text.at, "found an empty string")),
-                None => Ok(texts),
-            },
-            Ok(None) => Err(options.missing_or_misspelt(key, ValueKind::Strings.described())),
-            Err(problem) => Err(problem),
-        };
-        texts.map_err(|problem| self.problems.push(problem)).ok()
-    }
-
-    fn count(&mut self, sections: usize, at: Position, key: &str) {
-        if sections > MAX_SECTIONS {
-            let message = format!("{sections} sections; expected at most {MAX_SECTIONS}");
-            self.problem(at, key, message);
-        }
-    }
-
-    fn problem(&mut self, at: Position, key: &str, message: String) {
-        self.problems.push(Problem::new(at, key, message));
-    }
 }

@@ -95,7 +95,10 @@ impl Options {
     pub fn finish(&self, known: &[&str]) -> Vec<Problem> {
         let expected: Vec<&str> = self.common.iter().chain(known).copied().collect();
         self.unknown_keys(known)
-            .map(|entry| self.problem(&entry.key, unknown("key", &entry.key, &expected)))
+            .map(|entry| {
+                let message = unknown("key", &entry.key, &expected);
+                self.problem_at(&entry.key, entry.at, message)
+            })
             .collect()
     }
 
@@ -312,7 +315,7 @@ impl Options {
 
     /// The problem of a key that must be there and is not.
     pub(super) fn missing(&self, key: &str, expected: &str) -> Problem {
-        let message = format!("missing key \"{key}\"; expected {expected}");
+        let message = format!("missing key `{key}`; expected {expected}");
         Problem::new(self.at, self.path.clone(), message)
     }
 
@@ -322,7 +325,9 @@ impl Options {
             .unknown_keys(&[])
             .find(|entry| nearest(&entry.key, &[key]).is_some());
         match misspelt {
-            Some(entry) => self.problem(&entry.key, unknown("key", &entry.key, &[key])),
+            Some(entry) => {
+                self.problem_at(&entry.key, entry.at, unknown("key", &entry.key, &[key]))
+            }
             None => self.missing(key, expected),
         }
     }

@@ -82,8 +82,14 @@ impl Problems {
 
     /// Adds one; beyond [`MAX_PROBLEMS`] it is only counted.
     pub fn push(&mut self, problem: Problem) {
+        self.push_with(|| problem);
+    }
+
+    /// As [`Problems::push`], for a problem that takes work to put into words: one that is only
+    /// counted is not made.
+    pub(super) fn push_with(&mut self, make: impl FnOnce() -> Problem) {
         if self.list.len() < MAX_PROBLEMS {
-            self.list.push(problem);
+            self.list.push(make());
         } else {
             self.dropped += 1;
         }
@@ -93,6 +99,12 @@ impl Problems {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// How many were found.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.list.len() + self.dropped
     }
 
     /// The problems in the order in which they were found.
@@ -133,20 +145,30 @@ impl fmt::Display for Problems {
 
 impl Error for Problems {}
 
-/// `unknown WHAT "paht"; expected one of "kind", "path"; did you mean "path"?`, for callers that check
+/// ``unknown WHAT `paht`; expected one of `kind`, `path`; did you mean `path`?``, for callers that check
 /// names against a registry. `known` is listed in the order given.
 #[must_use]
 pub fn unknown(what: &str, name: &str, known: &[&str]) -> String {
     let mut message = format!("unknown {what} {}", quoted(name));
-    message.push_str(&match known {
-        [] => "; there is none".to_owned(),
-        [only] => format!("; expected {}", quoted(only)),
-        _ => format!("; expected one of {}", list(known)),
-    });
+    if known.is_empty() {
+        message.push_str("; there is none");
+    } else {
+        message.push_str(&format!("; expected {}", one_of(known)));
+    }
     if let Some(near) = nearest(name, known) {
         message.push_str(&format!("; did you mean {}?", quoted(near)));
     }
     message
+}
+
+/// `` `kind` ``, or `` one of `kind`, `path` ``: names that would have been right.
+#[must_use]
+pub fn one_of(names: &[&str]) -> String {
+    match names {
+        [] => "nothing".to_owned(),
+        [only] => quoted(only),
+        _ => format!("one of {}", list(names)),
+    }
 }
 
 /// The name in `known` that `name` was most likely meant to be, if any is near enough: one typing
@@ -171,22 +193,35 @@ pub fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
         .map(|(_, other)| other)
 }
 
-/// `name` between double quotes, control characters escaped, shortened when it is long: what came
-/// from the file must not be able to write to the operator's terminal.
+/// `name` between backticks, control characters escaped, shortened when it is long: what came from
+/// the file must not be able to write to the operator's terminal.
 pub(super) fn quoted(name: &str) -> String {
-    match name.char_indices().nth(NAME_SHOWN_CHARS) {
-        Some((cut, _)) => format!("{:?}...", &name[..cut]),
-        None => format!("{name:?}"),
-    }
+    shown(name, '`')
 }
 
-/// One step of a key's path: as it is when TOML allows it bare, quoted otherwise.
+fn shown(name: &str, quote: char) -> String {
+    let mut text = String::from(quote);
+    for c in name.chars().take(NAME_SHOWN_CHARS) {
+        match c {
+            c if c == quote => text.extend(['\\', c]),
+            '"' | '\'' => text.push(c),
+            c => text.extend(c.escape_debug()),
+        }
+    }
+    text.push(quote);
+    if name.chars().nth(NAME_SHOWN_CHARS).is_some() {
+        text.push_str("...");
+    }
+    text
+}
+
+/// One step of a key's path: as it is when TOML allows it bare, quoted as TOML does otherwise.
 pub(super) fn step(key: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if !key.is_empty() && key.len() <= NAME_SHOWN_CHARS && key.chars().all(bare) {
         key.to_owned()
     } else {
-        quoted(key)
+        shown(key, '"')
     }
 }
 
@@ -232,19 +267,13 @@ mod tests {
 
     #[test]
     fn what_the_file_says_cannot_reach_the_terminal_raw() {
-        assert_eq!(quoted("a\u{1b}[31m"), "\"a\\u{1b}[31m\"");
+        assert_eq!(quoted("a\u{1b}[31m`"), "`a\\u{1b}[31m\\``");
         assert_eq!(step("a\nb"), "\"a\\nb\"");
-        assert_eq!(
-            quoted(&"ä".repeat(65)),
-            format!("\"{}\"...", "ä".repeat(64))
-        );
-        assert_eq!(
-            unknown("kind", "x", &[]),
-            "unknown kind \"x\"; there is none"
-        );
+        assert_eq!(quoted(&"ä".repeat(65)), format!("`{}`...", "ä".repeat(64)));
+        assert_eq!(unknown("kind", "x", &[]), "unknown kind `x`; there is none");
         let many: Vec<String> = (0..50).map(|n| format!("name{n}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert!(unknown("kind", "x", &many).ends_with("\"name39\", 10 more"));
+        assert!(unknown("kind", "x", &many).ends_with("`name39`, 10 more"));
     }
 
     #[test]

@@ -59,8 +59,8 @@ impl ValueKind {
             Self::Integer => "an integer",
             Self::Count => "a whole number from 0",
             Self::Bool => "true or false",
-            Self::Duration => "a duration such as \"30s\"",
-            Self::Size => "a size such as \"64KiB\"",
+            Self::Duration => "a duration such as `\"30s\"`",
+            Self::Size => "a size such as `\"64KiB\"`",
             Self::TableOfStrings => "a table of strings",
         }
     }
@@ -120,7 +120,7 @@ impl Options {
         // Only the author of the kind can get here, and a test of the kind's table shows it.
         if !inserted || spec.value.check(self, spec.name).is_err() {
             let message = format!(
-                "the default {:?} is not {}",
+                "the default `{}` is not {}",
                 spec.default,
                 spec.value.described()
             );

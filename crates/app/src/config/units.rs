@@ -27,7 +27,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     scaled(text, &UNITS, "a duration", "30s")?
         .map(Duration::from_millis)
         .filter(|duration| *duration <= MAX_DURATION)
-        .ok_or_else(|| format!("{} is too long; at most \"1000000h\"", quoted(text)))
+        .ok_or_else(|| format!("{} is too long; at most `1000000h`", quoted(text)))
 }
 
 /// Reads `"512B"`, `"64KiB"`, `"1MiB"` or `"2GiB"`: a whole number and its unit, in bytes.
@@ -130,29 +130,28 @@ mod tests {
         duration("1000000h", Ok(3_600_000_000_000));
         duration(
             "1000001h",
-            Err("\"1000001h\" is too long; at most \"1000000h\""),
+            Err("`1000001h` is too long; at most `1000000h`"),
         );
         let huge = "99999999999999999999s";
         duration(
             huge,
-            Err("\"99999999999999999999s\" is too long; at most \"1000000h\""),
+            Err("`99999999999999999999s` is too long; at most `1000000h`"),
         );
-        let expected =
-            "expected a whole number and one of \"ms\", \"s\", \"m\", \"h\", as in \"30s\"";
+        let expected = "expected a whole number and one of `ms`, `s`, `m`, `h`, as in `30s`";
         for (text, why, hint) in [
             ("", "it starts with no number", ""),
             ("s", "it starts with no number", ""),
             ("-1s", "it starts with no number", ""),
             ("30", "its unit is missing", ""),
-            ("30 s", "unknown unit \" s\"", ""),
-            ("1.5h", "unknown unit \".5h\"", ""),
-            ("1d", "unknown unit \"d\"", ""),
-            ("30sec", "unknown unit \"sec\"", "; did you mean \"30s\"?"),
-            ("5min", "unknown unit \"min\"", "; did you mean \"5m\"?"),
-            ("5msec", "unknown unit \"msec\"", "; did you mean \"5ms\"?"),
-            ("1H", "unknown unit \"H\"", "; did you mean \"1h\"?"),
+            ("30 s", "unknown unit ` s`", ""),
+            ("1.5h", "unknown unit `.5h`", ""),
+            ("1d", "unknown unit `d`", ""),
+            ("30sec", "unknown unit `sec`", "; did you mean `30s`?"),
+            ("5min", "unknown unit `min`", "; did you mean `5m`?"),
+            ("5msec", "unknown unit `msec`", "; did you mean `5ms`?"),
+            ("1H", "unknown unit `H`", "; did you mean `1h`?"),
         ] {
-            let text_and_why = format!("{text:?} is not a duration: {why}; {expected}{hint}");
+            let text_and_why = format!("`{text}` is not a duration: {why}; {expected}{hint}");
             duration(text, Err(&text_and_why));
         }
     }
@@ -164,23 +163,22 @@ mod tests {
         size("64KiB", Ok(65_536));
         size("1MiB", Ok(1 << 20));
         size("2GiB", Ok(2 << 30));
-        size("9999999999GiB", Err("\"9999999999GiB\" is too large"));
+        size("9999999999GiB", Err("`9999999999GiB` is too large"));
         size(
             "9223372036854775808B",
-            Err("\"9223372036854775808B\" is too large"),
+            Err("`9223372036854775808B` is too large"),
         );
-        let expected =
-            "expected a whole number and one of \"B\", \"KiB\", \"MiB\", \"GiB\", as in \"64KiB\"";
+        let expected = "expected a whole number and one of `B`, `KiB`, `MiB`, `GiB`, as in `64KiB`";
         for (text, why, hint) in [
             ("64", "its unit is missing", ""),
-            ("64KB", "unknown unit \"KB\"", "; did you mean \"64KiB\"?"),
-            ("64kib", "unknown unit \"kib\"", "; did you mean \"64KiB\"?"),
-            ("1M", "unknown unit \"M\"", "; did you mean \"1MiB\"?"),
-            ("1T", "unknown unit \"T\"", ""),
+            ("64KB", "unknown unit `KB`", "; did you mean `64KiB`?"),
+            ("64kib", "unknown unit `kib`", "; did you mean `64KiB`?"),
+            ("1M", "unknown unit `M`", "; did you mean `1MiB`?"),
+            ("1T", "unknown unit `T`", ""),
         ] {
             size(
                 text,
-                Err(&format!("{text:?} is not a size: {why}; {expected}{hint}")),
+                Err(&format!("`{text}` is not a size: {why}; {expected}{hint}")),
             );
         }
     }

@@ -189,7 +189,7 @@ fn check_new(user: &str, status: &str) -> Result<(), ChangeError> {
     } else if user.contains(':') {
         Some("has a colon in it")
     } else if user.starts_with('#') {
-        Some("begins with \"#\", as a comment does")
+        Some("begins with `#`, as a comment does")
     } else if user.starts_with(BYTE_ORDER_MARK) {
         Some("begins with a byte order mark")
     } else if has_control(user) {
@@ -256,13 +256,13 @@ fn pair(line: &[u8]) -> Result<Option<(&str, &str)>, &'static str> {
     }
     let (user, status) = line
         .split_once(':')
-        .ok_or("no colon; expected \"user: status\"")?;
+        .ok_or("no colon; expected `user: status`")?;
     let (user, status) = (
         user.trim_end_matches(BLANK),
         status.trim_start_matches(BLANK),
     );
     if user.is_empty() {
-        return Err("no user before the colon; expected \"user: status\"");
+        return Err("no user before the colon; expected `user: status`");
     }
     if has_control(user) || has_control(status) {
         return Err("a control character in the line");

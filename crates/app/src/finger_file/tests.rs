@@ -1,12 +1,9 @@
 //! The format as tables and properties; the replacement on a real directory.
 
 use super::*;
+use crate::testing::Directory;
 use proptest::prelude::*;
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use std::{fs, path::Path};
 
 const EXAMPLE: &str = "# who is where\r\n\
     moshez: Happy and well\r\n\
@@ -62,11 +59,11 @@ fn reading() {
 
 #[test]
 fn refusing() {
-    refuses(b"a: b\nmoshez\n", 2, "no colon; expected \"user: status\"");
+    refuses(b"a: b\nmoshez\n", 2, "no colon; expected `user: status`");
     refuses(
         b"\n\n: b",
         3,
-        "no user before the colon; expected \"user: status\"",
+        "no user before the colon; expected `user: status`",
     );
     refuses(b"a: \x1b[2J", 1, "a control character in the line");
     refuses(b"a\tb: c", 1, "a control character in the line");
@@ -98,7 +95,7 @@ fn refusing() {
     );
     assert_eq!(
         parse(b"x").unwrap_err().to_string(),
-        "line 1: no colon; expected \"user: status\""
+        "line 1: no colon; expected `user: status`"
     );
 }
 
@@ -130,7 +127,7 @@ fn not_changing() {
     );
     assert_eq!(
         change("#a", "x").to_string(),
-        "the user's name begins with \"#\", as a comment does"
+        "the user's name begins with `#`, as a comment does"
     );
     assert_eq!(
         change("\u{feff}", "x").to_string(),
@@ -157,7 +154,7 @@ fn not_changing() {
     let error = with_status(b"a: 1\nb", "a", "2").unwrap_err();
     assert_eq!(
         error.source().unwrap().to_string(),
-        "line 2: no colon; expected \"user: status\""
+        "line 2: no colon; expected `user: status`"
     );
 }
 
@@ -242,38 +239,10 @@ proptest! {
     }
 }
 
-/// A directory of the test's own, gone afterwards.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("tress-app-{}-{count}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.0).unwrap();
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
-
 #[test]
 fn a_file_is_made_and_replaced() {
     let directory = Directory::new();
-    let path = directory.0.join("users");
+    let path = directory.join("users");
     for text in ["a: 1\n", "", "a: 2\n"] {
         write_atomically(&path, text.as_bytes()).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
@@ -284,13 +253,13 @@ fn a_file_is_made_and_replaced() {
 #[test]
 fn a_failure_leaves_the_old_content_and_nothing_else() {
     let directory = Directory::new();
-    let path = directory.0.join("users");
+    let path = directory.join("users");
     fs::create_dir(&path).unwrap();
     fs::write(path.join("inside"), "old").unwrap();
     write_atomically(&path, b"new").unwrap_err();
     assert_eq!(fs::read_to_string(path.join("inside")).unwrap(), "old");
     assert_eq!(directory.names(), ["users"]);
-    write_atomically(&directory.0.join("absent/users"), b"new").unwrap_err();
+    write_atomically(&directory.join("absent/users"), b"new").unwrap_err();
     assert_eq!(directory.names(), ["users"]);
 }
 
@@ -306,7 +275,7 @@ mod unix {
     #[test]
     fn permissions_stay() {
         let directory = Directory::new();
-        let path = directory.0.join("users");
+        let path = directory.join("users");
         write_atomically(&path, b"a: 1\n").unwrap();
         for kept in [0o600, 0o644, 0o640, 0o664, 0o400] {
             fs::set_permissions(&path, fs::Permissions::from_mode(kept)).unwrap();
@@ -318,7 +287,7 @@ mod unix {
     #[test]
     fn a_link_stays_and_its_file_is_replaced() {
         let directory = Directory::new();
-        let (path, link) = (directory.0.join("users"), directory.0.join("link"));
+        let (path, link) = (directory.join("users"), directory.join("link"));
         fs::write(&path, "old").unwrap();
         symlink("users", &link).unwrap();
         write_atomically(&link, b"new").unwrap();
@@ -330,11 +299,11 @@ mod unix {
     #[test]
     fn a_read_only_directory_keeps_the_old_content() {
         let directory = Directory::new();
-        let path = directory.0.join("users");
+        let path = directory.join("users");
         fs::write(&path, "old").unwrap();
-        fs::set_permissions(&directory.0, fs::Permissions::from_mode(0o500)).unwrap();
+        fs::set_permissions(&*directory, fs::Permissions::from_mode(0o500)).unwrap();
         let written = write_atomically(&path, b"new");
-        fs::set_permissions(&directory.0, fs::Permissions::from_mode(0o700)).unwrap();
+        fs::set_permissions(&*directory, fs::Permissions::from_mode(0o700)).unwrap();
         // Permissions do not bind root, for whom the write goes through.
         let expected = if written.is_ok() { "new" } else { "old" };
         assert_eq!(fs::read_to_string(&path).unwrap(), expected);

@@ -4,7 +4,7 @@
 //! when the node fires, and every node fires: a dropped resolver fires it.
 
 use crate::{
-    error::Cancelled,
+    error::{Abandoned, Cancelled},
     failure::{Failure, Result},
 };
 use std::{
@@ -157,6 +157,7 @@ impl<T> Drop for Place<T> {
 pub(crate) struct Node<T> {
     place: Place<T>,
     canceller: Cell<Option<Box<dyn FnOnce()>>>,
+    cancelling: Cell<bool>,
     created: &'static Location<'static>,
 }
 
@@ -168,7 +169,15 @@ impl<T: 'static> Node<T> {
         Self {
             place: Place::new(),
             canceller: Cell::new(canceller),
+            cancelling: Cell::new(false),
             created,
+        }
+    }
+
+    /// Its resolver was dropped. While the canceller runs that is the canceller's doing.
+    pub(crate) fn abandon(&self) {
+        if !self.cancelling.get() {
+            self.fire(Err(Failure::from(Abandoned)));
         }
     }
 
@@ -191,6 +200,7 @@ impl<T: 'static> Chained for Node<T> {
         if self.place.done.get() {
             return CancelStep::Nothing;
         }
+        self.cancelling.set(true);
         if let Some(canceller) = self.canceller.take()
             && let Err(payload) = catch_unwind(AssertUnwindSafe(canceller))
         {

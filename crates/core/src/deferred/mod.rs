@@ -8,10 +8,7 @@ mod outcome;
 
 pub use outcome::Outcome;
 
-use crate::{
-    error::Abandoned,
-    failure::{Failure, Result},
-};
+use crate::failure::{Failure, Result};
 use chain::{Chained, Node, State};
 use std::{
     fmt,
@@ -33,7 +30,7 @@ pub struct Deferred<T: 'static> {
     awaited: bool,
 }
 
-/// The write side: fires its [`Deferred`] once. Dropped unfired, it fails it with [`Abandoned`].
+/// The write side: fires its [`Deferred`] once. Dropped unfired, it fails it with [`Abandoned`](crate::error::Abandoned).
 pub struct Resolver<T: 'static>(Option<Rc<Node<T>>>);
 
 /// Cancels a [`Deferred`] without owning it.
@@ -206,7 +203,7 @@ impl<T: 'static> Resolver<T> {
 impl<T: 'static> Drop for Resolver<T> {
     fn drop(&mut self) {
         if let Some(node) = self.0.take() {
-            node.fire(Err(Failure::from(Abandoned)));
+            node.abandon();
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The promises of a chain. Issue by issue these grow to Twisted's whole list.
 
 use super::*;
-use crate::error::Cancelled;
+use crate::error::{Abandoned, Cancelled};
 use std::{cell::RefCell, num::ParseIntError};
 
 /// Fires `result` into a chain built by `build`, both before and after the chain is built, and compares the end.

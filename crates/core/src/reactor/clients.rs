@@ -9,7 +9,10 @@ use crate::{
     factory::{IntoFactory, SharedFactory},
     failure::{Failure, Result},
     protocol::Protocol,
-    transport::{Link, Origin, Role, Transport, flags::LOST},
+    transport::{
+        Link, Origin, Role, Transport, Watcher,
+        flags::{LOST, READ_WHEN_FULL},
+    },
 };
 use std::{any::Any, fmt, marker::PhantomData, rc::Rc};
 
@@ -21,9 +24,6 @@ pub(super) struct Attempt {
     resolver: Resolver<Transport>,
     timeout: super::DelayedCall,
 }
-
-/// Who is told when an outgoing connection has ended, after its protocol.
-pub(crate) type Watcher = Rc<dyn Fn(&Reactor, Failure)>;
 
 /// What a connection is made with.
 #[derive(Clone, Debug)]
@@ -170,12 +170,15 @@ impl Core {
         let link = Transport(Rc::new(Link::new(
             &origin,
             conn,
-            0,
+            READ_WHEN_FULL,
             Peer::from(to),
             protocol,
         )));
+        let made = link.clone();
+        link.push_call(Box::new(move |live| {
+            resolver.fire(live.map(|_| made));
+        }));
         self.begin(conn, &link);
-        resolver.resolve(link);
     }
 
     fn give_up(&self, token: Token, reason: Failure) {
@@ -219,12 +222,11 @@ impl<P: Protocol> Connection<P> {
         let (resolver, deferred) = Deferred::pair();
         self.transport.push_call(Box::new(move |live| {
             let result: Result<Deferred<R::Value>> = match live {
-                Some((protocol, transport)) => match (protocol as &mut dyn Any).downcast_mut::<P>()
-                {
+                Ok((protocol, transport)) => match (protocol as &mut dyn Any).downcast_mut::<P>() {
                     Some(protocol) => Ok(function(protocol, transport).into_deferred()),
                     None => Err(Failure::msg("the connection has another protocol")),
                 },
-                None => Err(ConnectionDone.into()),
+                Err(reason) => Err(reason),
             };
             match result {
                 Ok(deferred) => deferred.add_both(|result| resolver.fire(result)).detach(),

@@ -9,9 +9,9 @@ use crate::{
     transport::{
         Role, Transport,
         flags::{
-            ABORT, BLOCKED, CALLS, CLOSE, DIRTY, FULL, HANDSHAKE, LOST, OUT, PAUSE_CHANGED, PAUSED,
-            PRODUCER, PRODUCER_CHANGED, PRODUCER_PAUSED, PULLED, READ_CLOSED, READ_WHEN_FULL,
-            READING, REQUESTS, RUNNING, SERVER, SHUT, UNUSUAL, WRITE_SHUT,
+            ABORT, BLOCKED, CALLS, CLOSE, CORKED, DIRTY, FULL, HANDSHAKE, LOST, OUT, PAUSE_CHANGED,
+            PAUSED, PRODUCER, PRODUCER_CHANGED, PRODUCER_PAUSED, PULLED, READ_CLOSED,
+            READ_WHEN_FULL, READING, REQUESTS, RESUMED, RUNNING, SERVER, SHUT, UNUSUAL, WRITE_SHUT,
         },
     },
 };
@@ -20,8 +20,8 @@ use std::{
     rc::Rc,
 };
 
-/// Output buffers larger than this are not kept for the next connection.
-const POOLED_BYTES: usize = 65_536;
+/// A longer list of connections to flush is not kept.
+const DIRTY_KEPT: usize = 4096;
 
 impl Core {
     /// Bytes for a connection.
@@ -45,7 +45,7 @@ impl Core {
             Report::Accepted { port, conn, peer } => self.accepted(port, conn, peer),
             Report::AcceptFailed { port, error } => self.accept_failed(port, &error),
             Report::Connected { conn } => self.connected(conn),
-            Report::Data { conn, data } => self.data(conn, data.bytes()),
+            Report::Data { .. } => unreachable!("`deliver` keeps data for itself"),
             Report::Sent {
                 conn,
                 bytes,
@@ -77,6 +77,11 @@ impl Core {
         self.counters
             .connections
             .set(self.counters.connections.get() + 1);
+        if link.has(SERVER) {
+            self.counters
+                .accepted_open
+                .set(self.counters.accepted_open.get() + 1);
+        }
         self.watch_deadlines(&link.0.origin.limits);
         link.set(READING);
         self.driver.borrow_mut().start_reading(conn);
@@ -107,33 +112,26 @@ impl Core {
     }
 
     /// Sends what a callback wrote. The usual case, output that fits and nothing else asked, is done here.
-    #[inline]
+    #[inline(always)]
     fn after_callback(self: &Rc<Self>, conn: Token, link: &Transport) {
         let flags = link.0.flags.get();
         if flags & UNUSUAL == 0 {
-            if flags & OUT == 0 {
+            if flags & CORKED == 0 {
                 link.0.flags.set(flags & !RUNNING);
                 return;
             }
-            let mut out = link.0.out.borrow_mut();
-            let bytes = out.unsent();
-            let result = self.driver.borrow_mut().send(conn, &mut out);
-            if result.is_ok() && out.pending() == 0 {
-                link.0.sent.set(link.0.sent.get() + bytes as u64);
-                self.recycle(out.return_buffer());
-                link.0.flags.set(flags & !(OUT | RUNNING));
+            let mut cork = self.shared.cork.borrow_mut();
+            let sent = self.driver.borrow_mut().send(conn, &mut cork);
+            if sent.is_ok() && cork.is_done() {
+                link.0.flags.set(flags & !(CORKED | RUNNING));
                 return;
             }
-            link.0
-                .sent
-                .set(link.0.sent.get() + (bytes - out.unsent()) as u64);
-            if !out.is_empty() {
-                link.set(BLOCKED);
-            }
-            drop(out);
-            if let Err(error) = result {
+            drop(cork);
+            self.shared.uncork(&link.0);
+            if let Err(error) = sent {
                 return self.fail(conn, link, ConnectionLost(error).into());
             }
+            link.set(BLOCKED);
         }
         self.settle(conn, link);
     }
@@ -146,6 +144,9 @@ impl Core {
         link.set(RUNNING);
         while !link.has(LOST) {
             link.clear(DIRTY);
+            if link.has(CORKED) {
+                self.shared.uncork(&link.0);
+            }
             let step = self.settle_step(conn, link);
             match step {
                 Ok(Settled::Again) => {}
@@ -171,7 +172,8 @@ impl Core {
         if link.has(PAUSE_CHANGED) {
             link.clear(PAUSE_CHANGED);
             self.update_reading(conn, link);
-            if !link.has(PAUSED | CLOSE) {
+            if link.has(RESUMED) && !link.has(PAUSED | CLOSE) {
+                link.clear(RESUMED);
                 self.call(link, |protocol, transport| {
                     protocol.reading_resumed(transport)
                 })?;
@@ -195,7 +197,7 @@ impl Core {
             }
         }
         self.update_reading(conn, link);
-        let quiet = !link.has(REQUESTS) && (!link.has(OUT) || link.has(BLOCKED));
+        let quiet = !link.has(REQUESTS | CORKED) && (!link.has(OUT) || link.has(BLOCKED));
         Ok(if quiet {
             Settled::Quiet
         } else {
@@ -210,9 +212,9 @@ impl Core {
         match next {
             None => link.clear(CALLS),
             Some(call) => {
-                let mut protocol = link.0.protocol.borrow_mut();
-                call(protocol.as_deref_mut().map(|protocol| (protocol, link)));
-                drop(protocol);
+                if let Some(protocol) = &mut *link.0.protocol.borrow_mut() {
+                    call(Ok((&mut **protocol, link)));
+                }
                 self.check_stall(link);
             }
         }
@@ -238,25 +240,26 @@ impl Core {
         if !link.has(OUT) || link.has(BLOCKED) {
             return Ok(());
         }
-        link.clear(OUT);
         let mut out = link.0.out.borrow_mut();
         let before = out.unsent();
-        let result = self.driver.borrow_mut().send(conn, &mut out);
-        link.0
-            .sent
-            .set(link.0.sent.get() + (before - out.unsent()) as u64);
-        if out.is_empty() {
-            self.recycle(out.return_buffer());
-        } else {
-            link.set(BLOCKED | OUT);
+        let sent = self.driver.borrow_mut().send(conn, &mut out);
+        sent.map_err(ConnectionLost)?;
+        if out.unsent() < before {
+            self.active(link);
         }
-        result.map_err(|error| ConnectionLost(error).into())
+        if out.is_done() {
+            link.clear(OUT);
+            out.clear();
+        } else {
+            link.set(BLOCKED);
+        }
+        Ok(())
     }
 
     /// Output left the driver, or there is room again.
     fn sent(self: &Rc<Self>, conn: Token, bytes: usize, emptied: Option<Vec<u8>>) {
         if let Some(buffer) = emptied {
-            self.recycle(buffer);
+            self.shared.recycle(buffer);
         }
         let Some(link) = self.link(conn) else { return };
         link.0.out.borrow_mut().taken_sent(bytes);
@@ -264,7 +267,6 @@ impl Core {
         if !link.has(CLOSE) {
             self.active(&link);
         }
-        link.set(OUT);
         self.settle(conn, &link);
     }
 
@@ -326,6 +328,9 @@ impl Core {
         };
         let result = producer.resume_producing(link);
         self.check_stall(link);
+        if link.has(CORKED) {
+            self.shared.uncork(&link.0);
+        }
         // It may have unregistered itself, or registered another.
         if link.has(PRODUCER) && rare.producer.borrow().is_none() {
             rare.producer.replace(Some(producer));
@@ -350,7 +355,7 @@ impl Core {
         });
         drop(rest);
         let mut list = self.shared.dirty.borrow_mut();
-        if list.is_empty() && list.capacity() == 0 && dirty.capacity() <= POOLED_BYTES {
+        if list.is_empty() && list.capacity() == 0 && dirty.capacity() <= DIRTY_KEPT {
             *list = dirty;
         }
     }
@@ -391,25 +396,32 @@ impl Core {
             .connections
             .set(self.counters.connections.get() - 1);
         if link.has(SERVER) {
+            self.counters
+                .accepted_open
+                .set(self.counters.accepted_open.get() - 1);
             self.peer_left(link);
         }
-        link.0.out.borrow_mut().clear();
-        let protocol = link.0.protocol.borrow_mut().take();
-        if let Some(mut protocol) = protocol {
-            let name = protocol.name();
-            let reason = reason.clone();
-            self.catch(name, || {
-                protocol.connection_lost(reason);
-                drop(protocol);
-            });
+        if link.has(CORKED) {
+            self.shared.uncork(&link.0);
         }
+        link.0.out.borrow_mut().clear();
         if let Some(rare) = link.0.rare_if_any() {
             let producer = rare.producer.borrow_mut().take();
             if let Some(mut producer) = producer {
                 self.catch("a producer", || producer.stop_producing());
             }
+        }
+        let protocol = link.0.protocol.borrow_mut().take();
+        if let Some(mut protocol) = protocol {
+            let name = protocol.name();
+            let reason = reason.clone();
+            self.catch(name, || protocol.connection_lost(reason));
+            self.catch(name, || drop(protocol));
+        }
+        if let Some(rare) = link.0.rare_if_any() {
             while let Some(call) = { rare.calls.borrow_mut().pop_front() } {
-                self.catch("a queued call", || call(None));
+                let reason = reason.clone();
+                self.catch("a queued call", || call(Err(reason)));
             }
         }
         if let Role::Client(Some(watcher)) = &link.0.origin.role
@@ -427,6 +439,7 @@ impl Core {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
             self.failed(what, &Failure::from_panic(&*payload));
         }
+        self.check_stall_named(what);
     }
 
     /// Counts and logs a failure of user code that costs no connection.
@@ -441,14 +454,6 @@ impl Core {
     fn active(&self, link: &Transport) {
         if !link.has(HANDSHAKE | CLOSE) {
             link.0.stamp.set(self.shared.coarse.get());
-        }
-    }
-
-    /// Keeps an emptied output buffer for the next who writes.
-    #[inline]
-    fn recycle(&self, buffer: Vec<u8>) {
-        if buffer.capacity() <= POOLED_BYTES {
-            self.shared.pool.set(buffer);
         }
     }
 }

@@ -1,6 +1,7 @@
-//! What other threads leave for the loop: calls and woken tasks. The only part of the core that is shared by threads.
+//! What other threads and signal handlers leave for the loop: calls, woken tasks, signals. The only part of the core
+//! that is shared by threads.
 
-use super::Reactor;
+use super::{Reactor, lifecycle};
 use crate::{
     error::{InboxFull, ReactorGone},
     failure::Failure,
@@ -10,7 +11,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Wake, Waker},
 };
@@ -22,6 +23,8 @@ pub(super) struct Inbox {
     signalled: AtomicBool,
     calls: Mutex<Vec<Call>>,
     ready: Mutex<Vec<u64>>,
+    /// A bit for each signal that was raised.
+    signals: AtomicU64,
     capacity: AtomicUsize,
     waker: Waker,
 }
@@ -80,12 +83,37 @@ impl fmt::Debug for Remote {
     }
 }
 
+/// Tells the loop of signals. Safe to use inside a signal handler: it takes no lock and no memory.
+#[derive(Clone)]
+pub struct SignalSender(Arc<Inbox>);
+
+impl SignalSender {
+    pub(super) fn new(inbox: &Arc<Inbox>) -> Self {
+        Self(Arc::clone(inbox))
+    }
+
+    /// Signal `number` (below 64) was raised: its handlers run in the next turn, once however often it was raised.
+    pub fn raise(&self, number: u32) {
+        self.0
+            .signals
+            .fetch_or(1 << (number % 64), Ordering::AcqRel);
+        self.0.signal();
+    }
+}
+
+impl fmt::Debug for SignalSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SignalSender")
+    }
+}
+
 impl Inbox {
     pub(super) fn new(waker: Waker, capacity: usize) -> Self {
         Self {
             signalled: AtomicBool::new(false),
             calls: Mutex::default(),
             ready: Mutex::default(),
+            signals: AtomicU64::new(0),
             capacity: AtomicUsize::new(capacity),
             waker,
         }
@@ -116,6 +144,12 @@ impl Inbox {
 pub(super) fn run_calls(reactor: &Reactor) {
     let core = &reactor.0;
     core.inbox.signalled.store(false, Ordering::Release);
+    let mut signals = core.inbox.signals.swap(0, Ordering::AcqRel);
+    while signals != 0 {
+        let number = signals.trailing_zeros();
+        signals &= signals - 1;
+        lifecycle::run_signal_handlers(reactor, number);
+    }
     let calls = std::mem::take(&mut *lock(&core.inbox.calls));
     for call in calls {
         core.mark.set(core.stopwatch.ticks());

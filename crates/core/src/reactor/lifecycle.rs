@@ -51,10 +51,13 @@ struct Trigger {
     function: Box<dyn FnOnce() -> Deferred<()>>,
 }
 
+type SignalHandler = Rc<dyn Fn(&Reactor)>;
+
 #[derive(Default)]
 pub(super) struct Lifecycle {
     state: State,
     triggers: Vec<Trigger>,
+    signal_handlers: Vec<(u32, SignalHandler)>,
     last_trigger: u64,
 }
 
@@ -63,12 +66,12 @@ enum State {
     #[default]
     Stopped,
     Running,
+    /// Triggers are being called.
+    Busy,
     /// Waits for this many triggers.
     Before(Rc<Cell<usize>>),
-    /// Waits for the connections; the second time round they are aborted.
-    Draining {
-        aborted: bool,
-    },
+    /// Waits for the connections.
+    Draining,
 }
 
 impl Reactor {
@@ -79,7 +82,7 @@ impl Reactor {
     pub fn run(&self) -> Result {
         self.start()?;
         while self.is_running() {
-            self.turn(None)?;
+            self.turn_again(None)?;
         }
         Ok(())
     }
@@ -151,6 +154,13 @@ impl Reactor {
         TriggerId(id)
     }
 
+    /// Calls `handler` in the turn after signal `number` was raised, for as long as the reactor lives. Catching the
+    /// signal is the business of `tress-os`.
+    pub fn on_signal(&self, number: u32, handler: impl Fn(&Self) + 'static) {
+        let mut lifecycle = self.0.lifecycle.borrow_mut();
+        lifecycle.signal_handlers.push((number, Rc::new(handler)));
+    }
+
     /// Removes a trigger; false when it has been called or removed.
     #[must_use]
     pub fn remove_system_event_trigger(&self, trigger: TriggerId) -> bool {
@@ -174,36 +184,58 @@ impl Reactor {
     }
 }
 
-/// One step of a stop; called each turn while one goes on.
+pub(super) fn run_signal_handlers(reactor: &Reactor, number: u32) {
+    let lifecycle = reactor.0.lifecycle.borrow();
+    let handlers = lifecycle
+        .signal_handlers
+        .iter()
+        .filter(|(wanted, _)| *wanted == number);
+    let handlers: Vec<SignalHandler> = handlers.map(|(_, handler)| Rc::clone(handler)).collect();
+    drop(lifecycle);
+    for handler in handlers {
+        reactor.0.catch("a signal handler", || handler(reactor));
+    }
+}
+
+/// Goes on with a stop as far as it can; called each turn while one goes on. True when the reactor has stopped.
 #[cold]
-pub(super) fn step(reactor: &Reactor) {
+pub(super) fn step(reactor: &Reactor) -> bool {
     let core = &reactor.0;
-    let state = std::mem::take(&mut core.lifecycle.borrow_mut().state);
+    loop {
+        let state = std::mem::replace(&mut core.lifecycle.borrow_mut().state, State::Busy);
+        let (state, again) = advance(core, state);
+        let stopped = matches!(state, State::Stopped);
+        if stopped {
+            run_shutdown(core, Phase::After);
+            core.changing.set(false);
+            core.drain_until.set(Time::NEVER);
+        }
+        core.lifecycle.borrow_mut().state = state;
+        if stopped || !again {
+            return stopped;
+        }
+    }
+}
+
+/// The next state of a stop, and whether that may be left at once.
+fn advance(core: &Rc<Core>, state: State) -> (State, bool) {
     let now = core.driver.borrow().now();
     let late = core.drain_until.get() <= now;
-    let next = match state {
-        State::Before(waiting) if waiting.get() == usize::MAX => begin_stop(core, now),
-        State::Before(waiting) if waiting.get() > 0 && !late => State::Before(waiting),
+    match state {
+        State::Before(waiting) if waiting.get() == usize::MAX => (begin_stop(core, now), true),
+        State::Before(waiting) if waiting.get() > 0 && !late => (State::Before(waiting), false),
         State::Before(_) => {
             run_shutdown(core, Phase::During);
             core.close_everything();
-            State::Draining { aborted: false }
+            (State::Draining, true)
         }
-        State::Draining { aborted } if core.is_empty() || aborted => State::Stopped,
-        State::Draining { .. } if late => {
+        State::Draining if core.is_empty() => (State::Stopped, false),
+        State::Draining if late => {
             core.abort_everything();
-            State::Draining { aborted: true }
+            (State::Stopped, false)
         }
-        State::Draining { aborted } => State::Draining { aborted },
-        state @ (State::Stopped | State::Running) => state,
-    };
-    let stopped = matches!(next, State::Stopped);
-    if stopped {
-        run_shutdown(core, Phase::After);
-        core.changing.set(false);
-        core.drain_until.set(Time::NEVER);
+        state @ (State::Stopped | State::Running | State::Busy | State::Draining) => (state, false),
     }
-    core.lifecycle.borrow_mut().state = next;
 }
 
 /// Fires the before-shutdown triggers and counts those that are not done yet.

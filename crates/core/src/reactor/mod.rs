@@ -18,14 +18,14 @@ mod tasks;
 mod timers;
 
 pub use clients::{Connection, Target};
-pub use inbox::{Rejected, Remote};
+pub use inbox::{Rejected, Remote, SignalSender};
 pub use lifecycle::{EventType, Phase, TriggerId};
 pub use ports::Port;
 pub use statistics::{Histogram, Statistics};
 pub use timers::DelayedCall;
 
 use crate::{
-    driver::{Driver, Lease, Stopwatch, Token},
+    driver::{Driver, Lease, Report, Stopwatch, Token},
     endpoint::Kinds,
     failure::Failure,
     limits::Limits,
@@ -48,6 +48,10 @@ use std::{
 use tasks::Tasks;
 use timers::Timers;
 
+/// The loop's own time may lag this many nanoseconds behind the clock before it is read again, so that a busy loop does not read
+/// it every turn. Before a wait that ends at a timed call it is read in any case.
+const FRESH: u64 = 20_000_000;
+
 /// A handle on the loop: cheap to clone. Many can live in one process; each can run, stop and run again.
 #[derive(Clone)]
 pub struct Reactor(pub(crate) Rc<Core>);
@@ -58,6 +62,8 @@ pub(crate) struct Core {
     /// The connection whose callback runs, or ran last: whom to blame for a panic.
     current: Cell<Token>,
     pub(crate) shared: Rc<Shared>,
+    /// Where received bytes lie for one callback; borrowed for as long as a turn lasts.
+    lease: RefCell<Lease>,
     limits: RefCell<Rc<Limits>>,
     timers: RefCell<Timers>,
     /// The earliest of the timed calls and the sweep: what an idle turn compares with.
@@ -70,7 +76,9 @@ pub(crate) struct Core {
     /// The stopwatch when the last callback ended.
     mark: Cell<u64>,
     stall_ticks: Cell<u64>,
-    /// Ticks after which `now` is read again rather than reused.
+    /// The stopwatch when `now` was read.
+    now_ticks: Cell<u64>,
+    /// Ticks for which `now` is good enough: [`FRESH`].
     fresh_ticks: u64,
     /// The stopwatch when this turn's wait ended.
     turn_start: Cell<u64>,
@@ -118,10 +126,11 @@ impl Reactor {
             }),
             shared: Rc::new(Shared {
                 core: core.clone(),
-                pool: Cell::default(),
+                cork: RefCell::default(),
                 dirty: RefCell::default(),
                 coarse: Cell::new(0),
             }),
+            lease: RefCell::default(),
             timers: RefCell::default(),
             deadline: Cell::new(Time::NEVER),
             next_sweep: Cell::new(Time::NEVER),
@@ -129,7 +138,8 @@ impl Reactor {
             now: Cell::new(driver.now()),
             mark: Cell::new(stopwatch.ticks()),
             stall_ticks: Cell::new(stopwatch.at_least(limits.stall)),
-            fresh_ticks: stopwatch.at_least(Duration::from_micros(100)),
+            now_ticks: Cell::new(stopwatch.ticks()),
+            fresh_ticks: stopwatch.at_least(Duration::from_nanos(FRESH)),
             turn_start: Cell::new(stopwatch.ticks()),
             changing: Cell::new(false),
             drain_until: Cell::new(Time::NEVER),
@@ -188,25 +198,42 @@ impl Reactor {
         Remote::new(&self.0.inbox)
     }
 
-    /// One turn of the loop; waits for at most `longest`. `run` calls this; so does whoever hosts the reactor.
+    /// What a signal handler tells of a signal.
+    #[must_use]
+    pub fn signal_sender(&self) -> SignalSender {
+        SignalSender::new(&self.0.inbox)
+    }
+
+    /// One turn of the loop; waits for at most `longest`. For whoever hosts the reactor; `run` does the same.
     ///
     /// # Errors
-    /// The driver can go on no more.
+    /// The driver can go on no more, or this was called from inside a callback.
     pub fn turn(&self, longest: Option<Duration>) -> io::Result<()> {
+        // Time has gone by since the last turn that was not the loop's.
+        let ticks = self.0.stopwatch.ticks();
+        self.0.mark.set(ticks);
+        self.0.turn_start.set(ticks);
+        self.turn_again(longest)
+    }
+
+    /// A turn right after another.
+    fn turn_again(&self, longest: Option<Duration>) -> io::Result<()> {
         let core = &self.0;
-        core.before_waiting(self);
-        let timeout = core.timeout(longest);
+        let Ok(mut lease) = core.lease.try_borrow_mut() else {
+            return Err(io::Error::other("a turn inside a turn of the same reactor"));
+        };
+        let stopped = core.before_waiting(self);
+        let timeout = if stopped {
+            Some(Duration::ZERO)
+        } else {
+            core.timeout(longest)
+        };
         core.count_turn();
         core.driver.borrow_mut().wait(timeout)?;
-        core.tick(core.driver.borrow().now());
-        core.mark.set(core.stopwatch.ticks());
-        core.turn_start.set(core.mark.get());
-        let mut lease = None;
+        let ticks = core.stopwatch.ticks();
+        core.mark.set(ticks);
+        core.turn_start.set(ticks);
         core.guard(|| core.deliver(&mut lease));
-        if lease.is_some() {
-            // A panic ended the last callback; the buffer goes back all the same.
-            core.guard(|| core.deliver(&mut lease));
-        }
         core.flush();
         Ok(())
     }
@@ -238,26 +265,25 @@ impl fmt::Debug for Reactor {
 }
 
 impl Core {
-    /// Everything a turn does before it waits.
+    /// Everything a turn does before it waits. True when the reactor has stopped with that.
     #[inline]
-    fn before_waiting(self: &Rc<Self>, reactor: &Reactor) {
+    fn before_waiting(self: &Rc<Self>, reactor: &Reactor) -> bool {
         let called = self.inbox.is_signalled();
         if called {
             inbox::run_calls(reactor);
         }
-        if self.deadline.get() <= self.now.get() || self.is_stale() {
+        let stale = self.mark.get().wrapping_sub(self.now_ticks.get()) > self.fresh_ticks;
+        if stale || self.until_deadline() <= 4 * FRESH {
             self.run_due();
         }
         if called {
             tasks::run_ready(reactor);
         }
         self.flush();
-        if self.changing.get() {
-            lifecycle::step(reactor);
-        }
+        self.changing.get() && lifecycle::step(reactor)
     }
 
-    /// Runs what is due: timed calls, then deadlines of connections.
+    /// Reads the clock and runs what is due: timed calls, then deadlines of connections.
     #[cold]
     #[inline(never)]
     fn run_due(self: &Rc<Self>) {
@@ -273,17 +299,10 @@ impl Core {
         self.deadline_changed();
     }
 
-    /// Whether so much time went by since the wait that a timed call may be due.
-    #[inline]
-    fn is_stale(&self) -> bool {
-        self.deadline.get() != Time::NEVER
-            && self.mark.get().wrapping_sub(self.turn_start.get()) > self.fresh_ticks
-    }
-
-    /// Sets the time of this turn.
-    #[inline]
+    /// Sets the loop's time.
     fn tick(&self, now: Time) {
         self.now.set(now);
+        self.now_ticks.set(self.stopwatch.ticks());
         #[expect(clippy::cast_possible_truncation, reason = "it wraps after nine years")]
         self.shared
             .coarse
@@ -296,14 +315,28 @@ impl Core {
         if self.has_backlog() {
             return Some(Duration::ZERO);
         }
-        let deadline = self.next_deadline();
-        if deadline == Time::NEVER {
+        if self.next_deadline() == Time::NEVER {
             return longest;
         }
-        let until = deadline.since(self.now.get());
+        // Far off, the loop's own time will do: the wait ends too early by what that may lag, and then is exact.
+        let mut until = self.until_deadline();
+        if until > 4 * FRESH {
+            until -= 2 * FRESH;
+        } else {
+            self.tick(self.driver.borrow().now());
+            until = self.until_deadline();
+        }
+        let until = Duration::from_nanos(until);
         Some(longest.map_or(until, |longest| longest.min(until)))
     }
 
+    /// Nanoseconds from the loop's own time to the next deadline.
+    #[inline]
+    fn until_deadline(&self) -> u64 {
+        self.next_deadline().0.saturating_sub(self.now.get().0)
+    }
+
+    #[inline]
     fn next_deadline(&self) -> Time {
         self.deadline.get().min(self.drain_until.get())
     }
@@ -335,15 +368,17 @@ impl Core {
 
     /// Pulls what the driver has to report.
     #[inline]
-    fn deliver(self: &Rc<Self>, lease: &mut Option<Lease>) {
+    fn deliver(self: &Rc<Self>, lease: &mut Lease) {
         loop {
-            let report = self.driver.borrow_mut().next(lease.take());
-            match report {
-                Some(crate::driver::Report::Data { conn, data }) => {
-                    self.data(conn, lease.insert(data).bytes());
-                }
-                Some(report) => self.report(report),
-                None => return,
+            let report = self.driver.borrow_mut().next(lease);
+            if let Some(Report::Data { conn }) = report {
+                // There is nothing in it to drop, which the compiler does not see.
+                std::mem::forget(report);
+                self.data(conn, lease.bytes());
+            } else if let Some(report) = report {
+                self.report(report);
+            } else {
+                return;
             }
         }
     }

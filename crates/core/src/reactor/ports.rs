@@ -16,6 +16,7 @@ use std::{
     fmt, io,
     net::IpAddr,
     rc::{Rc, Weak},
+    time::Duration,
 };
 
 /// Something that listens. Dropping it changes nothing: it listens until it is stopped.
@@ -129,8 +130,17 @@ impl Core {
     pub(super) fn close_port(&self, token: Token, port: &PortState) {
         port.open.set(false);
         self.driver.borrow_mut().close(token, false);
-        if let Err(failure) = port.factory.port_stopped() {
-            self.failed("stop_factory", &failure);
+        let factory = port.factory.clone();
+        match self.shared.core.upgrade() {
+            // The factory itself stops the port: it is told once it has returned.
+            Some(core) if factory.is_busy() => {
+                Reactor(core).call_later(Duration::ZERO, move || factory.port_stopped());
+            }
+            _ => {
+                if let Err(failure) = factory.port_stopped() {
+                    self.failed("stop_factory", &failure);
+                }
+            }
         }
     }
 
@@ -179,7 +189,7 @@ impl Core {
 
     /// Counts the peer, or says which limit it is beyond.
     fn admit(&self, peer: &Address, limits: &Limits) -> Result<(), &'static str> {
-        if self.counters.connections.get() >= limits.connections {
+        if self.counters.accepted_open.get() >= limits.connections {
             return Err("connections");
         }
         if self.peers.enter(peer, limits.connections_per_peer) {

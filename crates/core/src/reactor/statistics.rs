@@ -49,6 +49,7 @@ pub(super) struct Counters {
     /// By the binary logarithm of the ticks.
     durations: [Cell<u64>; 64],
     pub(super) connections: Cell<usize>,
+    pub(super) accepted_open: Cell<usize>,
     pub(super) accepted: Cell<u64>,
     pub(super) refused: Cell<u64>,
     pub(super) accept_errors: Cell<u64>,
@@ -66,6 +67,7 @@ impl Default for Counters {
             turns: Cell::default(),
             durations: [const { Cell::new(0) }; 64],
             connections: Cell::default(),
+            accepted_open: Cell::default(),
             accepted: Cell::default(),
             refused: Cell::default(),
             accept_errors: Cell::default(),
@@ -110,12 +112,10 @@ impl Counters {
     fn histogram(&self, stopwatch: &dyn Stopwatch) -> Histogram {
         let used = self.durations.iter().rposition(|count| count.get() > 0);
         let used = used.map_or(0, |last| last + 1);
-        let row = |(log, count): (usize, &Cell<u64>)| {
-            let below = stopwatch.duration(1_u64.checked_shl(log as u32).unwrap_or(u64::MAX));
-            (below, count.get())
-        };
+        let below = (0..64_u32).map(|log| stopwatch.duration(1 << log));
+        let counts = self.durations[..used].iter().map(Cell::get);
         Histogram {
-            buckets: self.durations[..used].iter().enumerate().map(row).collect(),
+            buckets: below.zip(counts).collect(),
         }
     }
 }
@@ -158,7 +158,9 @@ impl Core {
     #[cold]
     #[inline(never)]
     fn stalled(&self, what: &str, ticks: u64) {
-        let took = self.stopwatch.duration(ticks.wrapping_sub(self.mark.get()));
+        let took = self
+            .stopwatch
+            .duration(ticks.saturating_sub(self.mark.get()));
         let allowed = self.limits.borrow().stall;
         if took < allowed {
             return;

@@ -2,8 +2,10 @@
 
 /// A callback of its protocol is running, or what it asked for is being done.
 pub(crate) const RUNNING: u32 = 1;
-/// There is output to flush.
+/// There is output in the connection's own queue.
 pub(crate) const OUT: u32 = 1 << 1;
+/// There is output of this connection, the running one, in the shared cork.
+pub(crate) const CORKED: u32 = 1 << 22;
 /// `lose_connection` was called.
 pub(crate) const CLOSE: u32 = 1 << 2;
 /// `abort_connection` was called, or the output overflowed.
@@ -46,7 +48,8 @@ pub(crate) const PULLED: u32 = 1 << 20;
 pub(crate) const PRODUCER_PAUSED: u32 = 1 << 21;
 
 /// Everything that asks for more than a flush.
-pub(crate) const UNUSUAL: u32 = CLOSE
+pub(crate) const UNUSUAL: u32 = OUT
+    | CLOSE
     | ABORT
     | CALLS
     | SHUT
@@ -58,3 +61,7 @@ pub(crate) const UNUSUAL: u32 = CLOSE
     | PRODUCER;
 /// Everything that one round of settling answers.
 pub(crate) const REQUESTS: u32 = ABORT | CALLS | PAUSE_CHANGED | PRODUCER_CHANGED;
+/// `resume_producing` was called after a pause: the protocol is to be told.
+pub(crate) const RESUMED: u32 = 1 << 23;
+/// Nothing can be written any more.
+pub(crate) const WRITE_ENDED: u32 = LOST | WRITE_SHUT | SHUT | ABORT;

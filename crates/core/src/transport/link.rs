@@ -4,7 +4,7 @@ use super::Transport;
 use crate::{
     address::Peer,
     driver::Token,
-    failure::Failure,
+    failure::{Failure, Result},
     limits::Limits,
     outgoing::Outgoing,
     producer::Producer,
@@ -18,8 +18,10 @@ use std::{
     time::Duration,
 };
 
-/// A queued call to a protocol; it gets `None` when the connection has ended.
-pub(crate) type Call = Box<dyn FnOnce(Option<(&mut dyn Protocol, &Transport)>)>;
+/// A queued call to a protocol; it gets the reason when the connection has ended before it was made.
+pub(crate) type Call = Box<dyn FnOnce(Result<(&mut dyn Protocol, &Transport)>)>;
+/// Who wants to know when an outgoing connection has ended.
+pub(crate) type Watcher = Rc<dyn Fn(&Reactor, Failure)>;
 
 /// One connection.
 pub(crate) struct Link {
@@ -33,7 +35,7 @@ pub(crate) struct Link {
     pub(crate) out: RefCell<Outgoing>,
     rare: OnceCell<Box<Rare>>,
     pub(crate) received: Cell<u64>,
-    pub(crate) sent: Cell<u64>,
+    pub(crate) written: Cell<u64>,
     pub(crate) peer: Peer,
 }
 
@@ -46,6 +48,26 @@ pub(crate) struct Rare {
     pub(crate) reason: Cell<Option<Failure>>,
 }
 
+impl Shared {
+    /// The cork grows no larger than this: what is more becomes the connection's own queue, bytes.
+    pub(crate) const CORK_BYTES: usize = 65_536;
+
+    /// Moves what is corked to the queue of the connection that wrote it.
+    pub(crate) fn uncork(&self, link: &Link) {
+        let mut out = link.out.borrow_mut();
+        std::mem::swap(&mut *self.cork.borrow_mut(), &mut out);
+        let flags = link.flags.get() & !super::flags::CORKED;
+        link.flags.set(flags | super::flags::OUT);
+    }
+
+    /// Keeps an emptied buffer for the next who writes.
+    pub(crate) fn recycle(&self, buffer: Vec<u8>) {
+        if buffer.capacity() <= Self::CORK_BYTES {
+            self.cork.borrow_mut().recycle(buffer);
+        }
+    }
+}
+
 /// What all connections of one port, or of one attempt to connect, have in common.
 pub(crate) struct Origin {
     pub(crate) shared: Rc<Shared>,
@@ -56,14 +78,15 @@ pub(crate) struct Origin {
 pub(crate) enum Role {
     Server,
     /// Who wants to know when it ends, after the protocol does.
-    Client(Option<Rc<dyn Fn(&Reactor, Failure)>>),
+    Client(Option<Watcher>),
 }
 
 /// What all connections of a reactor reach without going through it.
 pub(crate) struct Shared {
     pub(crate) core: Weak<Core>,
-    /// A spare output buffer: whoever writes borrows it, whoever has flushed gives it back.
-    pub(crate) pool: Cell<Vec<u8>>,
+    /// What the running connection writes, as long as it has no queue of its own: sent right after its callback,
+    /// so that in the usual case a connection never has a buffer.
+    pub(crate) cork: RefCell<Outgoing>,
     /// Connections of which something was asked while they were not running.
     pub(crate) dirty: RefCell<Vec<Token>>,
     /// The time of this turn, in units of 2^26 nanoseconds (67 ms).
@@ -90,7 +113,7 @@ impl Link {
             out: RefCell::default(),
             rare: OnceCell::new(),
             received: Cell::new(0),
-            sent: Cell::new(0),
+            written: Cell::new(0),
             peer,
         }
     }

@@ -6,21 +6,21 @@
 pub(crate) mod flags;
 mod link;
 
-pub(crate) use link::{COARSE_SHIFT, Call, Link, Origin, Role, Shared};
+pub(crate) use link::{COARSE_SHIFT, Call, Link, Origin, Role, Shared, Watcher};
 
 use crate::{
     address::Address,
     driver::SocketOption,
     error::{ProducerRegistered, ReactorGone},
     failure::{Failure, Result},
-    outgoing::COPY_BELOW,
+    outgoing::{COPY_BELOW, Outgoing},
     producer::{Pace, Producer},
     reactor::Reactor,
 };
 use bytes::Bytes;
 use flags::{
-    ABORT, CALLS, CLOSE, DIRTY, HANDSHAKE, LOST, OUT, PAUSE_CHANGED, PAUSED, PRODUCER,
-    PRODUCER_CHANGED, PULLED, READ_WHEN_FULL, RUNNING, SHUT, WRITE_SHUT,
+    ABORT, CALLS, CLOSE, CORKED, DIRTY, HANDSHAKE, LOST, OUT, PAUSE_CHANGED, PAUSED, PRODUCER,
+    PRODUCER_CHANGED, PULLED, READ_WHEN_FULL, RESUMED, RUNNING, SHUT, WRITE_ENDED,
 };
 use std::{fmt, io, rc::Rc, time::Duration};
 
@@ -45,20 +45,17 @@ impl Transport {
     /// Sends a copy of `data`, after everything written before. What one callback writes leaves together.
     #[inline]
     pub fn write(&self, data: &[u8]) {
-        if self.has(LOST | WRITE_SHUT | SHUT | ABORT) {
+        let link = &*self.0;
+        let flags = link.flags.get();
+        if flags & (RUNNING | OUT | WRITE_ENDED) == RUNNING {
+            link.written.set(link.written.get() + data.len() as u64);
+            link.flags.set(flags | CORKED);
+            if !link.origin.shared.cork.borrow_mut().extend(data) {
+                self.check_cork();
+            }
             return;
         }
-        let fits = {
-            let mut out = self.0.out.borrow_mut();
-            if out.wants_buffer() {
-                out.lend_buffer(self.0.origin.shared.pool.take());
-            }
-            out.extend(data)
-        };
-        if !fits {
-            self.check_overflow();
-        }
-        self.ask(OUT);
+        self.write_queued(data);
     }
 
     /// Sends `data` without copying it when it is large (at least [`COPY_BELOW`] bytes).
@@ -66,12 +63,11 @@ impl Transport {
         if data.len() < COPY_BELOW {
             return self.write(&data);
         }
-        if self.has(LOST | WRITE_SHUT | SHUT | ABORT) {
-            return;
+        if let Some(mut out) = self.queue(data.len()) {
+            out.push(data);
+            drop(out);
+            self.check_queue();
         }
-        self.0.out.borrow_mut().push(data);
-        self.check_overflow();
-        self.ask(OUT);
     }
 
     /// Sends the pieces one after the other, as one.
@@ -125,7 +121,7 @@ impl Transport {
     pub fn resume_producing(&self) {
         if self.has(PAUSED) && !self.has(LOST) {
             self.clear(PAUSED);
-            self.ask(PAUSE_CHANGED);
+            self.ask(PAUSE_CHANGED | RESUMED);
         }
     }
 
@@ -141,8 +137,9 @@ impl Transport {
         self.has(CLOSE | ABORT | LOST)
     }
 
-    /// Keeps reading from the peer although it does not read what is sent to it (see
-    /// [`Limits::output_high_water`](crate::limits::Limits)).
+    /// Whether to keep reading from the peer although it does not read what is sent to it (see
+    /// [`Limits::output_high_water`](crate::limits::Limits)). The default is no for accepted connections, which
+    /// protects a server, and yes for outgoing ones: were it no for both ends, each could wait for the other.
     pub fn read_when_full(&self, yes: bool) {
         if yes {
             self.set(READ_WHEN_FULL);
@@ -194,7 +191,10 @@ impl Transport {
 
     /// The first request is complete: from now on only the idle deadline counts.
     pub fn handshake_done(&self) {
-        self.clear(HANDSHAKE);
+        if self.has(HANDSHAKE) {
+            self.clear(HANDSHAKE);
+            self.restamp();
+        }
     }
 
     /// Sets this connection's idle deadline; `None` means never.
@@ -246,14 +246,18 @@ impl Transport {
     /// What it has done so far.
     #[must_use]
     pub fn statistics(&self) -> ConnectionStatistics {
+        let mut queued = self.0.out.try_borrow().map_or(0, |out| out.pending());
+        if self.has(CORKED) {
+            queued += self.0.origin.shared.cork.borrow().pending();
+        }
         ConnectionStatistics {
             received: self.0.received.get(),
-            sent: self.0.sent.get(),
-            queued: self.0.out.try_borrow().map_or(0, |out| out.pending()),
+            sent: self.0.written.get().saturating_sub(queued as u64),
+            queued,
         }
     }
 
-    /// Queues a call to the protocol, made right after the running callback; `None` when the connection has ended.
+    /// Queues a call to the protocol, made right after the running callback.
     pub(crate) fn push_call(&self, call: Call) {
         self.0.rare().calls.borrow_mut().push_back(call);
         self.ask(CALLS);
@@ -295,9 +299,41 @@ impl Transport {
         self.0.stamp.set(self.0.origin.shared.coarse.get());
     }
 
+    /// Writes to the connection's own queue.
     #[cold]
     #[inline(never)]
-    fn check_overflow(&self) {
+    fn write_queued(&self, data: &[u8]) {
+        if let Some(mut out) = self.queue(data.len()) {
+            out.extend(data);
+            drop(out);
+            self.check_queue();
+        }
+    }
+
+    /// The connection's own queue, for `more` bytes; `None` when nothing can be written any more.
+    fn queue(&self, more: usize) -> Option<std::cell::RefMut<'_, Outgoing>> {
+        if self.has(WRITE_ENDED) {
+            return None;
+        }
+        if self.has(CORKED) {
+            self.0.origin.shared.uncork(&self.0);
+        }
+        self.0.written.set(self.0.written.get() + more as u64);
+        self.ask(OUT);
+        Some(self.0.out.borrow_mut())
+    }
+
+    /// The cork had to grow: past its size it becomes the connection's own queue, which may be too long.
+    #[cold]
+    #[inline(never)]
+    fn check_cork(&self) {
+        if self.0.origin.shared.cork.borrow().capacity() > Shared::CORK_BYTES {
+            self.0.origin.shared.uncork(&self.0);
+            self.check_queue();
+        }
+    }
+
+    fn check_queue(&self) {
         let mut out = self.0.out.borrow_mut();
         if out.pending() > self.0.origin.limits.output_hard {
             out.clear();

@@ -1,1 +1,285 @@
 //! The behaviour suite: what every driver must do, written once. `check_driver!` mounts it.
+//!
+//! Each behaviour is a plain function over a [`World`]: a reactor on the driver under test, peers to talk to, and a
+//! clock set by hand. Names are those of Twisted's reactor tests where they exist. Waits for no real time to pass.
+//!
+//! ```ignore
+//! tress_core::check_driver!(mio, MioWorld::new);
+//! ```
+
+pub mod accept;
+pub mod close;
+pub mod connect;
+pub mod failures;
+pub mod half_close;
+pub mod limits;
+pub mod producers;
+pub mod reactor_loop;
+pub mod read;
+mod recorder;
+pub mod shutdown;
+pub mod storms;
+pub mod timers;
+pub mod write;
+
+use crate::reactor::{Port, Reactor};
+use std::{any::Any, rc::Rc, time::Duration};
+
+/// A driver under test and what surrounds it.
+pub trait World {
+    /// The reactor of the servers.
+    fn reactor(&self) -> Reactor;
+
+    /// The reactor of the clients; may be the same one.
+    fn client(&self) -> Reactor;
+
+    /// An endpoint to listen at; where it has ports, with port 0.
+    fn listen_at(&self) -> String;
+
+    /// The endpoint that reaches this port.
+    fn connect_to(&self, port: &Port) -> String;
+
+    /// Turns the reactors until the condition holds.
+    ///
+    /// # Panics
+    /// When it does not after many turns; the text says so.
+    fn until(&self, condition: &mut dyn FnMut() -> bool);
+
+    /// Turns the reactors until nothing more happens. The clock does not move.
+    fn settle(&self);
+
+    /// Lets this much time pass by the manual clock, then settles.
+    fn advance(&self, by: Duration);
+
+    /// Lets time pass without any turn: what a callback that takes long does.
+    fn pass(&self) -> Rc<dyn Fn(Duration)>;
+
+    /// An endpoint to connect to that never answers, if this world has one.
+    fn silent(&self) -> Option<String> {
+        None
+    }
+
+    /// The endpoint that reaches this port from a local address which is not ours, if this world has such a thing.
+    fn connect_from_elsewhere(&self, port: &Port) -> Option<String> {
+        let _ = port;
+        None
+    }
+
+    /// Leaves no descriptor to be had until what it returns is dropped, if this world can.
+    fn exhaust(&self) -> Option<Box<dyn Any>> {
+        None
+    }
+}
+
+/// Mounts the whole suite on a driver: one `#[test]` for each behaviour, so that a failure names it.
+///
+/// `check_driver!(module_name, make_world)`, where `make_world()` gives a fresh [`World`].
+/// It is written by the table below, so that no behaviour can be forgotten.
+macro_rules! table {
+    ($d:tt $($theme:ident: $($name:ident)*;)*) => {
+        /// Mounts the behaviour suite on a driver: `check_driver!(name, make_world)` expands to one `#[test]` for each
+        /// behaviour, so that a failure names it. `make_world()` gives a fresh `tress_core::testing::suite::World`.
+        #[macro_export]
+        macro_rules! check_driver {
+            ($d driver:ident, $d make_world:expr) => {
+                mod $d driver {
+                    use super::*;
+                    $(mod $theme {
+                        use super::*;
+                        $(#[test]
+                        fn $name() {
+                            let world = $d make_world();
+                            $crate::testing::suite::$theme::$name(&world);
+                        })*
+                    })*
+                }
+            };
+        }
+
+        /// Every behaviour: theme, name, function. For whoever mounts them in another way.
+        pub const BEHAVIOURS: &[(&str, &str, fn(&dyn World))] = &[
+            $($((stringify!($theme), stringify!($name), $theme::$name),)*)*
+        ];
+    };
+}
+
+table! { $
+    connect:
+        create_failure
+        bind_failure
+        connect_port_underflow
+        connect_port_overflow
+        connect_port_zero
+        bad_endpoint_strings
+        listening_at_port_zero_tells_the_real_one
+        listening_twice_at_one_address_is_refused
+        connect_fires_after_connection_made
+        connect_fails_when_connection_made_fails
+        connect_fails_when_connection_made_panics
+        connect_timeout
+        connect_timeout_of_the_endpoint
+        connect_timeout_ends_with_the_attempt
+        cancel_connect
+        cancel_connect_later
+        cancel_after_connect_does_nothing
+        user_fail
+        dropping_the_deferred_does_not_cancel
+        client_build_protocol_returns_none;
+    accept:
+        build_protocol_returns_none
+        factory_panics
+        start_and_stop_factory_are_counted_over_ports
+        start_factory_panics
+        stop_listening_twice
+        stop_listening_keeps_open_connections
+        stop_listening_inside_build_protocol
+        connections_are_limited
+        connections_per_peer_are_limited
+        outgoing_connections_do_not_use_up_the_limit
+        close_peer_on_emfile
+        many_peers_in_one_batch;
+    read:
+        stop_start_reading
+        pause_inside_data_received
+        pause_in_connection_made
+        read_when_full_is_no_resumption
+        resume_producing_while_disconnecting
+        resume_producing_while_disconnected
+        connection_lost_after_paused_transport
+        protocol_garbage_after_lost_connection
+        bytes_per_turn_bound_a_flooding_peer
+        a_quiet_peer_is_answered_beside_a_flooding_one
+        large_data_arrives_byte_exact
+        small_writes_arrive_in_order;
+    write:
+        write_after_disconnect
+        write_sequence_after_disconnect
+        write_sequence_is_one_write
+        writing_nothing_sends_nothing
+        write_paused_and_write_resumed_come_once
+        reading_pauses_while_output_is_full
+        reading_goes_on_when_asked_although_output_is_full
+        output_hard_limit_aborts
+        output_hard_limit_counts_small_writes
+        mixed_writes_keep_their_order
+        writes_after_lose_connection_go_out_before_the_flush
+        nothing_is_sent_after_the_end
+        statistics_count_bytes;
+    producers:
+        disconnect_while_producing
+        unregister_producer_after_disconnect
+        lose_connection_waits_for_a_producer
+        streaming_producer_is_paused_and_resumed
+        pull_producer_is_asked_after_each_drain
+        second_producer_is_refused
+        register_producer_after_disconnect
+        stop_producing_comes_before_connection_lost
+        resume_producing_throws
+        resume_producing_panics
+        unregister_inside_pause_producing
+        unregister_and_register_inside_resume_producing;
+    close:
+        lose_connection_flushes_first
+        lose_connection_flushes_although_bytes_wait_unread
+        lose_connection_never_calls_back_synchronously
+        lose_connection_twice
+        both_ends_close_at_once
+        abort_never_calls_back_synchronously
+        abort_connection_twice
+        abort_then_lose_connection
+        lose_connection_then_abort
+        abort_from_data_received
+        abort_in_connection_made
+        abort_with_full_buffer
+        reset_while_writing
+        never_re_entered
+        calls_are_made_in_order
+        calls_after_the_end_fail
+        calls_queued_before_an_abort_fail
+        fail_ends_it_with_that_reason;
+    half_close:
+        double_half_close
+        double_half_close_the_other_way
+        read_closed_can_go_on_writing
+        read_closed_closes_by_default
+        half_close_flushes_first
+        half_close_twice
+        writes_after_half_close_are_dropped
+        half_close_then_lose_connection
+        read_closed_throws;
+    failures:
+        data_received_throws
+        data_received_panics
+        connection_made_throws
+        write_paused_panics
+        connection_lost_panics
+        protocol_drop_panics
+        protocol_drop_panics_after_connection_lost_panics
+        call_panics
+        timer_panics
+        thread_call_panics
+        deferred_callback_panics
+        task_panics
+        trigger_panics;
+    limits:
+        shutdown_deadline
+        shutdown_deadline_is_not_put_off
+        idle_deadline
+        idle_deadline_restarts_with_each_byte
+        idle_deadline_restarts_with_bytes_sent
+        set_idle_timeout
+        set_idle_timeout_none
+        clients_have_no_idle_deadline
+        handshake_deadline
+        handshake_deadline_is_not_put_off
+        handshake_done
+        idle_deadline_starts_anew_after_the_handshake
+        thread_calls_are_limited;
+    timers:
+        fifo_among_equals
+        cancel_twice
+        cancel_after_the_call
+        cancel_inside_another_call
+        reset_and_delay
+        reset_inside_its_own_call
+        calls_scheduled_during_a_turn_run_in_the_next
+        a_failing_call_does_not_stop_the_others
+        distant_delayed_call
+        a_million_timers_cancelled_leave_nothing
+        after_fires_and_cancels
+        next_deadline_is_the_first_timer;
+    reactor_loop:
+        turn_order
+        a_task_woken_by_a_timer_runs_before_the_wait
+        call_from_thread_is_fifo
+        call_from_thread_waits_for_the_next_turn
+        call_from_thread_wakes_a_waiting_loop
+        distant_timer_does_not_keep_the_loop_from_waking
+        statistics_count_stalls
+        statistics_count_a_stall_in_connection_lost
+        statistics_count_turns
+        has_backlog_only_while_there_is_something;
+    shutdown:
+        stop_when_not_started
+        run_twice
+        run_after_stop
+        stop_twice
+        call_when_running
+        shutdown_events_come_in_order
+        shutdown_waits_for_before_triggers
+        shutdown_is_bounded_by_its_deadline
+        is_running_until_the_end
+        run_inside_a_shutdown_trigger
+        removed_trigger_is_not_called
+        shutdown_disconnects_cleanly
+        shutdown_stops_listening
+        shutdown_fails_attempts
+        shutdown_flushes
+        shutdown_cuts_off_a_peer_that_never_reads;
+    storms:
+        connect_and_abort
+        connect_and_reuse_in_one_turn;
+}
+
+#[cfg(test)]
+mod tests;

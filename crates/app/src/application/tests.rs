@@ -1,0 +1,240 @@
+//! Wrong files as a table; starting, stopping and failing half-way on a network in memory.
+
+use super::*;
+use crate::testing::{Directory, logged};
+use std::time::Duration;
+use tress_core::{Protocol, testing::memory::Table};
+
+const USERS: &str = "[provide.users]\nkind = 'finger.memory'\nusers = {moshez = 'Happy'}\n";
+const FINGER: &str = "[[serve]]\nwhat = 'users'\nas = 'finger'\nat = 'tcp:79'\n";
+
+fn load(table: &Table, text: &str) -> Result<Application, Problems> {
+    let registry = Registry::builtin();
+    Application::parse("f.toml", text.as_bytes(), &registry, table.reactor())
+}
+
+/// The report on `text`; empty when nothing is wrong.
+#[track_caller]
+fn check(text: &str, report: &str) {
+    let table = Table::new();
+    let found = load(&table, text)
+        .err()
+        .map(|problems| problems.to_string());
+    assert_eq!(found.unwrap_or_default(), report, "in\n{text}");
+}
+
+#[test]
+fn wrong_providers() {
+    check(&format!("{USERS}{FINGER}"), "");
+    check(
+        &format!("[provide.users]\nkind = 'finger.fiel'\n{FINGER}"),
+        "f.toml:2: provide.users.kind: unknown kind `finger.fiel`; \
+         expected one of `finger.file`, `finger.memory`; did you mean `finger.file`?",
+    );
+    check(
+        &format!("[provide.users]\nkind = 'finger.file'\npaht = 'users'\n{FINGER}"),
+        "f.toml:3: provide.users.paht: unknown key `paht`; \
+         expected one of `kind`, `path`, `reload`; did you mean `path`?",
+    );
+    check(
+        &format!("[provide.users]\nkind = 'finger.file'\n{FINGER}"),
+        "f.toml:1: provide.users: missing key `path`; expected a path",
+    );
+    check(
+        &format!("[provide.users]\nkind = 'finger.file'\npath = 'u'\nreload = '0s'\n{FINGER}"),
+        "f.toml:4: provide.users.reload: expected more than nothing",
+    );
+    check(
+        &format!("[provide.users]\nkind = 'finger.memory'\nusers = {{a = 1}}\n{FINGER}"),
+        "f.toml:3: provide.users.users.a: expected a string, found an integer",
+    );
+}
+
+#[test]
+fn wrong_services() {
+    let check = |body: &str, report: &str| check(&format!("{USERS}[[serve]]\n{body}"), report);
+    check(
+        "what = 'users'\nas = 'figner'\nat = 'tcp:79'",
+        "f.toml:6: serve.as: unknown protocol `figner`; \
+         expected one of `finger`, `finger-setter`; did you mean `finger`?",
+    );
+    check(
+        "what = 'users'\nas = ['finger',\n'finger-setter']\nat = 'tcp:79'",
+        "f.toml:7: serve.as: one protocol for each endpoint so far; write a [[serve]] section for each",
+    );
+    check(
+        "what = 'users'\nas = 'finger'\nforwading = true\nat = 'tcp:79'",
+        "f.toml:7: serve.forwading: unknown key `forwading`; expected one of \
+         `what`, `as`, `at`, `forwarding`, `forwarding_port`; did you mean `forwarding`?",
+    );
+    check(
+        "what = 'users'\nas = 'finger'\nforwarding_port = 65536\nat = 'tcp:79'",
+        "f.toml:7: serve.forwarding_port: expected a port number, from 1 to 65535",
+    );
+    check(
+        "what = 'users'\nas = 'finger-setter'\nforwarding = true\nat = 'tcp:79'",
+        "f.toml:7: serve.forwarding: unknown key `forwarding`; expected one of `what`, `as`, `at`",
+    );
+}
+
+#[test]
+fn wrong_endpoints() {
+    for (at, message) in [
+        (
+            "tpc:79",
+            "unknown kind of endpoint `tpc`; expected one of `tcp`, `tcp6`; did you mean `tcp`?",
+        ),
+        ("tcp:finger", "port `finger` is no number from 0 to 65535"),
+        ("tcp:65536", "port `65536` is no number from 0 to 65535"),
+        ("tcp", "expected a port number"),
+        ("tcp:79:80", "`80` is one part too many; expected "),
+        (
+            "tcp:79:x=y",
+            "unknown option `x`; expected one of `port`, `interface`, `backlog`",
+        ),
+        (
+            "tcp:79:interface=here",
+            "`here` is no IP address; host names cannot be looked up yet",
+        ),
+    ] {
+        let table = Table::new();
+        let text = format!("{USERS}[[serve]]\nwhat='users'\nas='finger'\nat=['tcp:1',\n'{at}']\n");
+        let problems = load(&table, &text).unwrap_err();
+        let [problem] = problems.list() else {
+            panic!("{problems}")
+        };
+        assert_eq!((problem.line, problem.key.as_str()), (8, "serve.at"));
+        assert!(problem.message.starts_with(message), "{problem:?}");
+    }
+}
+
+#[test]
+fn wrong_limits() {
+    let check = |limits: &str, report: &str| {
+        check(&format!("{USERS}{FINGER}[limits]\n{limits}"), report);
+    };
+    check("idle = '0s'\nline = '1KiB'\nconnections = 5", "");
+    let names = "expected one of `line`, `string`, `idle`, `handshake`, `shutdown`, `connect`, `connections`, \
+         `connections_per_peer`, `bytes_per_turn`, `output_high_water`, `output_hard`, `stall`, `thread_calls`";
+    check(
+        "idel = '1s'",
+        &format!("f.toml:9: limits.idel: unknown key `idel`; {names}; did you mean `idle`?"),
+    );
+    check(
+        "shutdown = 5\nline = 0\nconnections = '5'",
+        "f.toml:9: limits.shutdown: expected a duration such as `\"30s\"`, found an integer\n\
+         f.toml:10: limits.line: expected more than nothing\n\
+         f.toml:11: limits.connections: expected a whole number from 0, found a string",
+    );
+    check(
+        "output_hard = '1KiB'",
+        "f.toml:9: limits.output_hard: 1024 is below `output_high_water`, which is 65536",
+    );
+}
+
+#[test]
+fn everything_is_reported_at_once() {
+    check(
+        "[provide.a]\nkind = 'x'\n[[serve]]\nwhat = 'b'\nas = 'y'\nat = 'z'\n[limits]\nidle = 1",
+        "f.toml:2: provide.a.kind: unknown kind `x`; expected one of `finger.file`, `finger.memory`\n\
+         f.toml:4: serve.what: unknown provider `b`; expected `a`\n\
+         f.toml:5: serve.as: unknown protocol `y`; expected one of `finger`, `finger-setter`\n\
+         f.toml:6: serve.at: unknown kind of endpoint `z`; expected one of `tcp`, `tcp6`\n\
+         f.toml:8: limits.idle: expected a duration such as `\"30s\"`, found an integer",
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read() {
+    let (table, directory) = (Table::new(), Directory::new());
+    let registry = Registry::builtin();
+    let path = directory.join("absent.toml");
+    let problems = Application::load(&path, &registry, table.reactor()).unwrap_err();
+    let text = problems.to_string();
+    assert!(
+        text.contains("absent.toml: cannot read the file: No such file"),
+        "{text}"
+    );
+}
+
+/// A kind that offers nothing that finger could serve.
+const DULL: ProviderKind = ProviderKind {
+    name: "dull",
+    doc: "Nothing.",
+    options: &[],
+    interfaces: &[],
+    make: |_, _| Ok(Box::new(Dull)),
+};
+
+struct Dull;
+
+impl Provider for Dull {
+    fn object(&self, _interface: &str) -> Option<tress_rpc::Object> {
+        None
+    }
+}
+
+#[test]
+fn an_object_is_served_only_as_what_it_offers() {
+    let table = Table::new();
+    let mut registry = Registry::builtin();
+    registry.register_provider(DULL);
+    let text = format!("[provide.users]\nkind = 'dull'\n{FINGER}");
+    let problems = Application::parse("f.toml", text.as_bytes(), &registry, table.reactor());
+    assert_eq!(
+        problems.unwrap_err().to_string(),
+        "f.toml:5: serve.as: `users` is a `dull`, which cannot be served as `finger`; expected nothing"
+    );
+}
+
+struct Quiet;
+impl Protocol for Quiet {}
+
+#[test]
+fn an_adapter_of_your_own_wins() {
+    let table = Table::new();
+    let mut registry = Registry::builtin();
+    let finger = registry.exposures().find(|e| e.name == "finger").copied();
+    registry.register_exposure(Exposure {
+        doc: "Mine.",
+        make: |_, _, _| Ok(SharedFactory::new(|| Quiet)),
+        ..finger.unwrap()
+    });
+    let kind = *registry.provider("finger.memory").unwrap();
+    assert_eq!(registry.exposure(&kind, "finger").unwrap().doc, "Mine.");
+    let text = format!("{USERS}{FINGER}");
+    let loaded = Application::parse("f.toml", text.as_bytes(), &registry, table.reactor());
+    assert!(loaded.is_ok());
+}
+
+#[test]
+fn it_listens_and_stops() {
+    let table = Table::new();
+    let setter = "[[serve]]\nwhat='users'\nas='finger-setter'\nat='tcp:0'\n[limits]\nshutdown='8s'";
+    let mut application = load(&table, &format!("{USERS}{FINGER}{setter}")).unwrap();
+    assert_eq!(application.name(), "f");
+    let log = logged(|| application.start(table.reactor()).unwrap());
+    assert_eq!(table.reactor().limits().shutdown, Duration::from_secs(8));
+    assert!(log[0].ends_with("listening at tcp:79 as finger"), "{log:?}");
+    let second = "listening at tcp:0 as finger-setter (0.0.0.0:49152)";
+    assert!(log[1].ends_with(second), "{log:?}");
+    let log = logged(|| {
+        let stopped = application.stop(table.reactor());
+        stopped.try_result().unwrap().unwrap();
+    });
+    assert!(log[0].ends_with("stopped listening at tcp:0"), "{log:?}");
+    assert!(log[1].ends_with("stopped listening at tcp:79"), "{log:?}");
+    table.reactor().listen("tcp:79", || Quiet).unwrap();
+}
+
+#[test]
+fn a_port_that_is_taken_leaves_nothing_started() {
+    let table = Table::new();
+    table.reactor().listen("tcp:1080", || Quiet).unwrap();
+    let setter = "[[serve]]\nwhat='users'\nas='finger-setter'\nat='tcp:1080'\n";
+    let mut application = load(&table, &format!("{USERS}{FINGER}{setter}")).unwrap();
+    let error = application.start(table.reactor()).unwrap_err().to_string();
+    let expected = "cannot start `finger-setter` at `tcp:1080`: cannot listen at 0.0.0.0:1080: ";
+    assert!(error.starts_with(expected), "{error}");
+    table.reactor().listen("tcp:79", || Quiet).unwrap();
+}

@@ -1,0 +1,234 @@
+//! `finger.file`: statuses in a text file that an operator edits and a setter rewrites. Reads it again when it
+//! changes. The format is in [`crate::finger_file`].
+//!
+//! It reads and writes while the loop waits: a file has at most 1 MiB.
+
+use crate::{
+    config::{OptionSpec, Options, Problem, ValueKind},
+    finger_file::{MAX_FILE_BYTES, Users, parse, with_status, write_atomically},
+    registry::{Provider, ProviderContext, ProviderKind},
+};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    fs::{self, File, Metadata},
+    io::{self, Read},
+    path::{Path, PathBuf},
+    rc::{Rc, Weak},
+    time::{Duration, SystemTime},
+};
+use tress_core::{Deferred, DelayedCall, Failure, Reactor, Result, Time};
+use tress_protocols::finger::{DynFinger, DynFingerSetter, Finger, FingerSetter};
+use tress_rpc::Object;
+
+/// How often it is looked whether the file has changed, at most.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// `kind = "finger.file"`
+pub(super) const KIND: ProviderKind = ProviderKind {
+    name: "finger.file",
+    doc: "Statuses in a text file, `user: status` a line; read again when it changes.",
+    options: &[
+        OptionSpec {
+            name: "path",
+            value: ValueKind::Path,
+            required: true,
+            default: "",
+            doc: "The file, relative to the directory of the configuration file.",
+        },
+        OptionSpec {
+            name: "reload",
+            value: ValueKind::Duration,
+            required: false,
+            default: "30s",
+            doc: "Read it again at the latest after this, also when it seems unchanged.",
+        },
+    ],
+    interfaces: &[
+        <dyn DynFinger>::DESCRIPTOR,
+        <dyn DynFingerSetter>::DESCRIPTOR,
+    ],
+    make,
+};
+
+fn make(_context: &ProviderContext<'_>, options: &Options) -> Result<Box<dyn Provider>, Problem> {
+    let reload = options.duration("reload")?;
+    if reload.is_zero() {
+        return Err(options.problem("reload", "expected more than nothing"));
+    }
+    Ok(Box::new(FileProvider(Rc::new(Store {
+        path: options.path("path")?,
+        reload,
+        users: RefCell::default(),
+        seen: Cell::new(None),
+        read_at: Cell::new(Time(0)),
+        complaint: RefCell::default(),
+        timer: Cell::new(None),
+    }))))
+}
+
+struct FileProvider(Rc<Store>);
+
+impl Provider for FileProvider {
+    fn object(&self, interface: &str) -> Option<Object> {
+        let store = || Rc::clone(&self.0);
+        match interface {
+            "Finger" => Some(<dyn DynFinger>::object(store())),
+            "FingerSetter" => Some(<dyn DynFingerSetter>::object(store())),
+            _ => None,
+        }
+    }
+
+    fn start(&mut self, reactor: &Reactor) -> Result {
+        self.0.read()?;
+        self.0.read_at.set(reactor.now());
+        look_later(&self.0, reactor);
+        Ok(())
+    }
+
+    fn reload(&mut self) {
+        self.0.read_again();
+    }
+
+    fn stop(&mut self) -> Deferred<()> {
+        if let Some(timer) = self.0.timer.take() {
+            timer.cancel().ok();
+        }
+        Deferred::succeed(())
+    }
+}
+
+/// What tells one state of a file from another without reading it.
+type Stamp = (Option<SystemTime>, u64, u64);
+
+/// The file, and what was in it when it could be read last.
+struct Store {
+    path: PathBuf,
+    reload: Duration,
+    users: RefCell<Users>,
+    /// The file that was looked into last; `None` when there was none.
+    seen: Cell<Option<Stamp>>,
+    read_at: Cell<Time>,
+    /// What was last warned of, until the file can be read again.
+    complaint: RefCell<Option<String>>,
+    timer: Cell<Option<DelayedCall>>,
+}
+
+/// The file cannot be used; with its path.
+#[derive(Debug)]
+struct BadFile {
+    path: PathBuf,
+    reason: String,
+}
+
+impl fmt::Display for BadFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.reason)
+    }
+}
+
+impl std::error::Error for BadFile {}
+
+impl Store {
+    /// Reads the file; on failure the last good content stays.
+    fn read(&self) -> Result {
+        let bytes = self.bytes()?;
+        let users = parse(&bytes).map_err(|error| self.bad(&error))?;
+        self.users.replace(users);
+        Ok(())
+    }
+
+    fn read_again(&self) {
+        match self.read() {
+            Ok(()) => {
+                if self.complaint.take().is_some() {
+                    let path = self.path.display();
+                    tracing::info!(target: "tress", "{path} can be read again");
+                }
+            }
+            Err(failure) => {
+                let failure = failure.to_string();
+                let known = self.complaint.replace(Some(failure.clone()));
+                if known.as_ref() != Some(&failure) {
+                    tracing::warn!(target: "tress", "{failure}; going on with what was read before");
+                }
+            }
+        }
+    }
+
+    /// Reads the file if it is another than the one seen, or if it is time to.
+    fn look(&self, now: Time) {
+        let stamp = fs::metadata(&self.path).ok().map(|found| stamp(&found));
+        if stamp != self.seen.get() || now.since(self.read_at.get()) >= self.reload {
+            self.read_at.set(now);
+            self.read_again();
+        }
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>> {
+        self.seen.set(None);
+        let (bytes, found) = read(&self.path).map_err(|error| self.bad(&error))?;
+        self.seen.set(Some(stamp(&found)));
+        Ok(bytes)
+    }
+
+    fn bad(&self, reason: &impl fmt::Display) -> Failure {
+        Failure::from(BadFile {
+            path: self.path.clone(),
+            reason: reason.to_string(),
+        })
+    }
+}
+
+impl Finger for Store {
+    async fn user(&self, name: String) -> Result<Option<String>> {
+        Ok(self.users.borrow().status(&name).map(str::to_owned))
+    }
+
+    async fn users(&self) -> Result<Vec<String>> {
+        let users = self.users.borrow();
+        Ok(users.iter().map(|(user, _)| user.to_owned()).collect())
+    }
+}
+
+impl FingerSetter for Store {
+    /// Starts from what is in the file now, so that an edit made meanwhile is kept.
+    async fn set_user(&self, name: String, status: String) -> Result<()> {
+        let text = with_status(&self.bytes()?, &name, &status)?;
+        write_atomically(&self.path, &text).map_err(|error| self.bad(&error))?;
+        self.read()
+    }
+}
+
+/// Looks at the file again and again, until it is stopped or dropped.
+fn look_later(store: &Rc<Store>, reactor: &Reactor) {
+    let (weak, on): (Weak<Store>, _) = (Rc::downgrade(store), reactor.clone());
+    let timer = reactor.call_later(store.reload.min(LOOK_EVERY), move || {
+        if let Some(store) = weak.upgrade() {
+            store.look(on.now());
+            look_later(&store, &on);
+        }
+    });
+    store.timer.set(Some(timer));
+}
+
+/// A whole file, at most a byte more than a users file may have. Whatever is no plain file could block for ever.
+fn read(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no plain file"));
+    }
+    let file = File::open(path)?;
+    let found = file.metadata()?;
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    Ok((bytes, found))
+}
+
+fn stamp(found: &Metadata) -> Stamp {
+    #[cfg(unix)]
+    let inode = std::os::unix::fs::MetadataExt::ino(found);
+    #[cfg(not(unix))]
+    let inode = 0;
+    (found.modified().ok(), found.len(), inode)
+}

@@ -1,0 +1,77 @@
+//! The finger protocols as exposures. The wire is in `tress-protocols`.
+
+use crate::{
+    config::{OptionSpec, Options, Problem, ValueKind},
+    registry::Exposure,
+};
+use tress_core::{Reactor, SharedFactory};
+use tress_protocols::finger::{
+    DynFinger, DynFingerSetter, FingerFactory, FingerOptions, FingerSetterFactory,
+};
+use tress_rpc::Object;
+
+/// `as = "finger"`
+pub(super) const FINGER: Exposure = Exposure {
+    name: "finger",
+    interface: <dyn DynFinger>::DESCRIPTOR,
+    doc: "The finger protocol (RFC 1288): a line with a name in, the status out.",
+    options: &[
+        OptionSpec {
+            name: "forwarding",
+            value: ValueKind::Bool,
+            required: false,
+            default: "false",
+            doc: "Whether `user@host` is asked of that host, or denied.",
+        },
+        OptionSpec {
+            name: "forwarding_port",
+            value: ValueKind::Count,
+            required: false,
+            default: "79",
+            doc: "The port of the other host's finger service.",
+        },
+    ],
+    make: make_finger,
+};
+
+/// `as = "finger-setter"`
+pub(super) const FINGER_SETTER: Exposure = Exposure {
+    name: "finger-setter",
+    interface: <dyn DynFingerSetter>::DESCRIPTOR,
+    doc: "Two lines, a name and a status, and the end of the stream: the status is set. Anybody may.",
+    options: &[],
+    make: make_finger_setter,
+};
+
+fn make_finger(
+    object: Object,
+    options: &Options,
+    _reactor: &Reactor,
+) -> Result<SharedFactory, Problem> {
+    let forwarding_port = u16::try_from(options.count("forwarding_port")?)
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(|| {
+            options.problem("forwarding_port", "expected a port number, from 1 to 65535")
+        })?;
+    let finger_options = FingerOptions {
+        forwarding: options.bool("forwarding", false)?,
+        forwarding_port,
+    };
+    let finger = object
+        .get::<dyn DynFinger>()
+        .map_err(|error| options.problem("what", error.to_string()))?;
+    let factory = FingerFactory::new(finger, finger_options);
+    Ok(SharedFactory::new(factory))
+}
+
+fn make_finger_setter(
+    object: Object,
+    options: &Options,
+    _reactor: &Reactor,
+) -> Result<SharedFactory, Problem> {
+    let setter = object
+        .get::<dyn DynFingerSetter>()
+        .map_err(|error| options.problem("what", error.to_string()))?;
+    Ok(SharedFactory::new(FingerSetterFactory::new(setter)))
+}

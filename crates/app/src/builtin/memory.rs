@@ -1,0 +1,77 @@
+//! `finger.memory`: statuses that live as long as the application. Reads no file.
+
+use crate::{
+    config::{OptionSpec, Options, Problem, ValueKind},
+    registry::{Provider, ProviderContext, ProviderKind},
+};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use tress_core::{Failure, Result};
+use tress_protocols::finger::{DynFinger, DynFingerSetter, Finger, FingerSetter};
+use tress_rpc::Object;
+
+/// Users that can be kept: a setter that anybody may use cannot fill the memory.
+const MAX_USERS: usize = 10_000;
+
+/// `kind = "finger.memory"`
+pub(super) const KIND: ProviderKind = ProviderKind {
+    name: "finger.memory",
+    doc: "Statuses in memory; what a setter changes is lost when the application stops.",
+    options: &[OptionSpec {
+        name: "users",
+        value: ValueKind::TableOfStrings,
+        required: false,
+        default: "",
+        doc: "Users and statuses to start with, as in { moshez = \"Happy and well\" }.",
+    }],
+    interfaces: &[
+        <dyn DynFinger>::DESCRIPTOR,
+        <dyn DynFingerSetter>::DESCRIPTOR,
+    ],
+    make,
+};
+
+fn make(_context: &ProviderContext<'_>, options: &Options) -> Result<Box<dyn Provider>, Problem> {
+    let users = options.optional_table_of_strings("users")?;
+    let users = users.unwrap_or_default().into_iter();
+    let users = users.map(|(user, status)| (user.to_owned(), status.to_owned()));
+    let store = Store(RefCell::new(users.collect()));
+    Ok(Box::new(Memory(Rc::new(store))))
+}
+
+struct Memory(Rc<Store>);
+
+impl Provider for Memory {
+    fn object(&self, interface: &str) -> Option<Object> {
+        let store = || Rc::clone(&self.0);
+        match interface {
+            "Finger" => Some(<dyn DynFinger>::object(store())),
+            "FingerSetter" => Some(<dyn DynFingerSetter>::object(store())),
+            _ => None,
+        }
+    }
+}
+
+/// In the order of the names.
+struct Store(RefCell<BTreeMap<String, String>>);
+
+impl Finger for Store {
+    async fn user(&self, name: String) -> Result<Option<String>> {
+        Ok(self.0.borrow().get(&name).cloned())
+    }
+
+    async fn users(&self) -> Result<Vec<String>> {
+        Ok(self.0.borrow().keys().cloned().collect())
+    }
+}
+
+impl FingerSetter for Store {
+    async fn set_user(&self, name: String, status: String) -> Result<()> {
+        let mut users = self.0.borrow_mut();
+        if users.len() >= MAX_USERS && !users.contains_key(&name) {
+            let message = format!("there are {MAX_USERS} users already");
+            return Err(Failure::msg(message));
+        }
+        users.insert(name, status);
+        Ok(())
+    }
+}

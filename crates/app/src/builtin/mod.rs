@@ -1,0 +1,16 @@
+//! What tress brings along, in two tables: a new provider or protocol is a row here. Makes nothing by itself.
+
+mod file;
+mod finger;
+mod memory;
+
+#[cfg(test)]
+mod tests;
+
+use crate::registry::{Exposure, ProviderKind};
+
+/// The kinds of provider.
+pub(crate) const PROVIDERS: &[ProviderKind] = &[file::KIND, memory::KIND];
+
+/// The protocols, each for the interface that it serves.
+pub(crate) const EXPOSURES: &[Exposure] = &[finger::FINGER, finger::FINGER_SETTER];

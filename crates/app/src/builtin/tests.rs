@@ -1,0 +1,238 @@
+//! The built-in providers, and that the tables are right. Time is a manual clock.
+
+use super::*;
+use crate::{
+    Application, Registry,
+    config::{Config, Problems},
+    registry::{Provider, ProviderContext},
+    testing::{Directory, logged},
+};
+use std::{fs, path::Path, time::Duration};
+use tress_core::{Result, testing::memory::Table};
+use tress_protocols::finger::{DynFinger, DynFingerSetter};
+use tress_rpc::{CallContext, Object};
+
+/// A provider of this kind with these options, which are right.
+fn provider(table: &Table, directory: &Path, kind: &str, options: &str) -> Box<dyn Provider> {
+    let registry = Registry::builtin();
+    let kind = registry.provider(kind).unwrap();
+    let text = format!(
+        "[provide.users]\nkind='{}'\n{options}\n[[serve]]\nwhat='users'\nas='x'\nat='x'",
+        kind.name
+    );
+    let mut problems = Problems::new(directory.join("a.toml").to_string_lossy());
+    let mut config = Config::read(text.as_bytes(), &mut problems);
+    let options = &mut config.provide[0].options;
+    options.check(kind.options, &mut problems);
+    assert_eq!(problems.to_string(), "");
+    let context = ProviderContext {
+        name: "users",
+        reactor: table.reactor(),
+    };
+    (kind.make)(&context, options).unwrap()
+}
+
+struct Finger(Table, Object, Object);
+
+impl Finger {
+    fn of(table: &Table, provider: &dyn Provider) -> Self {
+        let object = |interface| provider.object(interface).unwrap();
+        Self(table.clone(), object("Finger"), object("FingerSetter"))
+    }
+
+    fn context(&self) -> CallContext {
+        CallContext::local(self.0.reactor())
+    }
+
+    fn user(&self, name: &str) -> Option<String> {
+        let finger = self.1.get::<dyn DynFinger>().unwrap();
+        let answer = finger.user(&self.context(), name.to_owned());
+        answer.try_result().unwrap().unwrap()
+    }
+
+    fn users(&self) -> Vec<String> {
+        let finger = self.1.get::<dyn DynFinger>().unwrap();
+        finger.users(&self.context()).try_result().unwrap().unwrap()
+    }
+
+    fn set(&self, name: &str, status: &str) -> Result {
+        let setter = self.2.get::<dyn DynFingerSetter>().unwrap();
+        let done = setter.set_user(&self.context(), name.to_owned(), status.to_owned());
+        done.try_result().unwrap()
+    }
+}
+
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+#[test]
+fn memory() {
+    let (table, directory) = (Table::new(), Directory::new());
+    let mut memory = provider(
+        &table,
+        &directory,
+        "finger.memory",
+        "users = {shawn='alive', moshez='Happy'}",
+    );
+    memory.start(table.reactor()).unwrap();
+    let finger = Finger::of(&table, &*memory);
+    assert_eq!(finger.user("moshez"), some("Happy"));
+    assert_eq!(finger.user("nobody"), None);
+    finger.set("moshez", "Sorry!").unwrap();
+    finger.set("zoe", "here").unwrap();
+    assert_eq!(finger.user("moshez"), some("Sorry!"));
+    assert_eq!(finger.users(), ["moshez", "shawn", "zoe"]);
+    assert!(memory.object("Quoter").is_none());
+    for number in 0..9_997 {
+        finger.set(&format!("user{number}"), "").unwrap();
+    }
+    finger.set("moshez", "full").unwrap();
+    assert!(finger.set("one more", "").is_err());
+}
+
+#[test]
+fn an_edit_is_seen_within_a_second() {
+    let (table, directory) = (Table::new(), Directory::new());
+    directory.file("users", "# mine\nmoshez : Happy: and well \n");
+    let mut file = provider(&table, &directory, "finger.file", "path = 'users'");
+    file.start(table.reactor()).unwrap();
+    let finger = Finger::of(&table, &*file);
+    assert_eq!(finger.user("moshez"), some("Happy: and well"));
+    directory.file("users", "shawn: alive, and longer than before\n");
+    table.advance(Duration::from_millis(999));
+    assert_eq!(finger.users(), ["moshez"]);
+    table.advance(Duration::from_millis(1));
+    assert_eq!(finger.users(), ["shawn"]);
+    file.stop().try_result().unwrap().unwrap();
+    directory.file("users", "x: y\n");
+    table.advance(Duration::from_secs(60));
+    assert_eq!(finger.users(), ["shawn"]);
+}
+
+#[test]
+fn a_change_that_does_not_show_is_seen_at_the_latest_after_reload() {
+    let (table, directory) = (Table::new(), Directory::new());
+    let path = directory.file("users", "moshez: a\n");
+    let time = fs::metadata(&path).unwrap().modified().unwrap();
+    let mut file = provider(
+        &table,
+        &directory,
+        "finger.file",
+        "path = 'users'\nreload = '5s'",
+    );
+    file.start(table.reactor()).unwrap();
+    let finger = Finger::of(&table, &*file);
+    directory.file("users", "moshez: b\n");
+    let edited = fs::File::options().append(true).open(&path).unwrap();
+    edited.set_modified(time).unwrap();
+    table.advance(Duration::from_millis(4_999));
+    assert_eq!(finger.user("moshez"), some("a"));
+    table.advance(Duration::from_millis(1));
+    assert_eq!(finger.user("moshez"), some("b"));
+    directory.file("users", "moshez: c\n");
+    edited.set_modified(time).unwrap();
+    file.reload();
+    assert_eq!(finger.user("moshez"), some("c"));
+}
+
+#[test]
+fn an_unreadable_file_keeps_the_last_good_content_and_warns_once() {
+    let (table, directory) = (Table::new(), Directory::new());
+    let path = directory.file("users", "moshez: a\n");
+    let mut file = provider(&table, &directory, "finger.file", "path = 'users'");
+    file.start(table.reactor()).unwrap();
+    let finger = Finger::of(&table, &*file);
+    let bad: [(&dyn Fn(), &str); 3] = [
+        (&|| fs::remove_file(&path).unwrap(), "No such file"),
+        (
+            &|| drop(directory.file("users", "no colon\n")),
+            "line 1: no colon",
+        ),
+        (
+            &|| {
+                fs::remove_file(&path).unwrap();
+                fs::create_dir(&path).unwrap();
+            },
+            "it is no plain file",
+        ),
+    ];
+    for (spoil, words) in bad {
+        spoil();
+        let log = logged(|| table.advance(Duration::from_secs(100)));
+        assert_eq!(log.len(), 1, "{log:?}");
+        assert!(log[0].contains("WARN") && log[0].contains(words), "{log:?}");
+        assert_eq!(finger.user("moshez"), some("a"));
+        assert!(finger.set("moshez", "lost").is_err());
+    }
+    fs::remove_dir(&path).unwrap();
+    directory.file("users", "moshez: good again\n");
+    let log = logged(|| table.advance(Duration::from_secs(1)));
+    assert!(
+        log.len() == 1 && log[0].contains("can be read again"),
+        "{log:?}"
+    );
+    assert_eq!(finger.user("moshez"), some("good again"));
+}
+
+#[test]
+fn a_file_that_is_unreadable_at_start_is_an_error() {
+    let (table, directory) = (Table::new(), Directory::new());
+    let start = |path: &str| {
+        let options = format!("path = '{path}'");
+        let mut file = provider(&table, &directory, "finger.file", &options);
+        file.start(table.reactor()).unwrap_err().to_string()
+    };
+    assert!(start("absent").contains("absent: No such file"));
+    assert!(start(".").contains("it is no plain file"));
+    directory.file("bad", "moshez: a\nshawn\n");
+    assert!(start("bad").contains("bad: line 2: no colon; expected `user: status`"));
+    assert_eq!(table.reactor().next_deadline(), None);
+}
+
+#[test]
+fn a_setter_keeps_comments_and_edits() {
+    let (table, directory) = (Table::new(), Directory::new());
+    let path = directory.file("users", "# who is here\nmoshez: a\n\n  # and\nshawn: b\n");
+    let mut file = provider(&table, &directory, "finger.file", "path = 'users'");
+    file.start(table.reactor()).unwrap();
+    let finger = Finger::of(&table, &*file);
+    finger.set("moshez", "Sorry!").unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text, "# who is here\nmoshez: Sorry!\n\n  # and\nshawn: b\n");
+    // An operator's edit that was not read yet is not lost.
+    directory.file("users", "# mine\nmoshez: c\n");
+    finger.set("zoe", "here").unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text, "# mine\nmoshez: c\nzoe: here\n");
+    assert_eq!(finger.users(), ["moshez", "zoe"]);
+    for (name, status) in [("a:b", "c"), ("#a", "b"), ("a", "\u{1b}"), ("", "b")] {
+        assert!(finger.set(name, status).is_err(), "{name:?} {status:?}");
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    assert_eq!(directory.names(), ["users"]);
+}
+
+#[test]
+fn the_tables_are_right() {
+    let table = Table::new();
+    for kind in PROVIDERS {
+        assert!(kind.doc.ends_with('.'), "{}", kind.name);
+        for option in kind.options {
+            assert!(option.doc.ends_with('.'), "{}.{}", kind.name, option.name);
+        }
+    }
+    for (options, what) in [("path = 'users'", "finger.file"), ("", "finger.memory")] {
+        let protocols = Registry::builtin();
+        let protocols = protocols.protocols_of(protocols.provider(what).unwrap());
+        assert_eq!(protocols, ["finger", "finger-setter"]);
+        for (number, protocol) in protocols.iter().enumerate() {
+            let text = format!(
+                "[provide.a]\nkind='{what}'\n{options}\n[[serve]]\nwhat='a'\nas='{protocol}'\nat='tcp:{number}'\n"
+            );
+            let registry = Registry::builtin();
+            let loaded = Application::parse("a.toml", text.as_bytes(), &registry, table.reactor());
+            assert!(loaded.is_ok(), "{loaded:?}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The command line, taken apart. Does nothing.
+
+use clap::{Arg, ArgAction, ArgMatches, builder::PossibleValuesParser, value_parser};
+use std::{ffi::OsString, path::PathBuf};
+use tracing::Level;
+
+const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Run { file: PathBuf, level: Level },
+    Check { file: Option<PathBuf>, limits: bool },
+    Plugins { name: Option<String> },
+}
+
+/// Reads the arguments; the first is the program's name.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
+    let matches = grammar().try_get_matches_from(arguments)?;
+    Ok(match matches.subcommand() {
+        Some(("run", matches)) => Command::Run {
+            file: file(matches).unwrap_or_default(),
+            level: matches
+                .get_one::<String>("log-level")
+                .and_then(|level| level.parse().ok())
+                .unwrap_or(Level::INFO),
+        },
+        Some(("check", matches)) => Command::Check {
+            file: file(matches),
+            limits: matches.get_flag("limits"),
+        },
+        Some(("plugins", matches)) => Command::Plugins {
+            name: matches.get_one("NAME").cloned(),
+        },
+        other => unreachable!("the grammar has no {other:?}"),
+    })
+}
+
+fn file(matches: &ArgMatches) -> Option<PathBuf> {
+    matches.get_one("FILE").cloned()
+}
+
+fn grammar() -> clap::Command {
+    let file = || {
+        Arg::new("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .help("The TOML file of the application")
+    };
+    let run = clap::Command::new("run")
+        .about("Run an application until Ctrl-C or SIGTERM; SIGHUP reads its sources again")
+        .arg(file().required(true))
+        .arg(
+            Arg::new("log-level")
+                .long("log-level")
+                .value_name("LEVEL")
+                .value_parser(PossibleValuesParser::new(LEVELS))
+                .default_value("info")
+                .help("What to log to stderr, and everything worse"),
+        );
+    let check = clap::Command::new("check")
+        .about("Check a file without starting anything")
+        .arg(
+            Arg::new("limits")
+                .long("limits")
+                .action(ArgAction::SetTrue)
+                .help("Print every limit as the file sets it; without a file, the defaults"),
+        )
+        .arg(file().required_unless_present("limits"));
+    let plugins = clap::Command::new("plugins")
+        .about("List what a file can name: kinds of provider, protocols, kinds of endpoint")
+        .arg(Arg::new("NAME").help("Show this one in full, with its options"));
+    clap::Command::new("tress")
+        .about("One object, every protocol: runs what a TOML file glues together")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(false)
+        .subcommands([run, check, plugins])
+}

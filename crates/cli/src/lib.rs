@@ -1,0 +1,139 @@
+//! The command `tress` as a library: a program with kinds of its own has a `main` of three lines.
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     let mut registry = tress_cli::Registry::builtin();
+//!     // registry.register_provider(..);
+//!     tress_cli::main_with(&registry)
+//! }
+//! ```
+//!
+//! Chooses the driver, the signals and where logs go. Knows no kind and no protocol.
+
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod commands;
+mod listing;
+mod table;
+
+pub use tress_app::Registry;
+
+use arguments::Command;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+use tress_app::RunError;
+use tress_core::Failure;
+
+/// Runs the command of this process's arguments. What files may name stands in `registry`.
+///
+/// Ends with 0 when all went well, with 1 when something could not start or the loop failed, and with 2 for a wrong
+/// file or wrong arguments.
+#[must_use]
+pub fn main_with(registry: &Registry) -> ExitCode {
+    let code = match arguments::parse(std::env::args_os()) {
+        Ok(command) => execute(command, registry),
+        Err(error) => {
+            // Help goes to stdout and is no error; there is nobody left to tell when it cannot be written.
+            error.print().ok();
+            u8::try_from(error.exit_code()).unwrap_or(2)
+        }
+    };
+    ExitCode::from(code)
+}
+
+fn execute(command: Command, registry: &Registry) -> u8 {
+    let done = match command {
+        Command::Run { file, level } => commands::run(&file, level, registry),
+        Command::Check { file, limits } => commands::check(file.as_deref(), limits, registry),
+        Command::Plugins { name } => commands::plugins(name.as_deref(), registry),
+    };
+    match done {
+        Ok(()) => 0,
+        Err(Ended::Because(error)) => {
+            say(&error);
+            error.exit_code()
+        }
+        Err(Ended::NoReactor(failure)) => {
+            say(&failure);
+            1
+        }
+        Err(Ended::Unknown(message)) => {
+            say(&message);
+            2
+        }
+        // Whoever read the output has enough of it.
+        Err(Ended::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+        Err(Ended::Output(error)) => {
+            say(&error);
+            1
+        }
+    }
+}
+
+/// Why a command did not end well.
+enum Ended {
+    Because(RunError),
+    NoReactor(Failure),
+    /// A name on the command line.
+    Unknown(String),
+    /// What was asked for could not be written.
+    Output(io::Error),
+}
+
+impl From<io::Error> for Ended {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// The words for the operator, on stderr.
+fn say(what: &dyn std::fmt::Display) {
+    writeln!(io::stderr(), "{what}").ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{ffi::OsString, path::PathBuf};
+
+    #[test]
+    fn commands() {
+        let parse = |words: &str| {
+            let words = words.split(' ').map(OsString::from);
+            arguments::parse(words).map_err(|error| error.exit_code())
+        };
+        let level = tracing::Level::INFO;
+        let file = PathBuf::from("a.toml");
+        let run = |level| {
+            let file = file.clone();
+            Ok(Command::Run { file, level })
+        };
+        assert_eq!(parse("tress run a.toml"), run(level));
+        let level = tracing::Level::DEBUG;
+        assert_eq!(parse("tress run --log-level debug a.toml"), run(level));
+        let check = |file, limits| Ok(Command::Check { file, limits });
+        assert_eq!(
+            parse("tress check a.toml"),
+            check(Some(file.clone()), false)
+        );
+        assert_eq!(
+            parse("tress check --limits a.toml"),
+            check(Some(file.clone()), true)
+        );
+        assert_eq!(parse("tress check --limits"), check(None, true));
+        for wrong in [
+            "tress",
+            "tress run",
+            "tress check",
+            "tress rnu a.toml",
+            "tress run --log-level loud a.toml",
+        ] {
+            assert_eq!(parse(wrong), Err(2), "{wrong}");
+        }
+        assert_eq!(parse("tress --help"), Err(0));
+        assert_eq!(parse("tress --version"), Err(0));
+    }
+}

@@ -1,0 +1,120 @@
+//! What a file can name, as text. Writes nowhere.
+
+use crate::table::columns;
+use tress_app::{
+    Exposure, ProviderKind, Registry,
+    config::{OptionSpec, unknown},
+};
+use tress_core::{Reactor, endpoint::Side};
+use tress_rpc::Descriptor;
+
+/// Everything, a line each.
+pub(crate) fn all(registry: &Registry, reactor: &Reactor) -> String {
+    let mut text = "Providers, for `kind` in [provide.NAME]:\n".to_owned();
+    let rows: Vec<_> = registry
+        .providers()
+        .map(|kind| [kind.name.to_owned(), kind.doc.to_owned()])
+        .collect();
+    text.push_str(&columns("  ", &rows));
+    text.push_str("\nProtocols, for `as` in [[serve]]:\n");
+    let rows: Vec<_> = registry
+        .exposures()
+        .map(|e| {
+            let interface = format!("of {}", e.interface.name);
+            [e.name.to_owned(), interface, e.doc.to_owned()]
+        })
+        .collect();
+    text.push_str(&columns("  ", &rows));
+    text.push_str("\nEndpoints, for `at` in [[serve]]:\n");
+    let kinds = reactor.endpoint_kinds(Side::Server).into_iter();
+    let rows: Vec<_> = kinds.map(|(name, usage)| endpoint(name, usage)).collect();
+    text.push_str(&columns("  ", &rows));
+    text.push_str("\n`tress plugins NAME` shows one of them with its options.\n");
+    text
+}
+
+/// The ones of this name, in full.
+///
+/// # Errors
+/// There is none: the nearest name.
+pub(crate) fn one(name: &str, registry: &Registry, reactor: &Reactor) -> Result<String, String> {
+    let mut found: Vec<String> = registry
+        .provider(name)
+        .map(|kind| provider(kind, registry))
+        .into_iter()
+        .collect();
+    let exposures = registry.exposures().filter(|e| e.name == name);
+    found.extend(exposures.map(exposure));
+    let endpoints = reactor.endpoint_kinds(Side::Server);
+    let matching = endpoints.iter().filter(|(kind, _)| kind == name);
+    found.extend(matching.map(|(kind, usage)| {
+        let [name, usage] = endpoint(kind.clone(), usage);
+        format!("{name}: an endpoint, written {usage}\n")
+    }));
+    if found.is_empty() {
+        let providers = registry.providers().map(|kind| kind.name);
+        let endpoints = endpoints.iter().map(|(name, _)| &**name);
+        let known: Vec<&str> = providers
+            .chain(registry.protocols())
+            .chain(endpoints)
+            .collect();
+        return Err(unknown("name", name, &known));
+    }
+    Ok(found.join("\n"))
+}
+
+fn endpoint(name: String, usage: &str) -> [String; 2] {
+    let usage = format!("{name}:{usage}");
+    [name, usage]
+}
+
+fn provider(kind: &ProviderKind, registry: &Registry) -> String {
+    let mut text = format!("{}: a provider\n  {}\n", kind.name, kind.doc);
+    text.push_str(&options(kind.options));
+    for interface in kind.interfaces {
+        text.push_str(&methods("offers", interface));
+    }
+    let protocols = registry.protocols_of(kind).join(", ");
+    text.push_str(&format!("\n  can be served as: {protocols}\n"));
+    text
+}
+
+fn exposure(exposure: &Exposure) -> String {
+    let mut text = format!("{}: a protocol\n  {}\n", exposure.name, exposure.doc);
+    text.push_str(&options(exposure.options));
+    text.push_str(&methods("serves", exposure.interface));
+    text
+}
+
+fn options(specs: &[OptionSpec]) -> String {
+    if specs.is_empty() {
+        return String::new();
+    }
+    let rows: Vec<_> = specs
+        .iter()
+        .map(|spec| {
+            let need = match (spec.required, spec.default) {
+                (true, _) => "required".to_owned(),
+                (false, "") => "optional".to_owned(),
+                (false, default) => format!("default {default}"),
+            };
+            let kind = spec.value.described().to_owned();
+            [spec.name.to_owned(), kind, need, spec.doc.to_owned()]
+        })
+        .collect();
+    format!("\n  options:\n{}", columns("    ", &rows))
+}
+
+fn methods(verb: &str, interface: &Descriptor) -> String {
+    let rows: Vec<_> = interface
+        .methods
+        .iter()
+        .map(|method| [method.to_string(), method.doc.to_owned()])
+        .collect();
+    format!(
+        "\n  {verb} {}: {}\n{}",
+        interface.name,
+        interface.doc,
+        columns("    ", &rows)
+    )
+}

@@ -1,0 +1,368 @@
+//! The real binary: started, talked to over loopback, stopped, and what it prints. No fixed port and no sleep.
+
+#![expect(
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    reason = "the other end of the wire is not ours, and this whole file is a test"
+)]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, ChildStderr, Command, Output, Stdio},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
+    time::Duration,
+};
+
+/// Longer than anything here takes, and short enough to wait for when something hangs.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A directory with files, gone after the test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn with(files: &[(&str, &str)]) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tress-cli-{}-{number}", std::process::id());
+        let directory = Self(std::env::temp_dir().join(name));
+        fs::create_dir_all(&directory.0).unwrap();
+        for (name, text) in files {
+            fs::write(directory.0.join(name), text).unwrap();
+        }
+        directory
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+fn tress(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tress"));
+    command.args(arguments);
+    command
+}
+
+/// A `tress run` that is killed when the test ends.
+struct Running {
+    child: Child,
+    log: Receiver<String>,
+}
+
+impl Running {
+    fn start(file: &Path) -> Self {
+        let mut child = tress(&["run", file.to_str().unwrap()])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = lines(child.stderr.take().unwrap());
+        Self { child, log }
+    }
+
+    /// The next line of the log that has these words.
+    #[track_caller]
+    fn line(&self, words: &str) -> String {
+        loop {
+            let line = self.log.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("no line with {words:?}"));
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    /// Where it listens, from the line that says so: `listening at … as finger (127.0.0.1:40000)`.
+    #[track_caller]
+    fn address(&self, protocol: &str) -> SocketAddr {
+        let line = self.line(&format!(" as {protocol} ("));
+        let (_, address) = line.trim_end_matches(')').rsplit_once('(').unwrap();
+        address.parse().unwrap()
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([name, &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Its exit code, when it has ended by itself: its log ends with it.
+    #[track_caller]
+    fn code(&mut self) -> Option<i32> {
+        loop {
+            match self.log.recv_timeout(PATIENCE) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end"),
+            }
+        }
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// The lines of a pipe, read by a thread so that waiting for one can end.
+fn lines(pipe: ChildStderr) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::Builder::new()
+        .spawn(move || {
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        })
+        .unwrap();
+    receiver
+}
+
+/// Everything a server answers to these bytes and the end of the stream.
+#[track_caller]
+fn ask(address: SocketAddr, bytes: &str) -> String {
+    let mut stream = connect(address);
+    stream.write_all(bytes.as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[track_caller]
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+fn text(output: &[u8]) -> String {
+    String::from_utf8(output.to_vec()).unwrap()
+}
+
+#[track_caller]
+fn check(output: &Output, code: i32, stdout: &str, stderr: &str) {
+    assert_eq!(text(&output.stderr), stderr);
+    assert_eq!(text(&output.stdout), stdout);
+    assert_eq!(output.status.code(), Some(code));
+}
+
+const USERS: &str = "# who is here\nmoshez: Happy and well\nshawn: alive\n";
+
+/// The example, on ports that the system chooses.
+fn finger() -> Directory {
+    let example = include_str!("../../../examples/finger/finger.toml");
+    let free = example
+        .replace("tcp:1079", "tcp:0")
+        .replace("tcp:1080", "tcp:0");
+    assert_ne!(free, example);
+    Directory::with(&[("finger.toml", &free), ("users", USERS)])
+}
+
+#[test]
+fn it_runs_answers_sets_and_stops() {
+    let directory = finger();
+    let mut running = Running::start(&directory.path("finger.toml"));
+    let (finger, setter) = (running.address("finger"), running.address("finger-setter"));
+    running.line("finger is running");
+    assert_eq!(ask(finger, "moshez\r\n"), "Happy and well\r\n");
+    let everybody = "moshez: Happy and well\r\nshawn: alive\r\n";
+    assert_eq!(ask(finger, "\r\n"), everybody);
+    assert_eq!(ask(finger, "nobody\r\n"), "No such user\r\n");
+    let denied = "Finger forwarding service denied\r\n";
+    assert_eq!(ask(finger, "moshez@127.0.0.1\r\n"), denied);
+    assert_eq!(ask(setter, "moshez\r\nSorry!\r\n"), "");
+    assert_eq!(ask(finger, "moshez\r\n"), "Sorry!\r\n");
+    assert_eq!(ask(setter, "moshez\r\n"), "");
+    running.line("set nothing: expected two lines");
+    let users = fs::read_to_string(directory.path("users")).unwrap();
+    assert_eq!(users, USERS.replace("Happy and well", "Sorry!"));
+    fs::write(directory.path("users"), "zoe: here\n").unwrap();
+    running.signal("-HUP");
+    running.line("received SIGHUP");
+    assert_eq!(ask(finger, "\r\n"), "zoe: here\r\n");
+    running.signal("-TERM");
+    running.line("received SIGTERM, stopping");
+    running.line("stopped listening");
+    running.line("finger has stopped");
+    assert_eq!(running.code(), Some(0));
+    assert!(TcpStream::connect_timeout(&finger, PATIENCE).is_err());
+}
+
+#[test]
+fn it_stops_in_bounded_time_whoever_is_connected() {
+    let directory = finger();
+    let file = directory.path("finger.toml");
+    let mut config = fs::read_to_string(&file).unwrap();
+    config.push_str("\n[limits]\nshutdown = '100ms'\n");
+    fs::write(&file, config).unwrap();
+    let mut running = Running::start(&file);
+    let mut silent = connect(running.address("finger"));
+    silent.write_all(b"mosh").unwrap();
+    running.line("finger is running");
+    running.signal("-INT");
+    running.line("received SIGINT, stopping");
+    running.line("finger has stopped");
+    assert_eq!(running.code(), Some(0));
+    drop(silent);
+}
+
+#[test]
+fn a_wrong_file_is_refused_before_anything_starts() {
+    let config = "[provide.users]\nkind = 'finger.fiel'\n[[serve]]\nwhat = 'users'\nas = 'finger'\nat = 'tcp:0'\n";
+    let directory = Directory::with(&[("a.toml", config)]);
+    let file = directory.path("a.toml").to_str().unwrap().to_owned();
+    let report = format!(
+        "{file}:2: provide.users.kind: unknown kind `finger.fiel`; \
+         expected one of `finger.file`, `finger.memory`; did you mean `finger.file`?\n"
+    );
+    for command in ["run", "check"] {
+        check(&tress(&[command, &file]).output().unwrap(), 2, "", &report);
+    }
+    let absent = tress(&["run", "/absent/a.toml"]).output().unwrap();
+    let report = "/absent/a.toml: cannot read the file: No such file or directory (os error 2)\n";
+    check(&absent, 2, "", report);
+}
+
+#[test]
+fn a_port_that_is_taken_or_a_missing_file_leaves_nothing_running() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let directory = finger();
+    let file = directory.path("finger.toml");
+    let config = fs::read_to_string(&file).unwrap();
+    // The second of the two ports.
+    let (first, second) = config.rsplit_once("tcp:0").unwrap();
+    fs::write(&file, format!("{first}tcp:{port}{second}")).unwrap();
+    let mut running = Running::start(&file);
+    running.line("stopped listening at tcp:0");
+    let at = format!("tcp:{port}:interface=127.0.0.1");
+    let line = running.line("cannot start");
+    let expected =
+        format!("cannot start `finger-setter` at `{at}`: cannot listen at 127.0.0.1:{port}: ");
+    assert!(line.starts_with(&expected), "{line}");
+    assert_eq!(running.code(), Some(1));
+    fs::remove_file(directory.path("users")).unwrap();
+    let output = tress(&["run", file.to_str().unwrap()]).output().unwrap();
+    let users = directory.path("users");
+    let expected = format!(
+        "cannot start provider `users`: {}: No such file or directory (os error 2)\n",
+        users.display()
+    );
+    check(&output, 1, "", &expected);
+}
+
+#[test]
+fn check_says_when_nothing_is_wrong() {
+    let directory = finger();
+    let file = directory.path("finger.toml").to_str().unwrap().to_owned();
+    let output = tress(&["check", &file]).output().unwrap();
+    check(&output, 0, &format!("{file}: nothing wrong\n"), "");
+}
+
+#[test]
+fn limits_are_one_table_that_a_file_can_change() {
+    let defaults = tress(&["check", "--limits"]).output().unwrap();
+    let defaults = text(&defaults.stdout);
+    assert!(defaults.starts_with("limit "), "{defaults}");
+    for limit in tress_core::Limits::TABLE {
+        let line = defaults
+            .lines()
+            .find(|line| line.split(' ').next() == Some(limit.name));
+        assert!(
+            line.is_some_and(|line| line.ends_with(limit.meaning)),
+            "{defaults}"
+        );
+    }
+    let directory = finger();
+    let file = directory.path("finger.toml");
+    let config = fs::read_to_string(&file).unwrap() + "\n[limits]\nline = '2KiB'\nidle = '90s'\n";
+    fs::write(&file, config).unwrap();
+    let output = tress(&["check", "--limits", file.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let shown = text(&output.stdout);
+    let changed: Vec<&str> = shown
+        .lines()
+        .filter(|line| line.contains("(default"))
+        .collect();
+    assert_eq!(changed.len(), 2, "{shown}");
+    assert!(changed[0].starts_with("line ") && changed[0].contains(" 2KiB "));
+    assert!(changed[1].starts_with("idle ") && changed[1].contains(" 90s "));
+}
+
+#[test]
+fn plugins_are_listed() {
+    let output = tress(&["plugins"]).output().unwrap();
+    let expected = "\
+Providers, for `kind` in [provide.NAME]:
+  finger.file    Statuses in a text file, `user: status` a line; read again when it changes.
+  finger.memory  Statuses in memory; what a setter changes is lost when the application stops.
+
+Protocols, for `as` in [[serve]]:
+  finger         of Finger        The finger protocol (RFC 1288): a line with a name in, the status out.
+  finger-setter  of FingerSetter  Two lines, a name and a status, and the end of the stream: the status is set. Anybody may.
+
+Endpoints, for `at` in [[serve]]:
+";
+    let shown = text(&output.stdout);
+    assert!(shown.starts_with(expected), "{shown}");
+    assert!(shown.contains("\n  tcp "), "{shown}");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn one_plugin_is_shown_with_its_options() {
+    let output = tress(&["plugins", "finger.file"]).output().unwrap();
+    let expected = "\
+finger.file: a provider
+  Statuses in a text file, `user: status` a line; read again when it changes.
+
+  options:
+    path    a path                      required     The file, relative to the directory of the configuration file.
+    reload  a duration such as `\"30s\"`  default 30s  Read it again at the latest after this, also when it seems unchanged.
+
+  offers Finger: Who is here, and how they are.
+    user(name: string) -> string?  One user's status, or nothing when there is no such user.
+    users() -> [string]            Everybody who has a status.
+
+  offers FingerSetter: Changes how somebody is.
+    set_user(name: string, status: string)  Gives a user a status; the user need not have had one.
+
+  can be served as: finger, finger-setter
+";
+    check(&output, 0, expected, "");
+    let output = tress(&["plugins", "figner"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let complaint = text(&output.stderr);
+    assert!(
+        complaint.ends_with("did you mean `finger`?\n"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn wrong_arguments_end_with_2() {
+    for arguments in [&["rnu", "a.toml"][..], &["run"], &["check"], &[]] {
+        let output = tress(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+    let output = tress(&["--help"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains("plugins"));
+}

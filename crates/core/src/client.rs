@@ -1,1 +1,0 @@
-//! Clients that outlive one connection: `ClientFactory`, `Connector`, `ClientCreator`, `Reconnecting`.

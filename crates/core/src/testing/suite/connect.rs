@@ -1,0 +1,289 @@
+//! Making connections: refused, wrong, late, cancelled. Names no driver.
+
+use super::{
+    World,
+    recorder::{Log, Recorder, check_echo, connect, connected, echoes, listen, pair, watch},
+};
+use crate::{address::Address, endpoint::BadEndpoint, error::Panicked, failure::Failure};
+use std::{cell::RefCell, rc::Rc, time::Duration};
+
+/// Nobody listens there: the Deferred fails and no protocol is built.
+pub fn create_failure(world: &dyn World) {
+    let port = listen(world, Recorder::new);
+    let to = world.connect_to(&port);
+    port.stop_listening();
+    let (log, factory) = echoes();
+    let end = watch(world.client().connect_shared(&to, &factory, None));
+    world.until(&mut || !end.events().is_empty());
+    end.check(&["could not connect"]);
+    log.check(&[]);
+    assert_eq!(world.client().statistics().timers, 0, "its timeout is gone");
+}
+
+/// The local address to connect from is not ours.
+pub fn bind_failure(world: &dyn World) {
+    let port = listen(world, Recorder::new);
+    let Some(to) = world.connect_from_elsewhere(&port) else {
+        return;
+    };
+    let end = watch(world.client().connect(&to, Recorder::new));
+    world.until(&mut || !end.events().is_empty());
+    end.check(&["could not connect"]);
+}
+
+/// A port below 0 is refused before anything is opened.
+pub fn connect_port_underflow(world: &dyn World) {
+    check_bad(world, "tcp:127.0.0.1:-1", "port \"-1\"");
+}
+
+/// A port above 65535 is refused before anything is opened.
+pub fn connect_port_overflow(world: &dyn World) {
+    check_bad(world, "tcp:127.0.0.1:65536", "port \"65536\"");
+}
+
+/// Nobody can listen at port 0, so connecting to it fails.
+pub fn connect_port_zero(world: &dyn World) {
+    let end = watch(world.client().connect("tcp:127.0.0.1:0", Recorder::new));
+    world.until(&mut || !end.events().is_empty());
+    end.check(&["could not connect"]);
+}
+
+/// A slip of the pen in an endpoint is told, on either side, and nothing is opened.
+pub fn bad_endpoint_strings(world: &dyn World) {
+    check_bad(world, "", "expected a kind");
+    check_bad(world, "nonsense:1", "unknown kind \"nonsense\"");
+    check_bad(world, "tcp:127.0.0.1", "expected a port number");
+    check_bad(world, "tcp:nowhere.example:80", "no IP address");
+    check_bad(world, "tcp:127.0.0.1:80:colour=red", "\"colour\"");
+    check_bad(world, "tcp:127.0.0.1:80:1:2", "too many");
+    for (at, problem) in [
+        ("tcp:65536", "port \"65536\""),
+        ("tcp:-1", "port \"-1\""),
+        ("tcp", "expected a port number"),
+        ("tcp:0:interface=nowhere", "no IP address"),
+        ("tcp:0:interfaces=127.0.0.1", "\"interfaces\""),
+        ("tcp:0:1", "too many"),
+        ("tcp:0\\", "lone"),
+    ] {
+        let failure = world.reactor().listen(at, Recorder::new).err();
+        check_problem(at, failure, problem);
+    }
+}
+
+#[track_caller]
+fn check_bad(world: &dyn World, to: &str, problem: &str) {
+    let result = world.client().connect(to, Recorder::new).try_result();
+    check_problem(to, result.expect("it fails at once").err(), problem);
+}
+
+#[track_caller]
+fn check_problem(endpoint: &str, failure: Option<Failure>, problem: &str) {
+    let failure = failure.expect("it fails");
+    let bad = failure.check::<BadEndpoint>();
+    let bad = bad.expect("it fails because of the endpoint");
+    assert!(bad.problem.contains(problem), "{endpoint}: {bad}");
+}
+
+/// `local_address` has the port that the system chose, and it can be reached there.
+pub fn listening_at_port_zero_tells_the_real_one(world: &dyn World) {
+    let one = listen(world, Recorder::echo);
+    let two = listen(world, Recorder::echo);
+    assert_ne!(one.local_address().port(), Some(0));
+    assert_ne!(one.local_address(), two.local_address());
+    check_echo(world, &one);
+    check_echo(world, &two);
+}
+
+/// Where somebody listens nobody else can.
+pub fn listening_twice_at_one_address_is_refused(world: &dyn World) {
+    let port = listen(world, Recorder::echo);
+    let (log, factory) = echoes();
+    let options = crate::driver::ListenOptions::default();
+    let second = world
+        .reactor()
+        .listen_at(port.local_address(), &options, &factory);
+    let failure = second.expect_err("the address is taken");
+    assert!(failure.check::<crate::error::CannotListen>().is_some());
+    log.check(&[]);
+    check_echo(world, &port);
+}
+
+/// `connection_made` comes first, then the Deferred fires.
+pub fn connect_fires_after_connection_made(world: &dyn World) {
+    let port = listen(world, Recorder::echo);
+    let log = Log::default();
+    let (made, fired) = (log.clone(), log.clone());
+    let client = Recorder::new().on_made(move |_| {
+        made.note("made");
+        Ok(())
+    });
+    let to = world.connect_to(&port);
+    let connecting = world.client().connect_protocol(&to, client);
+    connecting.map(move |_| fired.note("fired")).detach();
+    log.check(&[]);
+    world.until(&mut || log.events().len() == 2);
+    log.check(&["made", "fired"]);
+}
+
+/// A protocol whose `connection_made` fails has no connection: the Deferred fails with the same reason.
+pub fn connect_fails_when_connection_made_fails(world: &dyn World) {
+    let port = listen(world, Recorder::echo);
+    let client = Recorder::new().on_made(|_| Err(Failure::msg("not today")));
+    let seen = client.seen();
+    let to = world.connect_to(&port);
+    let end = watch(world.client().connect_protocol(&to, client));
+    world.until(&mut || !end.events().is_empty());
+    seen.check(&["made", "lost: not today"]);
+    end.check(&["not today"]);
+}
+
+/// The same for a panic.
+pub fn connect_fails_when_connection_made_panics(world: &dyn World) {
+    let port = listen(world, Recorder::echo);
+    let client = Recorder::new().on_made(|_| panic!("oh"));
+    let seen = client.seen();
+    let to = world.connect_to(&port);
+    let end = watch(world.client().connect_protocol(&to, client));
+    world.until(&mut || !end.events().is_empty());
+    world.settle();
+    let panicked = Panicked("oh".to_owned()).to_string();
+    seen.check(&["made", &format!("lost: {panicked}")]);
+    end.check(&[&panicked]);
+}
+
+/// An attempt that nobody answers ends at the limit `connect`, 30 s by default, and not before.
+pub fn connect_timeout(world: &dyn World) {
+    if let Some(to) = world.silent() {
+        check_timeout(world, &to, Duration::from_secs(30));
+    }
+}
+
+/// An endpoint can have its own.
+pub fn connect_timeout_of_the_endpoint(world: &dyn World) {
+    if let Some(to) = world.silent() {
+        check_timeout(world, &format!("{to}:timeout=3"), Duration::from_secs(3));
+    }
+}
+
+#[track_caller]
+fn check_timeout(world: &dyn World, to: &str, after: Duration) {
+    let (log, factory) = echoes();
+    let end = watch(world.client().connect_shared(to, &factory, None));
+    let little = Duration::from_millis(1);
+    world.advance(after.checked_sub(little).expect("longer than that"));
+    end.check(&[]);
+    world.advance(little);
+    end.check(&["Connect deadline"]);
+    log.check(&[]);
+}
+
+/// A connection that was made is not ended by the timeout of its attempt.
+pub fn connect_timeout_ends_with_the_attempt(world: &dyn World) {
+    let pair = pair(world, Recorder::echo(), Recorder::new());
+    pair.server.transport().set_idle_timeout(None);
+    assert_eq!(world.client().statistics().timers, 0);
+    world.advance(Duration::from_secs(3600));
+    pair.client.check(&["made"]);
+    pair.server.check(&["made"]);
+}
+
+/// A cancelled attempt fails at once and builds no protocol.
+pub fn cancel_connect(world: &dyn World) {
+    let port = listen(world, Recorder::echo);
+    let (log, factory) = echoes();
+    let to = world.connect_to(&port);
+    let connecting = world.client().connect_shared(&to, &factory, None);
+    let canceller = connecting.canceller().expect("it waits");
+    let end = watch(connecting);
+    canceller.cancel();
+    end.check(&["connecting was cancelled"]);
+    world.settle();
+    end.check(&["connecting was cancelled"]);
+    log.check(&[]);
+    assert_eq!(world.client().statistics().timers, 0);
+    check_echo(world, &port);
+}
+
+/// An attempt that nobody answers can be cancelled after some time.
+pub fn cancel_connect_later(world: &dyn World) {
+    let Some(to) = world.silent() else { return };
+    let connecting = world.client().connect(&to, Recorder::new);
+    let canceller = connecting.canceller().expect("it waits");
+    let end = watch(connecting);
+    world.advance(Duration::from_secs(5));
+    end.check(&[]);
+    canceller.cancel();
+    end.check(&["connecting was cancelled"]);
+    world.advance(Duration::from_secs(60));
+    end.check(&["connecting was cancelled"]);
+}
+
+/// Cancelling after the Deferred has fired leaves the connection alone.
+pub fn cancel_after_connect_does_nothing(world: &dyn World) {
+    let port = listen(world, Recorder::echo);
+    let client = Recorder::new();
+    let seen = client.seen();
+    let to = world.connect_to(&port);
+    let connecting = world.client().connect_protocol(&to, client);
+    let canceller = connecting.canceller().expect("it waits");
+    let end = watch(connecting);
+    world.until(&mut || end.count("ok") == 1);
+    canceller.cancel();
+    world.settle();
+    seen.check(&["made"]);
+    end.check(&["ok"]);
+}
+
+/// An attempt cancelled from inside a callback of the loop fails at once; other attempts go on.
+pub fn user_fail(world: &dyn World) {
+    let port = listen(world, Recorder::echo);
+    let to = world.connect_to(&port);
+    let connecting = world.client().connect(&to, Recorder::new);
+    let canceller = connecting.canceller().expect("it waits");
+    let end = watch(connecting);
+    let other = Recorder::new().on_made(move |_| {
+        canceller.cancel();
+        Ok(())
+    });
+    let seen = other.seen();
+    let first = Rc::new(RefCell::new(Some(other)));
+    world.client().call_later(Duration::ZERO, {
+        let (client, to) = (world.client(), to);
+        move || {
+            let other = first.borrow_mut().take().expect("called once");
+            client.connect_protocol(&to, other).detach();
+        }
+    });
+    world.until(&mut || seen.is_made() && !end.events().is_empty());
+    world.settle();
+    seen.check(&["made"]);
+    // It may have been there before the other was.
+    let ended = end.events();
+    assert!(
+        ended == ["ok"] || ended == ["connecting was cancelled"],
+        "{ended:?}"
+    );
+}
+
+/// Nobody keeps the Deferred: the connection is made all the same.
+pub fn dropping_the_deferred_does_not_cancel(world: &dyn World) {
+    let port = listen(world, Recorder::echo);
+    let client = connect(world, &port, Recorder::new());
+    world.until(&mut || client.is_made());
+    client.check(&["made"]);
+}
+
+/// A client's factory that builds nothing: the Deferred fails, the server sees the end.
+pub fn client_build_protocol_returns_none(world: &dyn World) {
+    let server = Recorder::new();
+    let seen = server.seen();
+    let port = super::recorder::listen_once(world, server);
+    let to = world.connect_to(&port);
+    let nobody = |_: &Address| None::<Recorder>;
+    let end = watch(world.client().connect(&to, nobody));
+    world.until(&mut || !end.events().is_empty());
+    end.check(&["the factory built no protocol"]);
+    world.until(&mut || seen.is_lost() || !seen.is_made());
+    let port = listen(world, Recorder::echo);
+    connected(world, &port, Recorder::new());
+}

@@ -1,0 +1,170 @@
+//! The suite on a driver made of queues, and what can be seen of the loop only from below.
+
+mod loopback;
+
+use super::World;
+use crate::{
+    reactor::{Port, Reactor, Rejected},
+    testing::ManualClock,
+};
+use loopback::{Loopback, Waits};
+use std::{rc::Rc, time::Duration};
+
+/// One reactor on a loopback of queues.
+struct LoopbackWorld {
+    reactor: Reactor,
+    clock: ManualClock,
+    waits: Waits,
+}
+
+impl LoopbackWorld {
+    fn new() -> Self {
+        let clock = ManualClock::new();
+        let waits = Waits::default();
+        Self {
+            reactor: Reactor::with(Loopback::new(clock.clone(), waits.clone())),
+            clock,
+            waits,
+        }
+    }
+
+    fn turn(&self) {
+        let turned = self.reactor.turn(Some(Duration::ZERO));
+        turned.expect("the loopback always works");
+    }
+}
+
+impl World for LoopbackWorld {
+    fn reactor(&self) -> Reactor {
+        self.reactor.clone()
+    }
+
+    fn client(&self) -> Reactor {
+        self.reactor.clone()
+    }
+
+    fn listen_at(&self) -> String {
+        "tcp:0:interface=127.0.0.1".to_owned()
+    }
+
+    fn connect_to(&self, port: &Port) -> String {
+        let port = port.local_address().port().expect("it is an IP address");
+        format!("tcp:127.0.0.1:{port}")
+    }
+
+    fn until(&self, condition: &mut dyn FnMut() -> bool) {
+        for _ in 0..100_000 {
+            if condition() {
+                return;
+            }
+            let turned = self.reactor.turn(Some(Duration::from_millis(1)));
+            turned.expect("the loopback always works");
+        }
+        panic!("the condition does not hold after 100,000 turns");
+    }
+
+    fn settle(&self) {
+        for _ in 0..3 {
+            self.turn();
+        }
+        while self.reactor.has_backlog() {
+            self.turn();
+        }
+    }
+
+    fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.settle();
+    }
+
+    fn pass(&self) -> Rc<dyn Fn(Duration)> {
+        let clock = self.clock.clone();
+        Rc::new(move |by| clock.advance(by))
+    }
+
+    fn silent(&self) -> Option<String> {
+        Some("tcp:192.0.2.1:9".to_owned())
+    }
+
+    fn connect_from_elsewhere(&self, port: &Port) -> Option<String> {
+        Some(format!("{}:bindAddress=192.0.2.7", self.connect_to(port)))
+    }
+}
+
+check_driver!(loopback_driver, LoopbackWorld::new);
+
+#[test]
+fn every_behaviour_is_in_the_table_once() {
+    let mut names: Vec<&str> = super::BEHAVIOURS.iter().map(|(_, name, _)| *name).collect();
+    names.sort_unstable();
+    let all = names.len();
+    names.dedup();
+    assert_eq!(names.len(), all);
+}
+
+#[test]
+fn call_from_thread_after_the_end_gives_the_call_back() {
+    let gone = LoopbackWorld::new().reactor.remote();
+    let refused = gone.call_from_thread(|_| ());
+    assert!(matches!(refused, Err(Rejected::Gone(..))), "{refused:?}");
+}
+
+/// The wait after slow timed calls ends when the next one is due, not later by as much as they took.
+#[test]
+fn slow_timers_do_not_put_off_the_next() {
+    let world = LoopbackWorld::new();
+    let clock = world.clock.clone();
+    let slow = move || clock.advance(Duration::from_secs(5));
+    world.reactor.call_later(Duration::ZERO, slow);
+    let next = world.reactor.call_later(Duration::from_secs(6), || ());
+    world.reactor.turn(None).expect("it works");
+    assert!(next.is_active());
+    assert_eq!(world.waits.last(), Some(Some(Duration::from_secs(1))));
+}
+
+/// The same for tasks.
+#[test]
+fn slow_tasks_do_not_put_off_the_next_timer() {
+    let world = LoopbackWorld::new();
+    let clock = world.clock.clone();
+    let (resolver, waits) = crate::Deferred::<()>::pair();
+    let task = world.reactor.spawn(async move {
+        waits.await?;
+        clock.advance(Duration::from_secs(5));
+        Ok(())
+    });
+    task.detach();
+    resolver.resolve(());
+    let next = world.reactor.call_later(Duration::from_secs(6), || ());
+    world.reactor.turn(None).expect("it works");
+    assert!(next.is_active());
+    assert_eq!(world.waits.last(), Some(Some(Duration::from_secs(1))));
+}
+
+/// A host that slept by itself: a timed call that became due meanwhile does not make the turn wait.
+#[test]
+fn a_host_that_slept_does_not_sleep_again() {
+    let world = LoopbackWorld::new();
+    world.turn();
+    world.reactor.call_later(Duration::from_secs(6), || ());
+    world.clock.advance(Duration::from_secs(5));
+    world.reactor.turn(None).expect("it works");
+    assert_eq!(world.waits.last(), Some(Some(Duration::from_secs(1))));
+}
+
+/// A writer that is never quite drained does not keep what has left.
+#[test]
+fn output_that_has_left_is_not_kept() {
+    let mut out = crate::outgoing::Outgoing::default();
+    out.extend(&[0; 1000]);
+    for _ in 0..1000 {
+        out.extend(&[0; 1000]);
+        out.consume(1000);
+    }
+    assert_eq!(out.pending(), 1000);
+    let Some(crate::outgoing::Taken::Copied(buffer, _)) = out.take() else {
+        panic!("something waits");
+    };
+    let kept = buffer.capacity();
+    assert!(kept <= 64 * 1024, "{kept} bytes are kept for 1000");
+}

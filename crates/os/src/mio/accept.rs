@@ -1,0 +1,149 @@
+//! Accepting: in batches, and without spinning when descriptors run out.
+//!
+//! One descriptor is kept in reserve. When none is left it is given up, so that waiting peers can be accepted and
+//! told by closing that there is no room; then the ports rest for a moment. Source: Twisted's `internet/tcp.py`.
+
+use super::{Mio, READABLE, Socket, socket};
+use mio::Interest;
+use std::{fs::File, io, time::Duration};
+use tress_core::{
+    Address, Time,
+    clock::Clock,
+    driver::{Report, Token},
+};
+
+/// Peers accepted from one port before everything else has its turn.
+const ACCEPTS_PER_TURN: u32 = 128;
+/// Peers turned away at once when descriptors run out.
+const SHED_AT_ONCE: u32 = 32;
+/// How long ports rest when descriptors have run out.
+const REST: Duration = Duration::from_millis(100);
+
+/// What the driver knows of accepting.
+pub(super) struct Accepting {
+    reserve: Option<File>,
+    /// How many the port under the cursor has accepted in this turn.
+    batch: u32,
+    /// Ports that rest, and until when.
+    resting: Vec<Token>,
+    until: Option<Time>,
+    /// A descriptor was closed since: no need to rest longer.
+    freed: bool,
+}
+
+impl Accepting {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            reserve: Some(reserve()?),
+            batch: 0,
+            resting: Vec::new(),
+            until: None,
+            freed: false,
+        })
+    }
+
+    #[inline]
+    pub(super) fn is_paused(&self) -> bool {
+        !self.resting.is_empty()
+    }
+
+    #[inline]
+    pub(super) fn descriptor_freed(&mut self) {
+        self.freed = true;
+    }
+
+    /// A wait must end when the rest does.
+    pub(super) fn shorten(&self, timeout: Option<Duration>) -> Option<Duration> {
+        let rest = if self.freed { Duration::ZERO } else { REST };
+        Some(timeout.map_or(rest, |timeout| timeout.min(rest)))
+    }
+
+    /// The ports whose rest is over.
+    fn rested(&mut self, now: Time) -> Vec<Token> {
+        if !self.freed && self.until.is_some_and(|until| until > now) {
+            return Vec::new();
+        }
+        if self.reserve.is_none() {
+            self.reserve = reserve().ok();
+        }
+        self.until = None;
+        std::mem::take(&mut self.resting)
+    }
+}
+
+impl<C: Clock> Mio<C> {
+    /// Looks again, in the next round, at ports whose rest is over.
+    #[cold]
+    pub(super) fn look_at_rested_ports(&mut self) {
+        let rested = self.accepting.rested(self.clock.now());
+        self.again
+            .extend(rested.into_iter().map(|port| (port, READABLE)));
+    }
+
+    /// A port has peers waiting: one is accepted, and the cursor stays until none is left.
+    pub(super) fn listener_event(&mut self, port: Token) -> Option<Report> {
+        let Socket::Listener(listener) = &self.slots[port.slot as usize].socket else {
+            self.cursor += 1;
+            return None;
+        };
+        if self.accepting.batch >= ACCEPTS_PER_TURN {
+            self.again.push((port, READABLE));
+            return self.leave_port();
+        }
+        if !self.slots[port.slot as usize].has(socket::READING) {
+            self.slots[port.slot as usize].set(socket::UNREAD);
+            return self.leave_port();
+        }
+        match listener.accept() {
+            Ok((stream, peer)) => {
+                self.accepting.batch += 1;
+                match self.insert(Socket::Stream(stream), 0, Interest::READABLE) {
+                    Ok(conn) => Some(Report::Accepted {
+                        port,
+                        conn,
+                        peer: Address::Ip(peer),
+                    }),
+                    Err(error) => Some(Report::AcceptFailed { port, error }),
+                }
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => self.leave_port(),
+                // This peer has gone again, or a signal came: on to the next.
+                io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => None,
+                _ => {
+                    self.out_of_descriptors(port);
+                    self.leave_port();
+                    Some(Report::AcceptFailed { port, error })
+                }
+            },
+        }
+    }
+
+    fn leave_port(&mut self) -> Option<Report> {
+        self.accepting.batch = 0;
+        self.cursor += 1;
+        None
+    }
+
+    /// Turns some peers away with the reserved descriptor, and lets the port rest.
+    fn out_of_descriptors(&mut self, port: Token) {
+        let Socket::Listener(listener) = &self.slots[port.slot as usize].socket else {
+            return;
+        };
+        self.accepting.reserve = None;
+        for _ in 0..SHED_AT_ONCE {
+            if listener.accept().is_err() {
+                break;
+            }
+        }
+        self.accepting.reserve = reserve().ok();
+        self.accepting.resting.push(port);
+        self.accepting.until = Some(self.clock.now() + REST);
+        self.accepting.freed = false;
+    }
+}
+
+/// A descriptor that costs nothing else.
+fn reserve() -> io::Result<File> {
+    File::open("/dev/null")
+}

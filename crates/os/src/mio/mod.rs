@@ -1,0 +1,517 @@
+//! The readiness driver: epoll on Linux, kqueue elsewhere, through the crate `mio`, edge-triggered.
+//!
+//! One read buffer serves all connections: it is lent to the core for one callback and comes back with the next
+//! pull. A connection costs 16 bytes here. Knows no protocol and keeps no output.
+
+mod accept;
+mod linger;
+mod socket;
+
+use crate::clock::SystemClock;
+use accept::Accepting;
+use linger::Lingering;
+use mio::Interest;
+use socket::{HUNG_UP, READABLE, Slot, Socket, WRITABLE};
+use std::{
+    io::{self, Read, Write},
+    os::fd::AsRawFd,
+    sync::Arc,
+    task::{Wake, Waker},
+    time::{Duration, SystemTime},
+};
+use tress_core::{
+    Address, Time,
+    clock::Clock,
+    driver::{
+        ConnectOptions, Driver, Lease, ListenOptions, Report, SocketOption, Stopwatch, Token,
+    },
+    outgoing::Outgoing,
+};
+
+/// Events taken from the kernel at once.
+const EVENTS: usize = 1024;
+/// Pieces of output handed to the kernel at once.
+const PIECES: usize = 64;
+/// A place in the list of events that holds none.
+const NOTHING: (Token, u8) = (
+    Token {
+        slot: u32::MAX,
+        generation: 0,
+    },
+    0,
+);
+/// The token of the waker: no slot is so high.
+const WAKER: mio::Token = mio::Token(usize::MAX);
+
+/// The driver on the system's readiness interface; the default of `tress`.
+pub struct Mio<C = SystemClock> {
+    poll: mio::Poll,
+    events: mio::Events,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// What the last wait found: the first `found` of these, of which `cursor` have been pulled. Longer than that,
+    /// so that filling it checks nothing.
+    ready: Vec<(Token, u8)>,
+    found: usize,
+    cursor: usize,
+    /// What to look at again in the next turn although the kernel will not report it again.
+    again: Vec<(Token, u8)>,
+    bytes_per_turn: usize,
+    accepting: Accepting,
+    lingering: Lingering,
+    waker: Arc<MioWaker>,
+    random: fastrand::Rng,
+    clock: C,
+}
+
+impl Mio {
+    /// A driver on the system's clock.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        Self::with_clock(SystemClock)
+    }
+}
+
+impl<C: Clock> Mio<C> {
+    /// A driver on another clock, for tests.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    pub fn with_clock(clock: C) -> io::Result<Self> {
+        let poll = mio::Poll::new()?;
+        let waker = Arc::new(MioWaker(mio::Waker::new(poll.registry(), WAKER)?));
+        Ok(Self {
+            poll,
+            events: mio::Events::with_capacity(EVENTS),
+            slots: Vec::new(),
+            free: Vec::new(),
+            ready: vec![NOTHING; EVENTS],
+            found: 0,
+            cursor: 0,
+            again: Vec::new(),
+            bytes_per_turn: 65_536,
+            accepting: Accepting::new()?,
+            lingering: Lingering::default(),
+            waker,
+            random: fastrand::Rng::new(),
+            clock,
+        })
+    }
+
+    /// A slot for a socket, registered with the kernel.
+    fn insert(&mut self, mut socket: Socket, flags: u8, interest: Interest) -> io::Result<Token> {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => {
+                self.slots.push(Slot::default());
+                u32::try_from(self.slots.len() - 1).expect("descriptors are 31 bits")
+            }
+        };
+        let slot = &mut self.slots[index as usize];
+        let token = Token {
+            slot: index,
+            generation: slot.next_generation(),
+        };
+        if let Some(source) = socket.source() {
+            let registered = self.poll.registry().register(source, pack(token), interest);
+            if let Err(error) = registered {
+                self.free.push(index);
+                return Err(error);
+            }
+        }
+        slot.fill(socket, flags);
+        Ok(token)
+    }
+
+    #[inline]
+    fn slot(&mut self, token: Token) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(token.slot as usize)?;
+        (slot.generation() == token.generation).then_some(slot)
+    }
+
+    /// Closes the socket; the slot's next user has another generation.
+    fn remove(&mut self, token: Token) {
+        if let Some(slot) = self.slot(token) {
+            slot.empty();
+            self.free.push(token.slot);
+            self.accepting.descriptor_freed();
+        }
+    }
+
+    /// Begins with what was left over from the last round, and makes room for what the kernel may report.
+    #[inline]
+    fn start_round(&mut self) {
+        self.cursor = 0;
+        self.found = 0;
+        if !self.again.is_empty() {
+            self.found = self.again.len();
+            self.ready
+                .resize((self.found + EVENTS).max(self.ready.len()), NOTHING);
+            self.ready[..self.found].copy_from_slice(&self.again);
+            self.again.clear();
+        }
+    }
+
+    /// Everything but plain data for a stream that is read.
+    #[cold]
+    #[inline(never)]
+    fn next_slow(&mut self, lease: &mut Lease) -> Option<Report> {
+        if lease.buffer.len() != self.bytes_per_turn {
+            lease.buffer = vec![0; self.bytes_per_turn].into();
+        }
+        loop {
+            let &(token, bits) = self.ready[..self.found].get(self.cursor)?;
+            let report = match self.slot(token).map(|slot| &slot.socket) {
+                Some(Socket::Stream(_)) => self.stream_event(token, bits, lease),
+                Some(Socket::Connecting(_)) => self.connecting_event(token, bits),
+                Some(Socket::Listener(_)) => self.listener_event(token),
+                Some(Socket::Lingering(_)) => self.lingering_event(token),
+                Some(Socket::Free) | None => {
+                    self.cursor += 1;
+                    None
+                }
+            };
+            if report.is_some() {
+                return report;
+            }
+        }
+    }
+
+    /// An event of a stream: room to write first, since that may close it; then data, end or error.
+    fn stream_event(&mut self, token: Token, bits: u8, lease: &mut Lease) -> Option<Report> {
+        let slot = &mut self.slots[token.slot as usize];
+        if bits & WRITABLE != 0 && slot.has(socket::BLOCKED) {
+            slot.clear(socket::BLOCKED);
+            self.ready[self.cursor].1 &= !WRITABLE;
+            return Some(Report::Sent {
+                conn: token,
+                bytes: 0,
+                emptied: None,
+            });
+        }
+        self.cursor += 1;
+        if bits & (READABLE | HUNG_UP) == 0 {
+            return None;
+        }
+        if !slot.has(socket::READING) {
+            slot.set(socket::UNREAD);
+            return None;
+        }
+        self.read(token, bits, lease)
+    }
+
+    fn read(&mut self, token: Token, bits: u8, lease: &mut Lease) -> Option<Report> {
+        let slot = &mut self.slots[token.slot as usize];
+        let Socket::Stream(stream) = &mut slot.socket else {
+            return None;
+        };
+        loop {
+            match stream.read(&mut lease.buffer) {
+                Ok(0) => {
+                    slot.clear(socket::READING);
+                    return Some(Report::ReadClosed { conn: token });
+                }
+                Ok(length) => {
+                    if length == lease.buffer.len() || bits & HUNG_UP != 0 {
+                        self.again.push((token, bits));
+                    }
+                    lease.length = length;
+                    return Some(Report::Data { conn: token });
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.remove(token);
+                    return Some(Report::Closed { token, error });
+                }
+            }
+        }
+    }
+
+    /// A connection that is being made has come to something or to nothing.
+    fn connecting_event(&mut self, token: Token, bits: u8) -> Option<Report> {
+        self.cursor += 1;
+        let slot = &mut self.slots[token.slot as usize];
+        let Socket::Connecting(stream) = &slot.socket else {
+            return None;
+        };
+        if bits & (WRITABLE | HUNG_UP) == 0 {
+            return None;
+        }
+        let failed = match stream.take_error() {
+            Ok(None) => match stream.peer_addr() {
+                Ok(_) => None,
+                // Not yet: a spurious event.
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => return None,
+                Err(error) => Some(error),
+            },
+            Ok(Some(error)) | Err(error) => Some(error),
+        };
+        if let Some(error) = failed {
+            self.remove(token);
+            return Some(Report::Closed { token, error });
+        }
+        slot.connected();
+        // Data may have come with the last step of the handshake, whose edge this was.
+        slot.set(socket::UNREAD);
+        Some(Report::Connected { conn: token })
+    }
+
+    /// Writes until everything has gone or the kernel has no room.
+    #[cold]
+    #[inline(never)]
+    fn send_slow(&mut self, token: Token, out: &mut Outgoing) -> io::Result<()> {
+        let Some(slot) = self.slots.get_mut(token.slot as usize) else {
+            return Ok(());
+        };
+        let Socket::Stream(stream) = &mut slot.socket else {
+            return Ok(());
+        };
+        while !out.is_empty() {
+            let mut slices = [io::IoSlice::new(&[]); PIECES];
+            let pieces = out.slices(&mut slices);
+            match stream.write_vectored(&slices[..pieces]) {
+                Ok(count) => out.consume(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return self.wait_for_room(token);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the kernel report room. Connections that never block are never registered for it.
+    fn wait_for_room(&mut self, token: Token) -> io::Result<()> {
+        let slot = &mut self.slots[token.slot as usize];
+        slot.set(socket::BLOCKED);
+        if slot.has(socket::FOR_WRITING) {
+            return Ok(());
+        }
+        slot.set(socket::FOR_WRITING);
+        let Some(source) = slot.socket.source() else {
+            return Ok(());
+        };
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().reregister(source, pack(token), both)
+    }
+}
+
+impl<C: Clock> Driver for Mio<C> {
+    fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    fn wall(&self) -> SystemTime {
+        self.clock.wall()
+    }
+
+    fn entropy(&mut self) -> u64 {
+        self.random.u64(..)
+    }
+
+    fn waker(&self) -> Waker {
+        Waker::from(Arc::clone(&self.waker))
+    }
+
+    fn stopwatch(&self) -> Box<dyn Stopwatch> {
+        self.clock.stopwatch()
+    }
+
+    fn poll_fd(&self) -> Option<i32> {
+        Some(self.poll.as_raw_fd())
+    }
+
+    fn backlog(&self) -> bool {
+        !self.again.is_empty()
+    }
+
+    fn set_bytes_per_turn(&mut self, bytes: usize) {
+        self.bytes_per_turn = bytes.max(1);
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.start_round();
+        let mut timeout = if self.found == 0 {
+            timeout
+        } else {
+            Some(Duration::ZERO)
+        };
+        if self.accepting.is_paused() {
+            timeout = self.accepting.shorten(timeout);
+        }
+        if !self.lingering.is_empty() {
+            timeout = self.lingering.shorten(timeout);
+        }
+        if let Err(error) = self.poll.poll(&mut self.events, timeout)
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            return Err(error);
+        }
+        let mut found = self.found;
+        let places = &mut self.ready[found..];
+        for (place, event) in places.iter_mut().zip(&self.events) {
+            let readable = u8::from(event.is_readable()) * READABLE;
+            let writable = u8::from(event.is_writable()) * WRITABLE;
+            let hung_up = u8::from(event.is_read_closed()) * HUNG_UP;
+            // The waker's token stands for no slot and so for nothing.
+            *place = (unpack(event.token()), readable | writable | hung_up);
+            found += 1;
+        }
+        self.found = found;
+        if self.accepting.is_paused() {
+            self.look_at_rested_ports();
+        }
+        if !self.lingering.is_empty() {
+            self.end_lingering();
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn next(&mut self, lease: &mut Lease) -> Option<Report> {
+        let &(token, bits) = self.ready[..self.found].get(self.cursor)?;
+        if bits & (READABLE | HUNG_UP) == READABLE
+            && let Some(slot) = self.slots.get_mut(token.slot as usize)
+            && slot.is_plain_reader(token.generation)
+            && let Socket::Stream(stream) = &mut slot.socket
+            && let Ok(length) = stream.read(&mut lease.buffer)
+            && length > 0
+        {
+            self.cursor += 1;
+            if length == lease.buffer.len() {
+                self.again.push((token, bits));
+            }
+            lease.length = length;
+            return Some(Report::Data { conn: token });
+        }
+        self.next_slow(lease)
+    }
+
+    fn listen(&mut self, at: &Address, options: &ListenOptions) -> io::Result<(Token, Address)> {
+        let listener = socket::listen(at, options)?;
+        let address = Address::Ip(listener.local_addr()?);
+        let token = self.insert(
+            Socket::Listener(listener),
+            socket::READING,
+            Interest::READABLE,
+        )?;
+        Ok((token, address))
+    }
+
+    fn connect(&mut self, to: &Address, options: &ConnectOptions) -> io::Result<Token> {
+        let stream = socket::connect(to, options)?;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.insert(Socket::Connecting(stream), socket::FOR_WRITING, both)
+    }
+
+    fn start_reading(&mut self, token: Token) {
+        let Some(slot) = self.slot(token) else { return };
+        slot.set(socket::READING);
+        if slot.has(socket::UNREAD) {
+            slot.clear(socket::UNREAD);
+            // Whether the peer has also hung up is forgotten by now: look for both.
+            self.again.push((token, READABLE | HUNG_UP));
+        }
+    }
+
+    fn stop_reading(&mut self, token: Token) {
+        if let Some(slot) = self.slot(token) {
+            slot.clear(socket::READING);
+            // What is in flight shows no new edge.
+            slot.set(socket::UNREAD);
+        }
+    }
+
+    #[inline]
+    fn send(&mut self, token: Token, out: &mut Outgoing) -> io::Result<()> {
+        let Some(slot) = self.slots.get_mut(token.slot as usize) else {
+            return Ok(());
+        };
+        if slot.generation() != token.generation {
+            return Ok(());
+        }
+        if let Socket::Stream(stream) = &mut slot.socket
+            && let Some(bytes) = out.single()
+            && let Ok(sent) = stream.write(bytes)
+        {
+            if sent == bytes.len() {
+                out.clear_single();
+                return Ok(());
+            }
+            out.consume(sent);
+        }
+        self.send_slow(token, out)
+    }
+
+    fn shutdown_write(&mut self, token: Token) {
+        if let Some(Slot {
+            socket: Socket::Stream(stream),
+            ..
+        }) = self.slot(token)
+        {
+            // An error means that the peer has gone, which reading will tell.
+            stream.shutdown(std::net::Shutdown::Write).ok();
+        }
+    }
+
+    fn close(&mut self, token: Token, abort: bool) {
+        if abort {
+            if let Some(slot) = self.slot(token) {
+                slot.socket.reset_on_close();
+            }
+        } else if self.linger(token) {
+            return;
+        }
+        self.remove(token);
+    }
+
+    fn local_address(&self, token: Token) -> Address {
+        let slot = self.slots.get(token.slot as usize);
+        let slot = slot.filter(|slot| slot.generation() == token.generation);
+        slot.map_or(Address::Unknown, |slot| slot.socket.local_address())
+    }
+
+    fn set_option(&mut self, token: Token, option: SocketOption) -> io::Result<()> {
+        let slot = self.slot(token).ok_or(io::ErrorKind::NotConnected)?;
+        slot.socket.set_option(option)
+    }
+}
+
+impl<C> std::fmt::Debug for Mio<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Mio({} sockets)", self.slots.len() - self.free.len())
+    }
+}
+
+struct MioWaker(mio::Waker);
+
+impl Wake for MioWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Err(error) = self.0.wake() {
+            tracing::error!(target: "tress", "the loop could not be woken: {error}");
+        }
+    }
+}
+
+fn pack(token: Token) -> mio::Token {
+    mio::Token((token.generation as usize) << 32 | token.slot as usize)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the halves of what was packed"
+)]
+fn unpack(token: mio::Token) -> Token {
+    Token {
+        slot: token.0 as u32,
+        generation: (token.0 >> 32) as u32,
+    }
+}

@@ -1,0 +1,193 @@
+//! The sockets of the mio driver and what is known of each. Decides nothing about when to read or write.
+
+use mio::{
+    event::Source,
+    net::{TcpListener, TcpStream},
+};
+use socket2::{Domain, Protocol, SockRef, Type};
+use std::{io, net::SocketAddr, time::Duration};
+use tress_core::{
+    Address,
+    driver::{ConnectOptions, ListenOptions, SocketOption},
+};
+
+/// An event's bits.
+pub(super) const READABLE: u8 = 1;
+pub(super) const WRITABLE: u8 = 2;
+pub(super) const HUNG_UP: u8 = 4;
+
+/// A slot's flags. The core wants data.
+pub(super) const READING: u8 = 1;
+/// There may be something to read that no new edge will tell.
+pub(super) const UNREAD: u8 = 2;
+/// The kernel had no room for output.
+pub(super) const BLOCKED: u8 = 4;
+/// The kernel reports room for output.
+pub(super) const FOR_WRITING: u8 = 8;
+
+#[derive(Default)]
+pub(super) enum Socket {
+    #[default]
+    Free,
+    Listener(TcpListener),
+    Connecting(TcpStream),
+    Stream(TcpStream),
+    /// Closed by the core; what the peer still sends is thrown away.
+    Lingering(TcpStream),
+}
+
+/// A place for a socket. The generation grows when the place is emptied, so that late events find nobody.
+#[derive(Default)]
+pub(super) struct Slot {
+    pub(super) socket: Socket,
+    generation: u32,
+    flags: u8,
+}
+
+/// Generations are 31 bits, so that no packed token is that of the waker.
+const GENERATIONS: u32 = 0x7fff_ffff;
+
+impl Slot {
+    #[inline]
+    pub(super) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// The generation for the next socket, while the slot is free.
+    pub(super) fn next_generation(&self) -> u32 {
+        self.generation
+    }
+
+    pub(super) fn fill(&mut self, socket: Socket, flags: u8) {
+        self.socket = socket;
+        self.flags = flags;
+    }
+
+    pub(super) fn empty(&mut self) {
+        self.socket = Socket::Free;
+        self.generation = (self.generation + 1) & GENERATIONS;
+        self.flags = 0;
+    }
+
+    /// A connection that was being made is there.
+    pub(super) fn connected(&mut self) {
+        if let Socket::Connecting(stream) = std::mem::take(&mut self.socket) {
+            self.socket = Socket::Stream(stream);
+        }
+    }
+
+    #[inline]
+    pub(super) fn has(&self, flags: u8) -> bool {
+        self.flags & flags != 0
+    }
+
+    #[inline]
+    pub(super) fn set(&mut self, flags: u8) {
+        self.flags |= flags;
+    }
+
+    #[inline]
+    pub(super) fn clear(&mut self, flags: u8) {
+        self.flags &= !flags;
+    }
+
+    /// Whether this is that socket, and nothing but reading is to be done.
+    #[inline]
+    pub(super) fn is_plain_reader(&self, generation: u32) -> bool {
+        self.generation == generation && self.flags & (READING | BLOCKED) == READING
+    }
+}
+
+impl Socket {
+    pub(super) fn source(&mut self) -> Option<&mut dyn Source> {
+        match self {
+            Self::Free => None,
+            Self::Listener(listener) => Some(listener),
+            Self::Connecting(stream) | Self::Stream(stream) | Self::Lingering(stream) => {
+                Some(stream)
+            }
+        }
+    }
+
+    /// Closing it will reset the connection.
+    pub(super) fn reset_on_close(&self) {
+        if let Self::Connecting(stream) | Self::Stream(stream) | Self::Lingering(stream) = self {
+            // An error means that there is nothing left to reset.
+            SockRef::from(stream).set_linger(Some(Duration::ZERO)).ok();
+        }
+    }
+
+    pub(super) fn local_address(&self) -> Address {
+        let address = match self {
+            Self::Free | Self::Lingering(_) => return Address::Unknown,
+            Self::Listener(listener) => listener.local_addr(),
+            Self::Connecting(stream) | Self::Stream(stream) => stream.local_addr(),
+        };
+        address.map_or(Address::Unknown, Address::Ip)
+    }
+
+    pub(super) fn set_option(&self, option: SocketOption) -> io::Result<()> {
+        let Self::Stream(stream) = self else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        match option {
+            SocketOption::NoDelay(yes) => stream.set_nodelay(yes),
+            SocketOption::KeepAlive(yes) => SockRef::from(stream).set_keepalive(yes),
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+/// A listening socket. What it accepts inherits `TCP_NODELAY` from it on Linux, which saves a call a connection.
+pub(super) fn listen(at: &Address, options: &ListenOptions) -> io::Result<TcpListener> {
+    let address = ip(at)?;
+    let socket = socket2::Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+/// A socket that has started to connect.
+pub(super) fn connect(to: &Address, options: &ConnectOptions) -> io::Result<TcpStream> {
+    let address = ip(to)?;
+    let socket = socket2::Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    if let Some(bind) = &options.bind {
+        socket.bind(&ip(bind)?.into())?;
+    }
+    match socket.connect(&address.into()) {
+        Ok(()) => {}
+        Err(error) if in_progress(&error) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(TcpStream::from_std(socket.into()))
+}
+
+fn in_progress(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::EINPROGRESS)
+}
+
+fn ip(address: &Address) -> io::Result<SocketAddr> {
+    match address {
+        Address::Ip(address) => Ok(*address),
+        other => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("the mio driver has no sockets for the address {other}"),
+        )),
+    }
+}

@@ -1,0 +1,241 @@
+//! `SimDriver`: a reactor's way into the virtual network. Holds the batch of one turn; knows no segment and no latency.
+
+use crate::network::{Network, Reported};
+use fastrand::Rng;
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    fmt, io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Wake, Waker},
+    time::{Duration, SystemTime},
+};
+use tress_core::{
+    Address, Limits, Time,
+    clock::Clock as _,
+    driver::{
+        ConnectOptions, Driver, Lease, ListenOptions, Report, SocketOption, Stopwatch, Token,
+    },
+    outgoing::Outgoing,
+    testing::ManualClock,
+};
+
+/// The buffer that is put in the core's lease.
+const BUFFER_BYTES: usize = 65_536;
+/// The calendar of a simulation starts here, so that certificates are valid: the first second of 2026.
+const CALENDAR_START: Duration = Duration::from_secs(1_767_225_600);
+
+/// A driver on one host of a [`World`](crate::World): what a process is to a machine. Dropping it closes all its
+/// sockets.
+pub struct SimDriver {
+    network: Rc<RefCell<Network>>,
+    process: usize,
+    clock: ManualClock,
+    rng: Rng,
+    woken: Arc<Flag>,
+    /// Slots that this turn still has to report from.
+    batch: VecDeque<u32>,
+    bytes_per_turn: usize,
+    /// What may still be read from the first of the batch.
+    budget: usize,
+}
+
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl SimDriver {
+    pub(crate) fn new(network: &Rc<RefCell<Network>>, host: usize) -> Self {
+        let mut inside = network.borrow_mut();
+        let bytes_per_turn = Limits::default().bytes_per_turn;
+        Self {
+            network: Rc::clone(network),
+            process: inside.add_process(host),
+            clock: inside.clock.clone(),
+            rng: inside.fork_rng(),
+            woken: Arc::default(),
+            batch: VecDeque::new(),
+            bytes_per_turn,
+            budget: bytes_per_turn,
+        }
+    }
+
+    /// Reports for one slot; what it reads it puts in the lease.
+    fn report(&mut self, slot: u32, lease: &mut Lease) -> Option<Report> {
+        let mut network = self.network.borrow_mut();
+        if lease.buffer.is_empty() {
+            lease.buffer = vec![0; BUFFER_BYTES].into();
+        }
+        lease.length = 0;
+        let most = self.budget.min(lease.buffer.len());
+        let report = match network.report(self.process, slot, &mut lease.buffer[..most]) {
+            Reported::Nothing | Reported::Data(_, 0) => return None,
+            Reported::Report(report) => report,
+            Reported::Data(conn, length) => {
+                self.budget -= length;
+                lease.length = length;
+                Report::Data { conn }
+            }
+        };
+        let now = network.now();
+        network
+            .statistics
+            .record(now, self.process, &report, lease.length);
+        Some(report)
+    }
+}
+
+impl Driver for SimDriver {
+    fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + CALENDAR_START + Duration::from_nanos(self.clock.now().0)
+    }
+
+    fn entropy(&mut self) -> u64 {
+        self.rng.u64(..)
+    }
+
+    fn waker(&self) -> Waker {
+        Waker::from(Arc::clone(&self.woken))
+    }
+
+    fn stopwatch(&self) -> Box<dyn Stopwatch> {
+        self.clock.stopwatch()
+    }
+
+    fn backlog(&self) -> bool {
+        !self.batch.is_empty() || self.network.borrow().process(self.process).is_ready()
+    }
+
+    fn set_bytes_per_turn(&mut self, bytes: usize) {
+        self.bytes_per_turn = bytes.max(1);
+        self.budget = self.bytes_per_turn;
+    }
+
+    /// Never blocks: when nothing can be reported now, the clock jumps to the next arrival in the world or to the end
+    /// of the timeout, whichever is first, and that is all. When neither will ever come it is an error.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let woken = self.woken.0.swap(false, Ordering::Acquire);
+        let mut network = self.network.borrow_mut();
+        network.deliver_due();
+        let ready = !self.batch.is_empty() || network.process(self.process).is_ready();
+        if !ready && !woken && timeout != Some(Duration::ZERO) {
+            let end = timeout.map(|timeout| network.now() + timeout);
+            let arrival = network.next_arrival();
+            let next = end.into_iter().chain(arrival).min();
+            let Some(next) = next.filter(|next| *next != Time::NEVER) else {
+                return Err(io::Error::other("deadlock: nothing will ever happen"));
+            };
+            self.clock.advance_to(next);
+            network.deliver_due();
+        }
+        network
+            .process_mut(self.process)
+            .take_ready(&mut self.batch);
+        Ok(())
+    }
+
+    fn next(&mut self, lease: &mut Lease) -> Option<Report> {
+        while let Some(&slot) = self.batch.front() {
+            if let Some(report) = self.report(slot, lease) {
+                return Some(report);
+            }
+            self.batch.pop_front();
+            self.budget = self.bytes_per_turn;
+            self.network.borrow_mut().requeue(self.process, slot);
+        }
+        None
+    }
+
+    fn listen(&mut self, at: &Address, options: &ListenOptions) -> io::Result<(Token, Address)> {
+        let mut network = self.network.borrow_mut();
+        let (token, at) = network.listen(self.process, socket_address(at)?, options)?;
+        Ok((token, at.into()))
+    }
+
+    fn connect(&mut self, to: &Address, options: &ConnectOptions) -> io::Result<Token> {
+        let bind = options.bind.as_ref().map(socket_address).transpose()?;
+        let mut network = self.network.borrow_mut();
+        network.connect(self.process, socket_address(to)?, bind)
+    }
+
+    fn start_reading(&mut self, token: Token) {
+        let mut network = self.network.borrow_mut();
+        network.set_reading(self.process, token, true);
+    }
+
+    fn stop_reading(&mut self, token: Token) {
+        let mut network = self.network.borrow_mut();
+        network.set_reading(self.process, token, false);
+    }
+
+    fn send(&mut self, token: Token, out: &mut Outgoing) -> io::Result<()> {
+        self.network.borrow_mut().send(self.process, token, out)
+    }
+
+    fn shutdown_write(&mut self, token: Token) {
+        self.network
+            .borrow_mut()
+            .shutdown_write(self.process, token);
+    }
+
+    fn close(&mut self, token: Token, abort: bool) {
+        self.network.borrow_mut().close(self.process, token, abort);
+    }
+
+    fn local_address(&self, token: Token) -> Address {
+        let network = self.network.borrow();
+        let address = network.local_address(self.process, token);
+        address.map_or(Address::Unknown, Address::from)
+    }
+
+    /// The options change nothing in a virtual network, and are there on every living socket.
+    fn set_option(&mut self, token: Token, _option: SocketOption) -> io::Result<()> {
+        match self.network.borrow().process(self.process).get(token) {
+            Some(_) => Ok(()),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+impl Drop for SimDriver {
+    fn drop(&mut self) {
+        let mut network = self.network.borrow_mut();
+        for token in network.process(self.process).tokens() {
+            network.close(self.process, token, false);
+        }
+    }
+}
+
+impl fmt::Debug for SimDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SimDriver({})", self.process)
+    }
+}
+
+fn socket_address(address: &Address) -> io::Result<SocketAddr> {
+    match address {
+        Address::Ip(address) => Ok(SocketAddr::new(address.ip().to_canonical(), address.port())),
+        _ => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "the virtual network has IP addresses only",
+        )),
+    }
+}

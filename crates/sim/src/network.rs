@@ -1,0 +1,496 @@
+//! The virtual network: what is in flight between the hosts, and the connections they have. Moves segments when they
+//! are due; never moves the clock, and calls no driver and no reactor.
+
+use crate::{
+    host::{Accepting, Host, Listener, ListenerKey, loopback},
+    process::{Process, Socket},
+    stream::{End, EndId, Event, Owner, Segment, is_client, peer_of},
+    world::{Policy, Statistics},
+};
+use fastrand::Rng;
+use std::{
+    collections::BTreeMap,
+    io::{self, IoSlice},
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+use tress_core::{
+    Time,
+    clock::Clock as _,
+    driver::{ListenOptions, Report, Token},
+    outgoing::Outgoing,
+    testing::ManualClock,
+};
+
+/// Pieces of output that are looked at for one segment.
+const SLICES: usize = 16;
+
+#[derive(Debug)]
+pub(crate) struct Network {
+    pub(crate) clock: ManualClock,
+    pub(crate) policy: Policy,
+    pub(crate) statistics: Statistics,
+    rng: Rng,
+    hosts: Vec<Host>,
+    processes: Vec<Process>,
+    ends: BTreeMap<EndId, End>,
+    next_end: EndId,
+    /// By arrival, FIFO among equals.
+    flights: BTreeMap<(Time, u64), Flight>,
+    flown: u64,
+}
+
+#[derive(Debug)]
+enum Flight {
+    /// An attempt to connect.
+    Attempt {
+        client: EndId,
+        host: usize,
+        to: SocketAddr,
+    },
+    Segment {
+        end: EndId,
+        segment: Segment,
+    },
+}
+
+impl Network {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            clock: ManualClock::new(),
+            policy: Policy::default(),
+            statistics: Statistics::default(),
+            rng: Rng::with_seed(seed),
+            hosts: Vec::new(),
+            processes: Vec::new(),
+            ends: BTreeMap::new(),
+            next_end: 0,
+            flights: BTreeMap::new(),
+            flown: 0,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// A generator of its own for somebody who must not disturb the network's.
+    pub(crate) fn fork_rng(&mut self) -> Rng {
+        self.rng.fork()
+    }
+
+    /// The host that has this address.
+    pub(crate) fn host_of(&self, ip: IpAddr) -> Option<usize> {
+        self.hosts.iter().position(|host| host.has_address(ip))
+    }
+
+    /// The host that has this address, made if there is none.
+    pub(crate) fn host_at(&mut self, ip: IpAddr) -> usize {
+        self.host_of(ip).unwrap_or_else(|| {
+            self.hosts.push(Host::new(ip));
+            self.hosts.len() - 1
+        })
+    }
+
+    pub(crate) fn host_mut(&mut self, host: usize) -> &mut Host {
+        &mut self.hosts[host]
+    }
+
+    pub(crate) fn add_process(&mut self, host: usize) -> usize {
+        self.processes.push(Process::new(host));
+        self.processes.len() - 1
+    }
+
+    pub(crate) fn process(&self, process: usize) -> &Process {
+        &self.processes[process]
+    }
+
+    pub(crate) fn process_mut(&mut self, process: usize) -> &mut Process {
+        &mut self.processes[process]
+    }
+
+    /// When the next segment arrives.
+    pub(crate) fn next_arrival(&self) -> Option<Time> {
+        let first = self.flights.first_key_value();
+        first.map(|((at, _), _)| *at)
+    }
+
+    /// Hands over everything that has arrived by now.
+    pub(crate) fn deliver_due(&mut self) {
+        let now = self.now();
+        while let Some(first) = self.flights.first_entry() {
+            let at = first.key().0;
+            if at > now {
+                return;
+            }
+            match first.remove() {
+                Flight::Attempt { client, host, to } => self.attempt_arrives(at, client, host, to),
+                Flight::Segment { end, segment } => self.segment_arrives(at, end, segment),
+            }
+        }
+    }
+
+    /// More descriptors may be used on this host than before, or fewer.
+    pub(crate) fn set_descriptor_limit(&mut self, host: usize, limit: Option<usize>) {
+        let retrying = self.hosts[host].set_limit(limit);
+        self.make_ready(retrying);
+    }
+
+    pub(crate) fn listen(
+        &mut self,
+        process: usize,
+        at: SocketAddr,
+        options: &ListenOptions,
+    ) -> io::Result<(Token, SocketAddr)> {
+        let host = &mut self.hosts[self.processes[process].host];
+        let at = host.place(at)?;
+        host.take_descriptor()?;
+        let key = (at.port(), at.ip());
+        let token = self.processes[process].add(Socket::Port(key));
+        let slot = token.slot;
+        let listener = Listener::new(Owner { process, slot }, options.backlog);
+        host.listeners.insert(key, listener);
+        Ok((token, at))
+    }
+
+    pub(crate) fn connect(
+        &mut self,
+        process: usize,
+        mut to: SocketAddr,
+        bind: Option<SocketAddr>,
+    ) -> io::Result<Token> {
+        if to.ip().is_unspecified() {
+            to.set_ip(loopback(to.ip()));
+        }
+        let own = self.processes[process].host;
+        let target = if to.ip().is_loopback() {
+            Some(own)
+        } else {
+            self.host_of(to.ip())
+        };
+        let host = &mut self.hosts[own];
+        host.take_descriptor()?;
+        let from = match host.source(to.ip(), bind) {
+            Ok(from) => from,
+            Err(error) => {
+                let retrying = host.free_descriptor();
+                self.make_ready(retrying);
+                return Err(error);
+            }
+        };
+        let client = self.next_end;
+        self.next_end += 2;
+        let token = self.processes[process].add(Socket::Stream(client));
+        let slot = token.slot;
+        let mut end = End::opening(from, to, self.policy.window);
+        end.owner = Some(Owner { process, slot });
+        self.ends.insert(client, end);
+        // Whoever is not there never answers.
+        if let Some(host) = target {
+            let at = self.now() + self.latency();
+            self.launch(at, Flight::Attempt { client, host, to });
+        }
+        Ok(token)
+    }
+
+    pub(crate) fn set_reading(&mut self, process: usize, token: Token, reading: bool) {
+        match self.processes[process].get(token) {
+            Some(Socket::Stream(id)) => {
+                if let Some(end) = self.ends.get_mut(&id) {
+                    end.set_reading(reading);
+                }
+            }
+            Some(Socket::Port(key)) => {
+                let host = self.processes[process].host;
+                if let Some(listener) = self.hosts[host].listeners.get_mut(&key) {
+                    listener.accepting = match reading {
+                        true => Accepting::Yes,
+                        false => Accepting::Stopped,
+                    };
+                }
+            }
+            None => return,
+        }
+        self.requeue(process, token.slot);
+    }
+
+    /// Takes from `out` what the window has room for, and sends it in pieces of a size that the seed decides.
+    pub(crate) fn send(
+        &mut self,
+        process: usize,
+        token: Token,
+        out: &mut Outgoing,
+    ) -> io::Result<()> {
+        let Some(Socket::Stream(id)) = self.processes[process].get(token) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let end = self.ends.get_mut(&id);
+        let end = end.ok_or(io::ErrorKind::NotConnected)?;
+        let mut left = end.reserve(out.unsent())?;
+        while left > 0 {
+            let size = self.segment_size().min(left);
+            let bytes = copy_front(out, size);
+            out.consume(bytes.len());
+            left -= bytes.len();
+            self.transmit(self.now(), peer_of(id), Segment::Data(bytes));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn shutdown_write(&mut self, process: usize, token: Token) {
+        if let Some(Socket::Stream(id)) = self.processes[process].get(token)
+            && let Some(end) = self.ends.get_mut(&id)
+            && let Some(segment) = end.shut()
+        {
+            self.transmit(self.now(), peer_of(id), segment);
+        }
+    }
+
+    pub(crate) fn close(&mut self, process: usize, token: Token, abort: bool) {
+        let Some(socket) = self.processes[process].remove(token) else {
+            return;
+        };
+        let now = self.now();
+        let host = self.processes[process].host;
+        match socket {
+            Socket::Port(key) => self.close_listener(now, host, key),
+            Socket::Stream(id) => {
+                if let Some(end) = self.ends.remove(&id) {
+                    if is_client(id) {
+                        self.hosts[host].release_port(end.local.port());
+                    }
+                    for segment in end.close(abort).into_iter().flatten() {
+                        self.transmit(now, peer_of(id), segment);
+                    }
+                }
+            }
+        }
+        let retrying = self.hosts[host].free_descriptor();
+        self.make_ready(retrying);
+    }
+
+    pub(crate) fn local_address(&self, process: usize, token: Token) -> Option<SocketAddr> {
+        match self.processes[process].get(token)? {
+            Socket::Port((port, ip)) => Some(SocketAddr::new(ip, port)),
+            Socket::Stream(id) => Some(self.ends.get(&id)?.local),
+        }
+    }
+
+    /// The next report of a slot. What it reads, it reads to `buffer`.
+    pub(crate) fn report(&mut self, process: usize, slot: u32, buffer: &mut [u8]) -> Reported {
+        match self.processes[process].at(slot) {
+            Some((token, Socket::Port(key))) => self.accept(process, token, key),
+            Some((token, Socket::Stream(id))) => self.stream_report(process, token, id, buffer),
+            None => Reported::Nothing,
+        }
+    }
+
+    /// Makes the slot ready if it has something to report.
+    pub(crate) fn requeue(&mut self, process: usize, slot: u32) {
+        let has_report = match self.processes[process].at(slot) {
+            Some((_, Socket::Port(key))) => {
+                let host = &self.hosts[self.processes[process].host];
+                host.listeners.get(&key).is_some_and(Listener::has_report)
+            }
+            Some((_, Socket::Stream(id))) => {
+                self.ends.get(&id).is_some_and(|end| end.event().is_some())
+            }
+            None => false,
+        };
+        if has_report {
+            self.processes[process].make_ready(slot);
+        }
+    }
+
+    fn stream_report(
+        &mut self,
+        process: usize,
+        conn: Token,
+        id: EndId,
+        buffer: &mut [u8],
+    ) -> Reported {
+        let Some(end) = self.ends.get_mut(&id) else {
+            return Reported::Nothing;
+        };
+        let Some(event) = end.event() else {
+            return Reported::Nothing;
+        };
+        end.reported(event);
+        Reported::Report(match event {
+            Event::Connected => Report::Connected { conn },
+            Event::Sent => Report::Sent {
+                conn,
+                bytes: 0,
+                emptied: None,
+            },
+            Event::ReadClosed => Report::ReadClosed { conn },
+            Event::Closed(kind) => {
+                self.close(process, conn, true);
+                let error = kind.into();
+                Report::Closed { token: conn, error }
+            }
+            Event::Data => {
+                let length = end.read(buffer);
+                if length > 0 {
+                    self.statistics.bytes += length as u64;
+                    self.transmit(self.now(), peer_of(id), Segment::Credit(length));
+                }
+                return Reported::Data(conn, length);
+            }
+        })
+    }
+
+    fn accept(&mut self, process: usize, port: Token, key: ListenerKey) -> Reported {
+        let now = self.now();
+        let host_index = self.processes[process].host;
+        let host = &mut self.hosts[host_index];
+        if !host.listeners.get(&key).is_some_and(Listener::has_report) {
+            return Reported::Nothing;
+        }
+        let descriptor = host.take_descriptor();
+        let Some(listener) = host.listeners.get_mut(&key) else {
+            return Reported::Nothing;
+        };
+        if let Err(error) = descriptor {
+            listener.accepting = Accepting::Starved;
+            return Reported::Report(Report::AcceptFailed { port, error });
+        }
+        let id = listener.queue.pop_front().expect("has_report saw one");
+        let conn = self.processes[process].add(Socket::Stream(id));
+        let end = self.ends.get_mut(&id).expect("the queue holds living ends");
+        let slot = conn.slot;
+        end.owner = Some(Owner { process, slot });
+        let peer = end.peer.into();
+        self.statistics.connections += 1;
+        self.requeue(process, slot);
+        self.refill(now, host_index, key);
+        Reported::Report(Report::Accepted { port, conn, peer })
+    }
+
+    /// Lets attempts that waited unanswered into the backlog.
+    fn refill(&mut self, now: Time, host: usize, key: ListenerKey) {
+        while let Some(listener) = self.hosts[host].listeners.get_mut(&key)
+            && !listener.is_full()
+            && let Some((client, to)) = listener.waiting.pop_front()
+        {
+            self.attempt_arrives(now, client, host, to);
+        }
+    }
+
+    fn attempt_arrives(&mut self, at: Time, client: EndId, host: usize, to: SocketAddr) {
+        // Whoever gave up meanwhile is forgotten.
+        let Some(from) = self.ends.get(&client).map(|end| end.local) else {
+            return;
+        };
+        let host = &mut self.hosts[host];
+        let listener = host
+            .listener_at(to)
+            .and_then(|key| host.listeners.get_mut(&key));
+        let Some(listener) = listener else {
+            self.statistics.refused += 1;
+            return self.transmit(at, client, Segment::Refused);
+        };
+        if listener.is_full() {
+            return listener.waiting.push_back((client, to));
+        }
+        let server = peer_of(client);
+        listener.queue.push_back(server);
+        let owner = listener.owner;
+        let end = End::accepted(to, from, self.policy.window);
+        self.ends.insert(server, end);
+        self.transmit(at, client, Segment::Accepted);
+        self.requeue(owner.process, owner.slot);
+    }
+
+    fn segment_arrives(&mut self, at: Time, id: EndId, segment: Segment) {
+        self.statistics.segments += 1;
+        let Some(end) = self.ends.get_mut(&id) else {
+            if matches!(segment, Segment::Data(_) | Segment::Accepted) {
+                self.transmit(at, peer_of(id), Segment::Reset);
+            }
+            return;
+        };
+        if matches!(segment, Segment::Reset) {
+            self.statistics.resets += 1;
+        }
+        end.arrive(segment);
+        if let Some(owner) = end.owner {
+            self.requeue(owner.process, owner.slot);
+        }
+    }
+
+    fn close_listener(&mut self, now: Time, host: usize, key: ListenerKey) {
+        let Some(listener) = self.hosts[host].listeners.remove(&key) else {
+            return;
+        };
+        for server in listener.queue {
+            self.ends.remove(&server);
+            self.transmit(now, peer_of(server), Segment::Reset);
+        }
+        for (client, _) in listener.waiting {
+            self.transmit(now, client, Segment::Refused);
+        }
+    }
+
+    /// Sends a segment to an end, behind everything that is on its way there.
+    fn transmit(&mut self, from: Time, end: EndId, segment: Segment) {
+        let mut at = from + self.latency();
+        match self.ends.get_mut(&end) {
+            Some(receiver) => {
+                at = at.max(receiver.latest);
+                receiver.latest = at;
+            }
+            // Bytes for an end that has gone are answered by a reset; nothing else is missed there.
+            None if matches!(segment, Segment::Data(_)) => {}
+            None => return,
+        }
+        self.launch(at, Flight::Segment { end, segment });
+    }
+
+    fn launch(&mut self, at: Time, flight: Flight) {
+        self.flights.insert((at, self.flown), flight);
+        self.flown += 1;
+    }
+
+    fn latency(&mut self) -> Duration {
+        let Policy {
+            latency, jitter, ..
+        } = self.policy;
+        let spread = u64::try_from(jitter.as_nanos()).unwrap_or(u64::MAX / 2);
+        let extra = Duration::from_nanos(self.rng.u64(0..=spread.saturating_mul(2)));
+        (latency + extra).saturating_sub(jitter)
+    }
+
+    /// Half of the segments are tiny: a protocol must not care where its bytes are cut.
+    fn segment_size(&mut self) -> usize {
+        let most = self.policy.segment.max(1);
+        let most = if self.rng.bool() { most.min(16) } else { most };
+        self.rng.usize(1..=most)
+    }
+
+    fn make_ready(&mut self, owners: Vec<Owner>) {
+        for owner in owners {
+            self.requeue(owner.process, owner.slot);
+        }
+    }
+}
+
+/// What a slot had to say.
+pub(crate) enum Reported {
+    Nothing,
+    /// This many bytes were read to the buffer; none when there was no room in it.
+    Data(Token, usize),
+    Report(Report),
+}
+
+/// A copy of the first `size` bytes of `out`, or of fewer when they are in many pieces.
+fn copy_front(out: &Outgoing, size: usize) -> Vec<u8> {
+    let mut slices = [IoSlice::new(&[]); SLICES];
+    let count = out.slices(&mut slices);
+    let mut bytes = Vec::with_capacity(size);
+    for slice in &slices[..count] {
+        let left = size - bytes.len();
+        bytes.extend_from_slice(&slice[..left.min(slice.len())]);
+    }
+    bytes
+}

@@ -1,0 +1,5 @@
+//! How the virtual network behaves, seen by reactors and seen without one. No test waits for real time.
+
+mod driver;
+mod network;
+mod peer;

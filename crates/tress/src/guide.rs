@@ -1,0 +1,10 @@
+//! The guide. Every program in it is compiled and run by the tests.
+
+#[doc = include_str!("../guide/first-server.md")]
+pub mod first_server {}
+
+#[doc = include_str!("../guide/clients.md")]
+pub mod clients {}
+
+#[doc = include_str!("../guide/twisted.md")]
+pub mod twisted {}

@@ -1,0 +1,47 @@
+//! An event-driven networking engine in the spirit of Twisted: protocols are callbacks over bytes, and run on any
+//! transport and any loop.
+//!
+//! ```no_run
+//! use tress::prelude::*;
+//!
+//! struct Echo;
+//!
+//! impl Protocol for Echo {
+//!     fn data_received(&mut self, transport: &Transport, data: &[u8]) -> Result {
+//!         transport.write(data);
+//!         Ok(())
+//!     }
+//! }
+//!
+//! fn main() -> tress::Result {
+//!     let reactor = tress::reactor()?;
+//!     reactor.listen("tcp:8007", || Echo)?;
+//!     reactor.run()
+//! }
+//! ```
+//!
+//! The [`guide`] goes on from here. This crate holds no logic: it gathers the engine (`tress-core`) and its drivers
+//! under one name. Features: `mio` (on by default) is the driver that [`reactor`] makes, `sim` the simulator.
+
+#![forbid(unsafe_code)]
+
+pub mod guide;
+pub mod prelude;
+
+#[cfg(feature = "mio")]
+mod driver;
+
+#[cfg(feature = "mio")]
+pub use driver::reactor;
+
+/// A virtual network and a virtual clock, for tests (feature `sim`).
+#[cfg(feature = "sim")]
+pub use tress_sim as sim;
+
+pub use tress_core::{
+    Address, Bytes, Canceller, Connection, Deferred, DelayedCall, EventType, Factory, Failure,
+    IntoFactory, Limits, Outcome, Pace, Phase, Port, Producer, Protocol, Reactor, Remote, Resolver,
+    Result, SharedFactory, Time, Transport,
+    client::{ClientCreator, ClientFactory, Connector, ReconnectPolicy, Reconnecting, Retries},
+    endpoint, error, framing, testing,
+};
