@@ -1,7 +1,5 @@
 //! A client that prints what it receives, and how its connection fares.
 
-#![expect(clippy::print_stdout, reason = "it is a program")]
-
 use std::io::{Write, stdout};
 use tress::prelude::*;
 

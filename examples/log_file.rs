@@ -19,8 +19,15 @@ impl LineReceiver for LoggingProtocol {
 }
 
 pub struct LogfileFactory {
-    pub path: PathBuf,
-    pub log: Option<Rc<File>>,
+    path: PathBuf,
+    log: Option<Rc<File>>,
+}
+
+impl LogfileFactory {
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self { path, log: None }
+    }
 }
 
 impl Factory for LogfileFactory {
@@ -43,7 +50,6 @@ impl Factory for LogfileFactory {
 
 fn main() -> Result {
     let reactor = tress::reactor()?;
-    let path = "lines.log".into();
-    reactor.listen("tcp:8007", LogfileFactory { path, log: None })?;
+    reactor.listen("tcp:8007", LogfileFactory::new("lines.log"))?;
     reactor.run()
 }

@@ -1,7 +1,5 @@
 //! The echo client again, but it comes back whenever its connection fails or is lost, each time a little later.
 
-#![expect(clippy::print_stdout, reason = "it is a program")]
-
 use std::io::{Write, stdout};
 use tress::prelude::*;
 

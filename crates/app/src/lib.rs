@@ -1,7 +1,7 @@
 //! The application: one TOML file names objects, protocols and endpoints, and everything in it is checked before
 //! anything starts. Opens no socket, starts no thread and reads no clock: the caller brings the reactor.
 //!
-//! What a file may name stands in a [`Registry`](registry::Registry). A program of your own adds its kinds to the
+//! What a file may name stands in a [`Registry`]. A program of your own adds its kinds to the
 //! built-in ones and runs the file with [`run`](run::run).
 
 #![forbid(unsafe_code)]

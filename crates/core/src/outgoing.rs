@@ -172,12 +172,14 @@ impl Outgoing {
     #[inline(never)]
     fn extend_slow(&mut self, bytes: &[u8]) {
         let Some(tail) = &mut self.tail else {
-            self.head.extend_from_slice(bytes);
+            let mut start = self.start as usize;
+            append(&mut self.head, &mut start, bytes);
+            self.start = u32::try_from(start).expect("the hard limit keeps the head below 4 GiB");
             return;
         };
         tail.bytes += bytes.len();
         match tail.segments.back_mut() {
-            Some(Segment::Copied(last, _)) => last.extend_from_slice(bytes),
+            Some(Segment::Copied(last, start)) => append(last, start, bytes),
             _ => tail.segments.push_back(Segment::Copied(bytes.to_vec(), 0)),
         }
     }
@@ -207,6 +209,15 @@ impl Outgoing {
     pub(crate) fn capacity(&self) -> usize {
         self.head.capacity()
     }
+}
+
+/// Appends to a buffer of which the first `start` bytes have left; these go when they are the larger part.
+fn append(buffer: &mut Vec<u8>, start: &mut usize, bytes: &[u8]) {
+    if *start >= buffer.len() / 2 {
+        buffer.drain(..*start);
+        *start = 0;
+    }
+    buffer.extend_from_slice(bytes);
 }
 
 /// For tests of drivers: what a connection would send.

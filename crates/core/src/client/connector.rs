@@ -1,14 +1,17 @@
 //! `Connector`: one factory, one destination, one connection after the other. Decides nothing about retries.
 //!
 //! ```text
-//! Disconnected --connect--> Waiting --its time--> Connecting --> Connected
+//! Disconnected --connect--> Waiting --its time--> Connecting --> Made, Connected
 //!      ^                       |                      |  |          |
 //!      +---stop_connecting-----+--------failed--------+--|---lost---+
 //!      +--------------------------------failed-- GivenUp-+
 //! ```
 //! `Disconnected` is entered before the factory is told; when its hook leaves it so, the factory is stopped.
 
-use super::ClientFactory;
+use super::{
+    ClientFactory,
+    hooks::{Hooks, Seat},
+};
 use crate::{
     address::Address,
     deferred::Canceller,
@@ -16,7 +19,7 @@ use crate::{
     factory::{Factory, SharedFactory},
     failure::{Failure, Result},
     reactor::{Core, DelayedCall, EventType, Phase, Reactor, TriggerId},
-    transport::{Link, Transport, flags::LOST},
+    transport::{Link, Transport},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -57,6 +60,11 @@ enum State {
     Connecting(Option<Canceller>),
     /// The same, but `stop_connecting` was called: no protocol is built any more.
     GivenUp(Option<Canceller>),
+    /// Its protocol was built and is being told. Whatever comes of that, the end is that the connection is lost.
+    Made {
+        /// `disconnect` was called meanwhile.
+        close: bool,
+    },
     /// There is a connection.
     Connected(Weak<Link>),
 }
@@ -74,10 +82,7 @@ enum Shutdown {
 
 impl Connector {
     pub(super) fn new(reactor: &Reactor, to: &str, factory: impl ClientFactory) -> Self {
-        let seat = Rc::new(RefCell::new(Seat {
-            factory,
-            started: false,
-        }));
+        let seat = Rc::new(RefCell::new(Seat::new(factory)));
         Self(Rc::new_cyclic(|inner| Inner {
             core: Rc::downgrade(&reactor.0),
             to: to.to_owned(),
@@ -112,6 +117,9 @@ impl Connector {
 
     /// Ends the connection once everything written has left, or stops connecting.
     pub fn disconnect(&self) {
+        if let State::Made { close } = &mut *self.0.state.borrow_mut() {
+            *close = true;
+        }
         match self.link() {
             Some(link) => link.lose_connection(),
             None => self.stop_connecting(),
@@ -135,7 +143,7 @@ impl Connector {
                     reactor.call_later(Duration::ZERO, move || connector.give_up());
                 }
             }
-            state @ (State::Disconnected | State::GivenUp(_) | State::Connected(_)) => {
+            state => {
                 self.change(state);
             }
         }
@@ -189,17 +197,21 @@ impl Connector {
 
     /// The attempt has an end.
     fn made(&self, made: Result<Transport>) {
-        match made {
-            // It may have ended inside `connection_made`: then `lost` came first, and has the last word.
-            Ok(link) if link.has(LOST) => {}
-            Ok(link) => {
-                if self.is_given_up() {
+        let making = match &*self.0.state.borrow() {
+            State::Made { close } => Some(*close),
+            _ => None,
+        };
+        match (made, making) {
+            (Ok(link), Some(close)) => {
+                if close {
                     link.lose_connection();
                 }
                 self.change(State::Connected(Rc::downgrade(&link.0)));
             }
-            Err(_) if self.is_given_up() => self.failed(ConnectingCancelled.into()),
-            Err(reason) => self.failed(reason),
+            // It ended inside `connection_made`: `lost` tells.
+            (Err(_), Some(_)) | (Ok(_), None) => {}
+            (Err(_), None) if self.is_given_up() => self.failed(ConnectingCancelled.into()),
+            (Err(reason), None) => self.failed(reason),
         }
     }
 
@@ -315,7 +327,7 @@ impl fmt::Debug for Connector {
             State::Waiting(_) => "waiting",
             State::Connecting(_) => "connecting",
             State::GivenUp(_) => "given up",
-            State::Connected(_) => "connected",
+            State::Made { .. } | State::Connected(_) => "connected",
         };
         write!(f, "Connector({}, {state})", self.0.to)
     }
@@ -324,44 +336,6 @@ impl fmt::Debug for Connector {
 impl WeakConnector {
     pub(super) fn upgrade(&self) -> Option<Connector> {
         self.0.upgrade().map(Connector)
-    }
-}
-
-/// A factory, and whether it has been started.
-struct Seat<F> {
-    factory: F,
-    started: bool,
-}
-
-/// A [`ClientFactory`] whose type is forgotten. Starting and stopping what is started or stopped does nothing.
-trait Hooks {
-    fn start(&mut self);
-    fn stop(&mut self);
-    fn started_connecting(&mut self, connector: &Connector);
-    fn client_connection_failed(&mut self, connector: &Connector, reason: Failure);
-    fn client_connection_lost(&mut self, connector: &Connector, reason: Failure);
-}
-
-impl<F: ClientFactory> Hooks for Seat<F> {
-    fn start(&mut self) {
-        if !self.started {
-            self.factory.start_factory();
-            self.started = true;
-        }
-    }
-    fn stop(&mut self) {
-        if std::mem::take(&mut self.started) {
-            self.factory.stop_factory();
-        }
-    }
-    fn started_connecting(&mut self, connector: &Connector) {
-        self.factory.started_connecting(connector);
-    }
-    fn client_connection_failed(&mut self, connector: &Connector, reason: Failure) {
-        self.factory.client_connection_failed(connector, reason);
-    }
-    fn client_connection_lost(&mut self, connector: &Connector, reason: Failure) {
-        self.factory.client_connection_lost(connector, reason);
     }
 }
 
@@ -375,10 +349,16 @@ impl<F: ClientFactory> Factory for Builder<F> {
     type Protocol = F::Protocol;
 
     fn build_protocol(&mut self, peer: &Address) -> Option<F::Protocol> {
-        if self.connector.upgrade()?.is_given_up() {
+        let connector = self.connector.upgrade()?;
+        if connector.is_given_up() {
             return None;
         }
         let mut seat = self.seat.try_borrow_mut().ok()?;
-        seat.factory.build_protocol(peer)
+        let protocol = seat.factory.build_protocol(peer)?;
+        if connector.is_given_up() {
+            return None;
+        }
+        connector.change(State::Made { close: false });
+        Some(protocol)
     }
 }

@@ -5,6 +5,7 @@
 
 mod connector;
 mod creator;
+mod hooks;
 mod reconnecting;
 
 pub use connector::Connector;

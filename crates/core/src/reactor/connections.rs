@@ -5,6 +5,7 @@ use crate::{
     driver::{Report, Token},
     error::{ConnectionAborted, ConnectionDone, ConnectionLost},
     failure::{Failure, Result},
+    producer::Producer,
     protocol::Protocol,
     transport::{
         Role, Transport,
@@ -313,8 +314,11 @@ impl Core {
         let rare = link.0.rare();
         if !pulled && link.has(FULL) && !link.has(PRODUCER_PAUSED) {
             link.set(PRODUCER_PAUSED);
-            if let Some(producer) = &mut *rare.producer.borrow_mut() {
+            let taken = rare.producer.borrow_mut().take();
+            if let Some(mut producer) = taken {
                 producer.pause_producing();
+                self.check_stall(link);
+                put_back(link, producer);
             }
         }
         let wants_more = pending == 0 && (pulled || link.has(PRODUCER_PAUSED));
@@ -331,10 +335,7 @@ impl Core {
         if link.has(CORKED) {
             self.shared.uncork(&link.0);
         }
-        // It may have unregistered itself, or registered another.
-        if link.has(PRODUCER) && rare.producer.borrow().is_none() {
-            rare.producer.replace(Some(producer));
-        }
+        put_back(link, producer);
         // A pulled producer that wrote nothing is asked again at the next flush, not in a circle.
         result.map(|()| link.0.out.borrow().pending() > 0 || !link.has(PRODUCER))
     }
@@ -455,6 +456,14 @@ impl Core {
         if !link.has(HANDSHAKE | CLOSE) {
             link.0.stamp.set(self.shared.coarse.get());
         }
+    }
+}
+
+/// Gives a producer that has been called its seat back, unless it unregistered itself or registered another.
+fn put_back(link: &Transport, producer: Box<dyn Producer>) {
+    let mut seat = link.0.rare().producer.borrow_mut();
+    if link.has(PRODUCER) && seat.is_none() {
+        *seat = Some(producer);
     }
 }
 

@@ -272,11 +272,10 @@ impl Core {
         if called {
             inbox::run_calls(reactor);
         }
-        let stale = self.mark.get().wrapping_sub(self.now_ticks.get()) > self.fresh_ticks;
-        if stale || self.until_deadline() <= 4 * FRESH {
+        if self.is_stale() || self.until_deadline() <= 4 * FRESH {
             self.run_due();
         }
-        if called {
+        if called || self.inbox.is_signalled() {
             tasks::run_ready(reactor);
         }
         self.flush();
@@ -320,7 +319,7 @@ impl Core {
         }
         // Far off, the loop's own time will do: the wait ends too early by what that may lag, and then is exact.
         let mut until = self.until_deadline();
-        if until > 4 * FRESH {
+        if until > 4 * FRESH && !self.is_stale() {
             until -= 2 * FRESH;
         } else {
             self.tick(self.driver.borrow().now());
@@ -328,6 +327,12 @@ impl Core {
         }
         let until = Duration::from_nanos(until);
         Some(longest.map_or(until, |longest| longest.min(until)))
+    }
+
+    /// Whether so much time has gone by that the loop's own time must be read again.
+    #[inline]
+    fn is_stale(&self) -> bool {
+        self.mark.get().wrapping_sub(self.now_ticks.get()) > self.fresh_ticks
     }
 
     /// Nanoseconds from the loop's own time to the next deadline.

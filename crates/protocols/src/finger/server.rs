@@ -6,7 +6,12 @@ use super::{
     interface::{DynFinger, Finger, FingerHandle},
     query::{Query, parse, push_line},
 };
-use std::{fmt, rc::Rc};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    rc::Rc,
+    task::Poll,
+};
 use tress_core::{
     Address, Bytes, Canceller, Deferred, Factory, Failure, Result, Transport,
     escape::Escaped,
@@ -17,6 +22,9 @@ use tress_rpc::CallContext;
 const NO_SUCH_USER: &str = "No such user";
 const INTERNAL_ERROR: &str = "Internal error in server";
 const FORWARDING_DENIED: &str = "Finger forwarding service denied";
+
+/// Users of a list that are asked for before other connections have their turn.
+const USERS_AT_ONCE: usize = 256;
 
 /// What an operator decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,15 +211,31 @@ fn one(status: Option<String>) -> String {
     answer
 }
 
-/// A line for each user. Who goes away meanwhile has none.
+/// A line for each user. Who goes away meanwhile has none. A long list lets the loop turn now and then.
 async fn everybody(finger: FingerHandle) -> Result<String> {
     let mut answer = String::new();
-    for name in finger.users().await? {
+    for (index, name) in finger.users().await?.into_iter().enumerate() {
+        if index > 0 && index.is_multiple_of(USERS_AT_ONCE) {
+            next_turn().await;
+        }
         if let Some(status) = finger.user(name.clone()).await? {
             push_line(&mut answer, &format!("{name}: {status}"));
         }
     }
     Ok(answer)
+}
+
+/// Ready when the loop comes back to the task.
+fn next_turn() -> impl Future<Output = ()> {
+    let mut asked = false;
+    poll_fn(move |context| {
+        if asked {
+            return Poll::Ready(());
+        }
+        asked = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
 }
 
 impl fmt::Debug for FingerFactory {

@@ -1,6 +1,7 @@
 //! Every case as a table, on the memory transport; queries cut at every byte.
 
 use super::*;
+use proptest::prelude::*;
 use std::{
     cell::{Cell, RefCell},
     io,
@@ -133,6 +134,23 @@ fn answers() {
     check(b"@\r\n", "Finger forwarding service denied\r\n");
     check(b"broken\r\n", "Internal error in server\r\n");
     check(b"moshez\r\nshawn\r\nrest", "Happy and well\r\n");
+}
+
+#[test]
+fn a_long_list_is_whole_and_leaves_the_loop_turns() {
+    let users = Users::default();
+    let names: Vec<String> = (0..1000).map(|number| format!("user{number}")).collect();
+    let pairs = names.iter().map(|name| (name.clone(), "here".to_owned()));
+    users.0.borrow_mut().extend(pairs);
+    let server = FingerProtocol::new(Rc::new(users), FingerOptions::default());
+    let tester = Tester::new(server);
+    tester.receive(b"\r\n");
+    let expected: String = names
+        .iter()
+        .map(|name| format!("{name}: here\r\n"))
+        .collect();
+    assert_eq!(String::from_utf8(tester.sent()).unwrap(), expected);
+    assert!(tester.reactor().statistics().turns >= 3);
 }
 
 #[test]
@@ -419,4 +437,22 @@ fn descriptors_name_what_the_interfaces_have() {
         methods(<dyn DynFingerSetter>::DESCRIPTOR),
         ["set_user(name: string, status: string)"]
     );
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_sent_sets_one_status_or_none(
+        bytes in prop::collection::vec(prop::sample::select(&b"ab :\r\n\t\x1b\xff"[..]), 0..12),
+        every in 1_usize..13,
+    ) {
+        let users = Rc::new(Users::default());
+        let tester = Tester::new(FingerSetterProtocol::new(users.clone(), Address::Unknown));
+        tester.receive_cut(&bytes, every);
+        tester.peer_closes_write();
+        prop_assert!(tester.is_closed() && tester.sent().is_empty());
+        let users = users.0.borrow();
+        let clean = |text: &str| !text.chars().any(char::is_control) && text.trim() == text;
+        prop_assert!(users.len() <= 1);
+        prop_assert!(users.iter().all(|(name, status)| !name.is_empty() && clean(name) && clean(status)));
+    }
 }

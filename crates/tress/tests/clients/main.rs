@@ -1,6 +1,8 @@
 //! What a client factory is told, in which order, and what it may ask from inside that.
 
+#[cfg(test)]
 mod reconnecting;
+#[cfg(test)]
 mod world;
 
 use std::{rc::Rc, time::Duration};
@@ -51,6 +53,20 @@ fn a_factory_may_decline() {
     world.idle();
     let told = "start, connecting, build, failed no protocol, stop";
     assert_eq!(world.log.take(), told);
+}
+
+#[test]
+fn a_protocol_that_fails_at_once_has_lost_its_connection() {
+    let world = World::new();
+    let fails = Recorder {
+        fails: true,
+        on_lost: times(1, Connector::connect),
+        ..world.recorder()
+    };
+    world.client.connect_client(world.server(), fails);
+    world.idle();
+    let once = "connecting, build, made, ended, lost otherwise";
+    assert_eq!(world.log.take(), format!("start, {once}, {once}, stop"));
 }
 
 #[test]
@@ -207,6 +223,7 @@ fn a_creator_makes_one_connection_a_call() {
     let creator = ClientCreator::new(&world.client, move || Probe {
         log: log.clone(),
         closes: false,
+        fails: false,
     });
     let to = world.server();
     for _ in 0..2 {

@@ -38,6 +38,7 @@ pub(crate) struct Recorder {
     pub(crate) log: Log,
     pub(crate) declines: bool,
     pub(crate) closes: bool,
+    pub(crate) fails: bool,
     pub(crate) on_started: Option<Hook>,
     pub(crate) on_failed: Option<Hook>,
     pub(crate) on_lost: Option<Hook>,
@@ -46,6 +47,7 @@ pub(crate) struct Recorder {
 pub(crate) struct Probe {
     pub(crate) log: Log,
     pub(crate) closes: bool,
+    pub(crate) fails: bool,
 }
 
 impl Protocol for Probe {
@@ -53,6 +55,9 @@ impl Protocol for Probe {
         self.log.add("made");
         if self.closes {
             transport.lose_connection();
+        }
+        if self.fails {
+            return Err(Failure::msg("connection_made fails"));
         }
         Ok(())
     }
@@ -70,6 +75,7 @@ impl Factory for Recorder {
         (!self.declines).then(|| Probe {
             log: self.log.clone(),
             closes: self.closes,
+            fails: self.fails,
         })
     }
 

@@ -4,6 +4,7 @@ use super::{
     World,
     recorder::{
         Echoes, Log, Recorder, check_echo, connect, connected, echoes, listen, pair, set_limits,
+        turned_away,
     },
 };
 use crate::{
@@ -163,8 +164,7 @@ fn check_limit(world: &dyn World, change: impl FnOnce(&mut crate::limits::Limits
     let first = connected(world, &port, Recorder::new());
     let second = connected(world, &port, Recorder::new());
     world.until(&mut || log.count("build") == 2);
-    let third = connected(world, &port, Recorder::new());
-    world.until(&mut || third.is_lost());
+    turned_away(world, &port, Recorder::new());
     assert_eq!(reactor.statistics().refused, 1);
     assert_eq!(log.count("build"), 2);
     first.transport().abort_connection();

@@ -2,7 +2,7 @@
 
 use super::{
     World,
-    recorder::{FLOOD, Log, Recorder, connect, listen_once, pair, pattern, set_limits, watch},
+    recorder::{FLOOD, Log, Recorder, listen_once, pair, pattern, set_limits, turned_away, watch},
 };
 use crate::{
     failure::{Failure, Result},
@@ -172,8 +172,7 @@ pub fn abort_in_connection_made(world: &dyn World) {
         transport.write(b"hello?");
         Ok(())
     });
-    let client = connect(world, &port, client);
-    world.until(&mut || seen.is_lost() && client.is_lost());
+    turned_away(world, &port, client);
     seen.check(&["made", "lost: aborted"]);
 }
 
@@ -281,7 +280,7 @@ pub fn calls_queued_before_an_abort_fail(world: &dyn World) {
     let end = watch(connection.call(|_, _| -> Result { panic!("it was aborted") }));
     world.until(&mut || server.is_lost());
     world.settle();
-    end.check(&["done"]);
+    end.check(&["aborted"]);
 }
 
 /// `Transport::fail` ends the connection with its reason, later and once.

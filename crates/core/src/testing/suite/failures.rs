@@ -2,7 +2,9 @@
 
 use super::{
     World,
-    recorder::{Log, Recorder, check_echo, connect, connected, listen, listen_once, pair, watch},
+    recorder::{
+        Log, Recorder, check_echo, connected, listen, listen_once, pair, turned_away, watch,
+    },
 };
 use crate::{
     deferred::Deferred,
@@ -55,8 +57,7 @@ pub fn connection_made_throws(world: &dyn World) {
     let server = Recorder::new().on_made(|_| Err(Failure::msg("no")));
     let seen = server.seen();
     let port = listen_once(world, server);
-    let client = connect(world, &port, Recorder::new());
-    world.until(&mut || seen.is_lost() && client.is_lost());
+    turned_away(world, &port, Recorder::new());
     seen.check(&["made", "lost: no"]);
     check_echo(world, &listen(world, Recorder::echo));
 }

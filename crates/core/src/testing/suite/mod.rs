@@ -54,6 +54,11 @@ pub trait World {
     /// Lets time pass without any turn: what a callback that takes long does.
     fn pass(&self) -> Rc<dyn Fn(Duration)>;
 
+    /// Whether a loop that has nothing to do waits for other threads, rather than for a virtual clock.
+    fn waits_for_threads(&self) -> bool {
+        true
+    }
+
     /// An endpoint to connect to that never answers, if this world has one.
     fn silent(&self) -> Option<String> {
         None
@@ -177,6 +182,7 @@ table! { $
         resume_producing_throws
         resume_producing_panics
         unregister_inside_pause_producing
+        register_inside_pause_producing
         unregister_and_register_inside_resume_producing;
     close:
         lose_connection_flushes_first
@@ -251,6 +257,7 @@ table! { $
     reactor_loop:
         turn_order
         a_task_woken_by_a_timer_runs_before_the_wait
+        a_turn_inside_a_callback_is_refused
         call_from_thread_is_fifo
         call_from_thread_waits_for_the_next_turn
         call_from_thread_wakes_a_waiting_loop

@@ -10,11 +10,13 @@ use crate::{
     transport::Transport,
 };
 
+type OnResume = Option<Box<dyn FnMut(&Transport) -> Result>>;
+
 /// Writes down what is asked of it.
 #[derive(Default)]
 struct Noting {
     log: Log,
-    resume: Option<Box<dyn FnMut(&Transport) -> Result>>,
+    resume: OnResume,
     pause: Option<Box<dyn FnMut()>>,
 }
 
@@ -254,12 +256,30 @@ pub fn unregister_inside_pause_producing(world: &dyn World) {
     server.write(&pattern(FLOOD));
     world.settle();
     log.check(&["pause"]);
-    let second = Log::default();
-    register(&server, Noting::new(&second), Pace::Streaming);
     pair.client.transport().abort_connection();
     world.until(&mut || pair.server.is_lost());
     log.check(&["pause"]);
-    assert_eq!(second.count("stop"), 1);
+    pair.server.check(&["made", "write paused", "lost: broken"]);
+}
+
+/// It may also hand over to another one there.
+pub fn register_inside_pause_producing(world: &dyn World) {
+    let pair = slow_reader(world);
+    let (server, log, next) = (pair.server.transport(), Log::default(), Log::default());
+    let (own, second) = (server.clone(), next.clone());
+    let producer = Noting::new(&log).on_pause(move || {
+        own.unregister_producer();
+        register(&own, Noting::new(&second), Pace::Streaming);
+    });
+    register(&server, producer, Pace::Streaming);
+    server.write(&pattern(FLOOD));
+    world.settle();
+    log.check(&["pause"]);
+    pair.client.transport().abort_connection();
+    world.until(&mut || pair.server.is_lost());
+    log.check(&["pause"]);
+    assert_eq!(next.count("stop"), 1);
+    pair.server.check(&["made", "write paused", "lost: broken"]);
 }
 
 /// A producer may hand over to the next from inside its own call.

@@ -106,6 +106,7 @@ impl Seen {
 
 /// How a test says what to do in a callback.
 type On = Option<Box<dyn FnMut(&Transport) -> Result>>;
+type OnData = Option<Box<dyn FnMut(&Transport, &[u8]) -> Result>>;
 
 /// Writes down every callback, and does what it was told to do in it. `data` events that follow each other are one,
 /// because how bytes are cut means nothing.
@@ -113,7 +114,7 @@ type On = Option<Box<dyn FnMut(&Transport) -> Result>>;
 pub(super) struct Recorder {
     seen: Seen,
     made: On,
-    data: Option<Box<dyn FnMut(&Transport, &[u8]) -> Result>>,
+    data: OnData,
     read_closed: On,
     write_paused: On,
     lost: Option<Box<dyn FnMut()>>,
@@ -291,6 +292,16 @@ pub(super) fn connect(world: &dyn World, port: &Port, client: Recorder) -> Seen 
         .client()
         .connect_protocol(&world.connect_to(port), client)
         .detach();
+    seen
+}
+
+/// Connects to somebody who resets at once, and waits until that is known: before the connection was made, or after.
+#[track_caller]
+pub(super) fn turned_away(world: &dyn World, port: &Port, client: Recorder) -> Seen {
+    let seen = client.seen();
+    let to = world.connect_to(port);
+    let end = watch(world.client().connect_protocol(&to, client));
+    world.until(&mut || seen.is_lost() || end.count("could not connect") == 1);
     seen
 }
 

@@ -1,4 +1,5 @@
-//! A driver made of queues: both ends in one reactor, bounded buffers, slots used again at once. No operating system.
+//! A driver made of queues: both ends in one reactor, bounded buffers, slots used again at once, and late reports for
+//! whoever had them before. No operating system.
 
 use crate::{
     address::Address,
@@ -62,6 +63,8 @@ struct Conn {
     /// The peer sends no more.
     ended: bool,
     end_told: bool,
+    /// The peer has closed and throws away what comes.
+    discards: bool,
     broken: Option<io::ErrorKind>,
     reading: bool,
     /// A send that did not fit.
@@ -110,11 +113,36 @@ impl Loopback {
             self.sockets.len() - 1
         });
         let entry = &mut self.sockets[slot];
-        *entry = (entry.0 + 1, socket);
-        Token {
+        let last = Token {
             slot: u32::try_from(slot).unwrap(),
             generation: entry.0,
+        };
+        *entry = (entry.0 + 1, socket);
+        if last.generation > 0 {
+            self.report_late(last);
         }
+        Token {
+            generation: last.generation + 1,
+            ..last
+        }
+    }
+
+    /// Reports that come when their socket has gone and its slot has been given out again: they must reach nobody.
+    fn report_late(&mut self, token: Token) {
+        self.reports.extend([
+            Report::Data { conn: token },
+            Report::ReadClosed { conn: token },
+            Report::Sent {
+                conn: token,
+                bytes: 0,
+                emptied: None,
+            },
+            Report::Connected { conn: token },
+            Report::Closed {
+                token,
+                error: io::ErrorKind::ConnectionReset.into(),
+            },
+        ]);
     }
 
     fn conn(&mut self, token: Token) -> Option<&mut Conn> {
@@ -124,7 +152,7 @@ impl Loopback {
         }
     }
 
-    fn port(&mut self, address: &Address) -> Option<Token> {
+    fn port(&self, address: &Address) -> Option<Token> {
         let found = self.sockets.iter().position(
             |(_, socket)| matches!(socket, Socket::Port { address: at, .. } if at == address),
         )?;
@@ -134,21 +162,24 @@ impl Loopback {
         })
     }
 
+    /// Whether this socket's peer can take more, or has gone, which a send will find out.
+    fn has_room(&self, conn: &Conn) -> bool {
+        let far = conn.peer.and_then(|peer| {
+            let (generation, socket) = self.sockets.get(peer.slot as usize)?;
+            (*generation == peer.generation).then_some(socket)
+        });
+        !matches!(far, Some(Socket::Conn(far)) if far.inbound.len() >= BUFFER)
+    }
+
     /// Whether this socket has something to report now.
     fn is_ready(&self, slot: usize) -> bool {
-        let room = |peer: Option<Token>| {
-            let peer =
-                peer.and_then(|peer| self.sockets.get(peer.slot as usize).map(|s| (peer, s)));
-            !matches!(peer, Some((peer, (generation, Socket::Conn(conn))))
-                if *generation == peer.generation && conn.inbound.len() >= BUFFER)
-        };
         match &self.sockets[slot].1 {
             Socket::Free | Socket::Connecting => false,
             Socket::Port { waiting, .. } => !waiting.is_empty(),
             Socket::Conn(conn) => {
                 conn.connected_untold
                     || conn.broken.is_some()
-                    || conn.wants_room && room(conn.peer)
+                    || conn.wants_room && self.has_room(conn)
                     || conn.reading && (!conn.inbound.is_empty() || conn.ended && !conn.end_told)
             }
         }
@@ -159,6 +190,10 @@ impl Loopback {
             return None;
         }
         let limit = self.bytes_per_turn;
+        let room = match &self.sockets[slot].1 {
+            Socket::Conn(conn) => self.has_room(conn),
+            Socket::Free | Socket::Connecting | Socket::Port { .. } => false,
+        };
         let token = Token {
             slot: u32::try_from(slot).unwrap(),
             generation: self.sockets[slot].0,
@@ -184,7 +219,7 @@ impl Loopback {
                         error: kind.into(),
                     });
                 }
-                if std::mem::take(&mut conn.wants_room) {
+                if room && std::mem::take(&mut conn.wants_room) {
                     return Some(Report::Sent {
                         conn: token,
                         bytes: 0,
@@ -258,6 +293,10 @@ impl Driver for Loopback {
 
     fn next(&mut self, lease: &mut Lease) -> Option<Report> {
         if let Some(report) = self.reports.pop_front() {
+            if matches!(report, Report::Data { .. }) {
+                lease.buffer = (*b"late").into();
+                lease.length = 4;
+            }
             return Some(report);
         }
         while self.at < self.sockets.len() {
@@ -341,6 +380,10 @@ impl Driver for Loopback {
         let conn = self.conn(token).expect("the core knows who lives");
         assert!(!conn.write_shut || out.is_empty(), "sent after the end");
         let peer = conn.peer;
+        if conn.discards {
+            out.consume(out.unsent());
+            return Ok(());
+        }
         let Some(far) = peer.and_then(|peer| self.conn(peer)) else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
@@ -382,6 +425,7 @@ impl Driver for Loopback {
             Socket::Conn(conn) => {
                 if let Some(far) = conn.peer.and_then(|peer| self.conn(peer)) {
                     far.ended = true;
+                    far.discards = true;
                     if abort {
                         far.broken = Some(io::ErrorKind::ConnectionReset);
                     }
