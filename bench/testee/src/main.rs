@@ -1,9 +1,27 @@
-//! `tress-testee PROTOCOL --at ENDPOINT [--driver mio]`: the smallest server per protocol, through the public API.
+//! `tress-testee PROTOCOL --at ENDPOINT [--driver mio|uring]`: the smallest server per protocol, through the public
+//! API, for outside suites and benches. Knows nothing of who connects.
 
 #![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program, which talks to the terminal"
+)]
 
-use tress_core::{Protocol, Reactor, Result, Transport};
+use std::process::ExitCode;
+use tress::{
+    Port,
+    framing::{
+        Int32Strings, LineReceiver, LineTransport, Lines, Netstrings, StringReceiver,
+        StringTransport,
+    },
+    prelude::*,
+};
 
+const USAGE: &str =
+    "usage: tress-testee echo|discard|lines|netstrings|int32 --at ENDPOINT [--driver mio|uring]";
+
+/// Sends back what it gets.
 struct Echo;
 
 impl Protocol for Echo {
@@ -13,10 +31,89 @@ impl Protocol for Echo {
     }
 }
 
-fn main() -> Result {
-    let at = std::env::args().nth(3).unwrap_or_default();
-    let reactor = Reactor::with(tress_os::Mio::new()?);
-    let _signals = tress_os::stop_on_signals(&reactor)?;
-    reactor.listen(&at, || Echo)?;
+/// Reads and says nothing.
+struct Discard;
+
+impl Protocol for Discard {}
+
+/// Sends back each line or string it gets.
+struct Repeat;
+
+impl LineReceiver for Repeat {
+    fn line_received(&mut self, transport: &LineTransport, line: &[u8]) -> Result {
+        transport.send_line(line);
+        Ok(())
+    }
+}
+
+impl StringReceiver for Repeat {
+    fn string_received(&mut self, transport: &StringTransport, string: &[u8]) -> Result {
+        Ok(transport.send_string(string)?)
+    }
+}
+
+struct Options {
+    protocol: String,
+    at: String,
+    driver: String,
+}
+
+fn main() -> ExitCode {
+    let Some(options) = parse(std::env::args().skip(1)) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    match serve(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("tress-testee: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
+    let protocol = arguments.next()?;
+    let mut options = Options {
+        protocol,
+        at: String::new(),
+        driver: "mio".to_owned(),
+    };
+    while let Some(option) = arguments.next() {
+        let value = arguments.next()?;
+        match &*option {
+            "--at" => options.at = value,
+            "--driver" => options.driver = value,
+            _ => return None,
+        }
+    }
+    (!options.at.is_empty()).then_some(options)
+}
+
+fn serve(options: &Options) -> Result {
+    let reactor = reactor(&options.driver)?;
+    let _signals = tress::stop_on_signals(&reactor)?;
+    let port = listen(&reactor, &options.protocol, &options.at)?;
+    println!("listening at {}", port.local_address());
     reactor.run()
+}
+
+fn reactor(driver: &str) -> Result<Reactor> {
+    match driver {
+        "mio" => tress::reactor(),
+        #[cfg(feature = "uring")]
+        "uring" => tress::uring_reactor(),
+        other => Err(Failure::msg(format!("no driver `{other}` here; {USAGE}"))),
+    }
+}
+
+fn listen(reactor: &Reactor, protocol: &str, at: &str) -> Result<Port> {
+    match protocol {
+        "echo" => reactor.listen(at, || Echo),
+        "discard" => reactor.listen(at, || Discard),
+        "lines" => reactor.listen(at, || Lines::new(Repeat)),
+        "netstrings" => reactor.listen(at, || Netstrings::new(Repeat)),
+        "int32" => reactor.listen(at, || Int32Strings::new(Repeat)),
+        other => Err(Failure::msg(format!("no protocol `{other}`; {USAGE}"))),
+    }
 }

@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod application;
-pub mod builtin;
+mod builtin;
 pub mod config;
 pub mod finger_file;
 pub mod registry;

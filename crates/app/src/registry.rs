@@ -1,5 +1,5 @@
 //! What a file may name: kinds of provider, protocols, kinds of endpoint. Holds tables and makes nothing by itself;
-//! which names are built in stands in [`crate::builtin`].
+//! which names are built in stands in `builtin`.
 
 use crate::config::{OptionSpec, Options, Problem};
 use std::{collections::BTreeMap, fmt};

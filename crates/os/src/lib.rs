@@ -1,4 +1,5 @@
-//! The operating system's side of tress: the drivers [`Mio`] (epoll, kqueue) and signals.
+//! The operating system's side of tress: the drivers [`Mio`] (epoll, kqueue) and, with the feature `uring`, the
+//! experimental `Uring` (io_uring); and signals.
 //!
 //! Nothing else in tress opens a socket, starts a thread or reads a clock. Nothing here knows a protocol.
 
@@ -6,7 +7,11 @@ mod clock;
 mod mio;
 mod signals;
 mod sys;
+#[cfg(all(feature = "uring", target_os = "linux"))]
+mod uring;
 
 pub use clock::SystemClock;
 pub use mio::Mio;
 pub use signals::{Signals, stop_on_signals};
+#[cfg(all(feature = "uring", target_os = "linux"))]
+pub use uring::Uring;

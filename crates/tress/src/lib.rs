@@ -34,6 +34,9 @@ mod driver;
 #[cfg(feature = "mio")]
 pub use driver::reactor;
 
+#[cfg(feature = "mio")]
+pub use tress_os::stop_on_signals;
+
 /// A virtual network and a virtual clock, for tests (feature `sim`).
 #[cfg(feature = "sim")]
 pub use tress_sim as sim;

@@ -8,7 +8,7 @@ use crate::{
     producer::Producer,
     protocol::Protocol,
     transport::{
-        Role, Transport,
+        Call, Role, Transport,
         flags::{
             ABORT, BLOCKED, CALLS, CLOSE, CORKED, DIRTY, FULL, HANDSHAKE, LOST, OUT, PAUSE_CHANGED,
             PAUSED, PRODUCER, PRODUCER_CHANGED, PRODUCER_PAUSED, PULLED, READ_CLOSED,
@@ -143,16 +143,18 @@ impl Core {
     fn settle(self: &Rc<Self>, conn: Token, link: &Transport) {
         self.current.set(conn);
         link.set(RUNNING);
+        let mut budget = Budget::new(link);
         while !link.has(LOST) {
             link.clear(DIRTY);
             if link.has(CORKED) {
                 self.shared.uncork(&link.0);
             }
-            let step = self.settle_step(conn, link);
+            let step = self.settle_step(conn, link, &mut budget);
             match step {
                 Ok(Settled::Again) => {}
                 Ok(Settled::Quiet) => {
                     link.clear(RUNNING);
+                    budget.ask_for_the_rest(link);
                     return;
                 }
                 Ok(Settled::Ended(reason)) => return self.end(conn, link, reason),
@@ -162,13 +164,13 @@ impl Core {
     }
 
     /// One thing that was asked.
-    fn settle_step(&self, conn: Token, link: &Transport) -> Result<Settled> {
+    fn settle_step(&self, conn: Token, link: &Transport, budget: &mut Budget) -> Result<Settled> {
         if link.has(ABORT) {
             let reason = link.0.rare_if_any().and_then(|rare| rare.reason.take());
             return Err(reason.unwrap_or_else(|| ConnectionAborted.into()));
         }
         if link.has(CALLS) {
-            return self.run_call(link);
+            return self.run_call(link, budget);
         }
         if link.has(PAUSE_CHANGED) {
             link.clear(PAUSE_CHANGED);
@@ -182,7 +184,7 @@ impl Core {
             return Ok(Settled::Again);
         }
         self.send(conn, link)?;
-        if self.update_pressure(conn, link)? {
+        if self.update_pressure(conn, link, budget)? {
             return Ok(Settled::Again);
         }
         if link.0.out.borrow().pending() == 0 {
@@ -207,9 +209,8 @@ impl Core {
     }
 
     /// Makes one queued call to the protocol.
-    fn run_call(&self, link: &Transport) -> Result<Settled> {
-        let rare = link.0.rare();
-        let next = rare.calls.borrow_mut().pop_front();
+    fn run_call(&self, link: &Transport, budget: &mut Budget) -> Result<Settled> {
+        let next = budget.next_call(link);
         match next {
             None => link.clear(CALLS),
             Some(call) => {
@@ -285,7 +286,7 @@ impl Core {
     }
 
     /// Tells the protocol and the producer about the high-water mark; true when one of them was called.
-    fn update_pressure(&self, conn: Token, link: &Transport) -> Result<bool> {
+    fn update_pressure(&self, conn: Token, link: &Transport, budget: &mut Budget) -> Result<bool> {
         link.clear(PRODUCER_CHANGED);
         let pending = link.0.out.borrow().pending();
         if !link.has(FULL) && pending > link.0.origin.limits.output_high_water {
@@ -303,13 +304,18 @@ impl Core {
             return Ok(true);
         }
         if link.has(PRODUCER) {
-            return self.drive_producer(link, pending);
+            return self.drive_producer(link, pending, budget);
         }
         Ok(false)
     }
 
     /// Keeps a producer at the pace of the peer; true when it was asked for more.
-    fn drive_producer(&self, link: &Transport, pending: usize) -> Result<bool> {
+    fn drive_producer(
+        &self,
+        link: &Transport,
+        pending: usize,
+        budget: &mut Budget,
+    ) -> Result<bool> {
         let pulled = link.has(PULLED);
         let rare = link.0.rare();
         if !pulled && link.has(FULL) && !link.has(PRODUCER_PAUSED) {
@@ -322,7 +328,7 @@ impl Core {
             }
         }
         let wants_more = pending == 0 && (pulled || link.has(PRODUCER_PAUSED));
-        if !wants_more || link.has(BLOCKED) {
+        if !wants_more || link.has(BLOCKED) || !budget.may_pull() {
             return Ok(false);
         }
         link.clear(PRODUCER_PAUSED);
@@ -455,6 +461,53 @@ impl Core {
     fn active(&self, link: &Transport) {
         if !link.has(HANDSHAKE | CLOSE) {
             link.0.stamp.set(self.shared.coarse.get());
+        }
+    }
+}
+
+/// What one connection may do before the others have their turn.
+struct Budget {
+    calls: usize,
+    pulls: u32,
+}
+
+impl Budget {
+    /// Times a pulled producer is asked at once.
+    const PULLS: u32 = 16;
+
+    /// The calls that are queued now.
+    fn new(link: &Transport) -> Self {
+        let calls = link
+            .0
+            .rare_if_any()
+            .map_or(0, |rare| rare.calls.borrow().len());
+        Self {
+            calls,
+            pulls: Self::PULLS,
+        }
+    }
+
+    fn next_call(&mut self, link: &Transport) -> Option<Call> {
+        self.calls = self.calls.checked_sub(1)?;
+        link.0.rare().calls.borrow_mut().pop_front()
+    }
+
+    fn may_pull(&mut self) -> bool {
+        self.pulls = self.pulls.saturating_sub(1);
+        self.pulls > 0
+    }
+
+    /// What is left is done in the next turn.
+    fn ask_for_the_rest(&self, link: &Transport) {
+        if link
+            .0
+            .rare_if_any()
+            .is_some_and(|rare| !rare.calls.borrow().is_empty())
+        {
+            link.ask(CALLS);
+        }
+        if self.pulls == 0 {
+            link.ask(PRODUCER_CHANGED);
         }
     }
 }

@@ -82,7 +82,11 @@ impl Reactor {
     pub fn run(&self) -> Result {
         self.start()?;
         while self.is_running() {
-            self.turn_again(None)?;
+            if let Err(error) = self.turn_again(None) {
+                self.0.lifecycle.borrow_mut().state = State::Stopped;
+                self.0.changing.set(false);
+                return Err(error.into());
+            }
         }
         Ok(())
     }

@@ -391,7 +391,8 @@ impl Core {
     /// Flushes connections of which something was asked from outside their own callbacks.
     #[inline]
     fn flush(self: &Rc<Self>) {
-        while !self.shared.dirty.borrow().is_empty() {
+        // What is asked meanwhile waits for the next turn, which comes at once: nobody can hold the loop by asking.
+        if !self.shared.dirty.borrow().is_empty() {
             self.flush_dirty();
         }
     }

@@ -20,6 +20,8 @@ type Task = Pin<Box<dyn Future<Output = ()>>>;
 #[derive(Default)]
 pub(super) struct Tasks {
     waiting: BTreeMap<u64, (Task, Waker)>,
+    /// Cancelled while they were being polled.
+    cancelled: Vec<u64>,
     last: u64,
 }
 
@@ -38,8 +40,12 @@ impl Reactor {
         let core: Weak<Core> = Rc::downgrade(&self.0);
         let (resolver, deferred) = Deferred::with_canceller(move || {
             if let Some(core) = core.upgrade() {
-                let task = core.tasks.borrow_mut().waiting.remove(&id);
-                drop(task);
+                let mut tasks = core.tasks.borrow_mut();
+                let Some((task, _)) = tasks.waiting.remove(&id) else {
+                    return tasks.cancelled.push(id);
+                };
+                drop(tasks);
+                core.catch("a cancelled task", || drop(task));
             }
         });
         let task: Task = Box::pin(async move { resolver.fire(future.await) });
@@ -71,7 +77,18 @@ fn poll(core: &Rc<Core>, id: u64, mut task: Task, waker: Waker) {
     match polled {
         Ok(Poll::Ready(())) => {}
         Ok(Poll::Pending) => {
-            core.tasks.borrow_mut().waiting.insert(id, (task, waker));
+            let mut tasks = core.tasks.borrow_mut();
+            let cancelled = tasks
+                .cancelled
+                .iter()
+                .position(|cancelled| *cancelled == id);
+            let Some(place) = cancelled else {
+                tasks.waiting.insert(id, (task, waker));
+                return;
+            };
+            tasks.cancelled.swap_remove(place);
+            drop(tasks);
+            core.catch("a cancelled task", || drop(task));
         }
         Err(payload) => core.failed("a task", &Failure::from_panic(&*payload)),
     }

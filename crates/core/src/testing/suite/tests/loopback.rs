@@ -113,17 +113,10 @@ impl Loopback {
             self.sockets.len() - 1
         });
         let entry = &mut self.sockets[slot];
-        let last = Token {
+        *entry = (entry.0 + 1, socket);
+        Token {
             slot: u32::try_from(slot).unwrap(),
             generation: entry.0,
-        };
-        *entry = (entry.0 + 1, socket);
-        if last.generation > 0 {
-            self.report_late(last);
-        }
-        Token {
-            generation: last.generation + 1,
-            ..last
         }
     }
 
@@ -365,8 +358,13 @@ impl Driver for Loopback {
     }
 
     fn start_reading(&mut self, token: Token) {
-        if let Some(conn) = self.conn(token) {
-            conn.reading = true;
+        let Some(conn) = self.conn(token) else { return };
+        conn.reading = true;
+        if token.generation > 1 {
+            self.report_late(Token {
+                generation: token.generation - 1,
+                ..token
+            });
         }
     }
 
