@@ -1,9 +1,6 @@
 //! A server that knows one answer: `Lines` makes lines of bytes, so that a protocol sees nothing else.
 
-use tress::{
-    framing::{LineReceiver, LineTransport, Lines},
-    prelude::*,
-};
+use tress::prelude::*;
 
 pub struct Answer;
 

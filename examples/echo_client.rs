@@ -4,7 +4,6 @@ use std::io::{Write, stdout};
 use tress::prelude::*;
 
 pub struct Echo;
-
 impl Protocol for Echo {
     fn data_received(&mut self, _transport: &Transport, data: &[u8]) -> Result {
         stdout().write_all(data)?;
@@ -12,33 +11,19 @@ impl Protocol for Echo {
     }
 }
 
-pub struct EchoClientFactory;
-
-impl Factory for EchoClientFactory {
-    type Protocol = Echo;
-
-    fn build_protocol(&mut self, _peer: &Address) -> Option<Echo> {
+pub fn echo_client_factory() -> impl ClientFactory {
+    let build_protocol = || {
         println!("Connected.");
-        Some(Echo)
-    }
-}
-
-impl ClientFactory for EchoClientFactory {
-    fn started_connecting(&mut self, _connector: &Connector) {
-        println!("Started to connect.");
-    }
-
-    fn client_connection_lost(&mut self, _connector: &Connector, reason: Failure) {
-        println!("Lost connection. Reason: {reason}");
-    }
-
-    fn client_connection_failed(&mut self, _connector: &Connector, reason: Failure) {
-        println!("Connection failed. Reason: {reason}");
-    }
+        Echo
+    };
+    ClientCallbacks::new(build_protocol)
+        .started_connecting(|_| println!("Started to connect."))
+        .client_connection_lost(|_, reason| println!("Lost connection. Reason: {reason}"))
+        .client_connection_failed(|_, reason| println!("Connection failed. Reason: {reason}"))
 }
 
 fn main() -> Result {
     let reactor = tress::reactor()?;
-    reactor.connect_client("tcp:127.0.0.1:8007", EchoClientFactory);
+    reactor.connect_client("tcp:127.0.0.1:8007", echo_client_factory());
     reactor.run()
 }

@@ -1,6 +1,5 @@
-//! A client without a factory: one connection, and what to do with it once it is there.
+//! A client without a factory: one connection, what to do with it once it is there, and the end.
 
-use std::time::Duration;
 use tress::prelude::*;
 
 pub struct Greeter;
@@ -13,27 +12,19 @@ impl Greeter {
     }
 }
 
-pub fn got_protocol(greeter: Connection<Greeter>) -> Result {
+pub async fn got_protocol(greeter: Connection<Greeter>) -> Result {
     let reactor = greeter.transport().reactor()?;
-    greeter
-        .call(|p, transport| p.send_message(transport, "Hello"))
-        .detach();
-    let later = greeter.clone();
-    reactor.call_later(Duration::from_secs(1), move || {
-        later.call(|p, transport| p.send_message(transport, "This is sent in a second"))
-    });
-    reactor.call_later(Duration::from_secs(2), move || {
-        greeter.transport().lose_connection();
-    });
+    greeter.call(|p, transport| p.send_message(transport, "Hello"));
+    reactor.after(Duration::from_secs(1)).await?;
+    greeter.call(|p, transport| p.send_message(transport, "This is sent in a second"));
+    reactor.after(Duration::from_secs(1)).await?;
+    greeter.transport().lose_connection();
     Ok(())
 }
 
 fn main() -> Result {
     let reactor = tress::reactor()?;
     let creator = ClientCreator::new(&reactor, || Greeter);
-    creator
-        .connect("tcp:127.0.0.1:1234")
-        .add_callback(got_protocol)
-        .detach();
-    reactor.run()
+    let connected = creator.connect("tcp:127.0.0.1:1234");
+    reactor.run_until(async { got_protocol(connected.await?).await })
 }

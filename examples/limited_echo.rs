@@ -1,36 +1,29 @@
-//! An echo server for at most a hundred connections at a time. They share the count.
+//! An echo server for at most a hundred connections at a time. Its factory keeps the count, which they share.
 
-use std::{cell::Cell, rc::Rc};
 use tress::prelude::*;
 
-#[derive(Clone, Default)]
-pub struct Echo {
-    connections: Rc<Cell<usize>>,
-}
-
+pub struct Echo(pub Rc<Cell<usize>>);
 impl Protocol for Echo {
     fn connection_made(&mut self, transport: &Transport) -> Result {
-        self.connections.set(self.connections.get() + 1);
-        if self.connections.get() > 100 {
+        self.0.update(|connections| connections + 1);
+        if self.0.get() > 100 {
             transport.write(b"Too many connections, try later");
             transport.lose_connection();
         }
         Ok(())
     }
-
     fn data_received(&mut self, transport: &Transport, data: &[u8]) -> Result {
         transport.write(data);
         Ok(())
     }
-
     fn connection_lost(&mut self, _reason: Failure) {
-        self.connections.set(self.connections.get() - 1);
+        self.0.update(|connections| connections - 1);
     }
 }
 
 fn main() -> Result {
     let reactor = tress::reactor()?;
-    let echo = Echo::default();
-    reactor.listen("tcp:8007", move || echo.clone())?;
+    let factory = Sharing::new(Cell::new(0), Echo);
+    reactor.listen("tcp:8007", factory)?;
     reactor.run()
 }

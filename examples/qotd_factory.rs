@@ -1,16 +1,11 @@
 //! The quote of the day, configurable: what all connections share is in the factory.
 
-use std::rc::Rc;
 use tress::prelude::*;
 
-pub struct Qotd {
-    quote: Rc<str>,
-}
-
+pub struct Qotd(Rc<str>);
 impl Protocol for Qotd {
     fn connection_made(&mut self, transport: &Transport) -> Result {
-        transport.write(self.quote.as_bytes());
-        transport.write(b"\r\n");
+        transport.write(format!("{}\r\n", self.0).as_bytes());
         transport.lose_connection();
         Ok(())
     }
@@ -19,13 +14,11 @@ impl Protocol for Qotd {
 pub struct QotdFactory {
     pub quote: Rc<str>,
 }
-
 impl Factory for QotdFactory {
     type Protocol = Qotd;
 
     fn build_protocol(&mut self, _peer: &Address) -> Option<Qotd> {
-        let quote = Rc::clone(&self.quote);
-        Some(Qotd { quote })
+        Some(Qotd(Rc::clone(&self.quote)))
     }
 }
 

@@ -1,4 +1,4 @@
-//! A client that introduces itself and leaves.
+//! A client that introduces itself and leaves; with that the program ends.
 
 use tress::prelude::*;
 
@@ -14,8 +14,7 @@ impl Protocol for WelcomeMessage {
 
 fn main() -> Result {
     let reactor = tress::reactor()?;
-    reactor
-        .connect_protocol("tcp:127.0.0.1:8007", WelcomeMessage)
-        .detach();
-    reactor.run()
+    let connected = reactor.connect_protocol("tcp:127.0.0.1:8007", WelcomeMessage);
+    reactor.run_until(connected)?;
+    Ok(())
 }

@@ -33,8 +33,8 @@ mod reconnecting_client;
 #[path = "../welcome.rs"]
 mod welcome;
 
-use std::{cell::RefCell, env, fs, process::Command, rc::Rc, time::Duration};
-use tress::{Limits, framing::Lines, prelude::*, sim::World};
+use std::{cell::RefCell, env, fs, process::Command};
+use tress::{Limits, prelude::*, sim::World};
 
 const SERVER: &str = "tcp:10.0.0.1:8007";
 
@@ -118,7 +118,7 @@ impl Network {
     /// One more connection to the program.
     fn connect(&self) -> Peer {
         let peer = Peer::default();
-        self.client.connect_protocol(SERVER, peer.clone()).detach();
+        self.client.connect_protocol(SERVER, peer.clone());
         peer
     }
 
@@ -170,9 +170,8 @@ fn qotd_factory_says_the_quote_it_was_given() {
 #[test]
 fn limited_echo_turns_away_the_hundred_and_first() {
     let network = Network::new();
-    let echo = limited_echo::Echo::default();
-    let serve = move || echo.clone();
-    network.server.listen("tcp:8007", serve).unwrap();
+    let factory = Sharing::new(Cell::new(0), limited_echo::Echo);
+    network.server.listen("tcp:8007", factory).unwrap();
     let peers: Vec<Peer> = (0..100).map(|_| network.connect()).collect();
     network.idle();
     let check_refused = || {
@@ -216,8 +215,12 @@ fn log_file_appends_lines_while_it_listens() {
     let path = env::temp_dir().join(format!("tress-lines-{}.log", std::process::id()));
     fs::write(&path, "from before\n").unwrap();
     let network = Network::new();
-    let log = path.clone();
-    let factory = log_file::LogfileFactory::new(log);
+    let nowhere = path.join("no directory");
+    let factory = log_file::logfile_factory(nowhere);
+    let failure = network.server.listen("tcp:8007", factory).unwrap_err();
+    assert!(failure.check::<std::io::Error>().is_some());
+
+    let factory = log_file::logfile_factory(path.clone());
     let port = network.server.listen("tcp:8007", factory).unwrap();
     let [one, other] = [network.connect(), network.connect()];
     network.idle();
@@ -230,6 +233,10 @@ fn log_file_appends_lines_while_it_listens() {
     let written = fs::read_to_string(&path).unwrap();
     assert_eq!(written, "from before\nfirst\nin between\nsecond\n");
     port.stop_listening();
+    one.send("to the end\r\n");
+    network.idle();
+    let written = fs::read_to_string(&path).unwrap();
+    assert!(written.ends_with("to the end\n"));
     fs::remove_file(&path).unwrap();
 }
 
@@ -238,7 +245,7 @@ fn welcome_says_hello_and_leaves() {
     let network = Network::new();
     let peer = network.listen("tcp:8007");
     let client = welcome::WelcomeMessage;
-    network.client.connect_protocol(SERVER, client).detach();
+    network.client.connect_protocol(SERVER, client);
     network.idle();
     assert_eq!(peer.received(), "Hello server, I am the client!\r\n");
     assert!(peer.is_closed());
@@ -249,8 +256,9 @@ fn greeter_says_hello_then_something_else_then_leaves() {
     let network = Network::new();
     let peer = network.listen("tcp:8007");
     let creator = ClientCreator::new(&network.client, || greeter::Greeter);
-    let greeted = creator.connect(SERVER).add_callback(greeter::got_protocol);
-    greeted.detach();
+    let connected = creator.connect(SERVER);
+    let greeting = async { greeter::got_protocol(connected.await?).await };
+    let greeted = network.client.spawn(greeting);
     let half = Duration::from_millis(500);
     network.pass(half);
     assert_eq!(peer.received(), "MESSAGE Hello\n");
@@ -260,6 +268,7 @@ fn greeter_says_hello_then_something_else_then_leaves() {
     network.pass(half + half);
     assert_eq!(peer.received(), "");
     assert!(peer.is_closed());
+    assert!(matches!(greeted.try_result(), Ok(Ok(()))));
 }
 
 #[test]
@@ -273,7 +282,7 @@ fn echo_client_prints_how_its_connection_fares() {
     check_output("echo_client", expected, || {
         let network = Network::new();
         let connect = || {
-            let factory = echo_client::EchoClientFactory;
+            let factory = echo_client::echo_client_factory();
             network.client.connect_client(SERVER, factory);
         };
         connect();
@@ -307,7 +316,7 @@ fn reconnecting_client_comes_back() {
             limits.idle = Duration::ZERO;
             limits
         });
-        let factory = Reconnecting::new(reconnecting_client::EchoClientFactory);
+        let factory = reconnecting_client::echo_client_factory();
         network.client.connect_client(SERVER, factory);
         network.pass(Duration::from_millis(100));
         let peer = network.listen("tcp:8007");

@@ -27,7 +27,9 @@ pub(crate) fn all(registry: &Registry, reactor: &Reactor) -> String {
     text.push_str(&columns("  ", &rows));
     text.push_str("\nEndpoints, for `at` in [[serve]]:\n");
     let kinds = reactor.endpoint_kinds(Side::Server).into_iter();
-    let rows: Vec<_> = kinds.map(|(name, usage)| endpoint(name, usage)).collect();
+    let rows: Vec<_> = kinds
+        .map(|(name, usage)| [name, usage.to_owned()])
+        .collect();
     text.push_str(&columns("  ", &rows));
     text.push_str("\n`tress plugins NAME` shows one of them with its options.\n");
     text
@@ -47,10 +49,8 @@ pub(crate) fn one(name: &str, registry: &Registry, reactor: &Reactor) -> Result<
     found.extend(exposures.map(exposure));
     let endpoints = reactor.endpoint_kinds(Side::Server);
     let matching = endpoints.iter().filter(|(kind, _)| kind == name);
-    found.extend(matching.map(|(kind, usage)| {
-        let [name, usage] = endpoint(kind.clone(), usage);
-        format!("{name}: an endpoint, written {usage}\n")
-    }));
+    let shown = matching.map(|(kind, usage)| format!("{kind}: an endpoint, written {usage}\n"));
+    found.extend(shown);
     if found.is_empty() {
         let providers = registry.providers().map(|kind| kind.name);
         let endpoints = endpoints.iter().map(|(name, _)| &**name);
@@ -61,11 +61,6 @@ pub(crate) fn one(name: &str, registry: &Registry, reactor: &Reactor) -> Result<
         return Err(unknown("name", name, &known));
     }
     Ok(found.join("\n"))
-}
-
-fn endpoint(name: String, usage: &str) -> [String; 2] {
-    let usage = format!("{name}:{usage}");
-    [name, usage]
 }
 
 fn provider(kind: &ProviderKind, registry: &Registry) -> String {

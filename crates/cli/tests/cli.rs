@@ -322,7 +322,8 @@ Endpoints, for `at` in [[serve]]:
 ";
     let shown = text(&output.stdout);
     assert!(shown.starts_with(expected), "{shown}");
-    assert!(shown.contains("\n  tcp "), "{shown}");
+    let tcp6 = "\n  tcp6  tcp6:PORT[:interface=ADDRESS][:backlog=COUNT]\n";
+    assert!(shown.contains(tcp6), "{shown}");
     assert_eq!(output.status.code(), Some(0));
 }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Names a socket of a driver: a slot and how often the slot was given out, so that a late report reaches nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token {
     /// Index into the driver's table, and into the core's.
     pub slot: u32,
@@ -27,6 +27,8 @@ pub struct Lease {
     pub buffer: Box<[u8]>,
     /// How many bytes of it were received.
     pub length: usize,
+    /// For which connection, after [`Driver::next_data`].
+    pub conn: Token,
     /// The driver's own mark, such as the number of the buffer in a ring.
     pub mark: u32,
 }
@@ -171,7 +173,7 @@ pub trait Driver: 'static {
     /// Reads at most this much from one connection before the others have their turn.
     fn set_bytes_per_turn(&mut self, bytes: usize);
 
-    /// Waits for events, at most for `timeout`; a zero timeout polls.
+    /// Waits for events, at most for `timeout`; a zero timeout polls. Does not wait while there is a backlog.
     ///
     /// # Errors
     /// What makes the driver useless; an interrupted wait is none.
@@ -180,6 +182,15 @@ pub trait Driver: 'static {
     /// The next event of the last `wait`. The lease holds what the last `Data` put there, which has been dealt with,
     /// and takes what the next one brings. Never blocks.
     fn next(&mut self, lease: &mut Lease) -> Option<Report>;
+
+    /// Whether the next event is plain data for a connection, as most are: then both are in the lease. Otherwise
+    /// nothing changes, and [`Driver::next`] tells. A driver for which this is shorter has its own: every message comes
+    /// through here.
+    #[inline]
+    fn next_data(&mut self, lease: &mut Lease) -> bool {
+        let _ = lease;
+        false
+    }
 
     /// Listens for connections.
     ///
@@ -204,6 +215,16 @@ pub trait Driver: 'static {
     /// # Errors
     /// The connection is broken. The token stays alive until `close`.
     fn send(&mut self, token: Token, out: &mut Outgoing) -> io::Result<()>;
+
+    /// The first try to send what one callback wrote: what one call takes, and `send` sees to the rest. A driver for
+    /// which that is shorter has its own: every message goes through here.
+    ///
+    /// # Errors
+    /// As `send`.
+    #[inline]
+    fn try_send(&mut self, token: Token, out: &mut Outgoing) -> io::Result<()> {
+        self.send(token, out)
+    }
 
     /// Tells the peer that no more bytes follow.
     fn shutdown_write(&mut self, token: Token);

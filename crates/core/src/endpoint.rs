@@ -39,7 +39,7 @@ pub struct BadEndpoint {
 
 impl fmt::Display for BadEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "endpoint \"{}\": {}", self.endpoint, self.problem)
+        write!(f, "endpoint `{}`: {}", self.endpoint, self.problem)
     }
 }
 
@@ -79,7 +79,7 @@ pub trait EndpointKind: 'static {
     /// The parts are wrong.
     fn check(&self, spec: &EndpointSpec, side: Side) -> Result;
 
-    /// How it is written, for listings: `tcp:PORT[:interface=ADDRESS]`.
+    /// How it is written, with its kind, for listings and errors: `tcp:PORT[:interface=ADDRESS]`.
     fn usage(&self, side: Side) -> &'static str;
 }
 
@@ -94,11 +94,11 @@ impl EndpointSpec {
             problem: problem.to_owned(),
         };
         let mut parts = split(text)
-            .ok_or_else(|| bad("it ends in a lone \\"))?
+            .ok_or_else(|| bad("it ends in a lone `\\`"))?
             .into_iter();
         let kind = match parts.next() {
             Some(Part { key: None, value }) if !value.is_empty() => value,
-            _ => return Err(bad("expected a kind first, as in \"tcp:8007\"")),
+            _ => return Err(bad("expected a kind first, as in `tcp:8007`")),
         };
         let mut spec = Self {
             kind,
@@ -109,7 +109,7 @@ impl EndpointSpec {
             match part.key {
                 None => spec.arguments.push(part.value),
                 Some(key) if spec.option(&key).is_some() => {
-                    return Err(bad(&format!("\"{key}\" is given twice")));
+                    return Err(bad(&format!("`{key}` is given twice")));
                 }
                 Some(key) => spec.options.push((key, part.value)),
             }
@@ -146,15 +146,15 @@ impl EndpointSpec {
     fn only(&self, arguments: usize, options: &[&str], usage: &str) -> Result {
         if let Some(extra) = self.arguments.get(arguments) {
             return Err(self.problem(format!(
-                "\"{extra}\" is one part too many; expected {usage}"
+                "`{extra}` is one part too many; expected `{usage}`"
             )));
         }
         for (key, _) in &self.options {
             if !options.contains(&&**key) {
-                let known = options.join("\", \"");
-                return Err(self.problem(format!(
-                    "unknown option \"{key}\"; expected one of \"{known}\""
-                )));
+                let known = options.join("`, `");
+                return Err(
+                    self.problem(format!("unknown option `{key}`; expected one of `{known}`"))
+                );
             }
         }
         Ok(())
@@ -224,18 +224,8 @@ pub(crate) struct Kinds(BTreeMap<String, Rc<dyn EndpointKind>>);
 impl Kinds {
     pub(crate) fn builtin() -> Self {
         let mut kinds: BTreeMap<String, Rc<dyn EndpointKind>> = BTreeMap::new();
-        kinds.insert(
-            "tcp".to_owned(),
-            Rc::new(Tcp {
-                wildcard: Ipv4Addr::UNSPECIFIED.into(),
-            }),
-        );
-        kinds.insert(
-            "tcp6".to_owned(),
-            Rc::new(Tcp {
-                wildcard: Ipv6Addr::UNSPECIFIED.into(),
-            }),
-        );
+        kinds.insert("tcp".to_owned(), Rc::new(TCP));
+        kinds.insert("tcp6".to_owned(), Rc::new(TCP6));
         Self(kinds)
     }
 }
@@ -277,11 +267,9 @@ impl Reactor {
             Some(kind) => Ok((Rc::clone(kind), spec)),
             None => {
                 let known: Vec<&str> = kinds.0.keys().map(|name| &**name).collect();
-                let known = known.join("\", \"");
+                let known = known.join("`, `");
                 let kind = &spec.kind;
-                Err(spec.problem(format!(
-                    "unknown kind \"{kind}\"; expected one of \"{known}\""
-                )))
+                Err(spec.problem(format!("unknown kind `{kind}`; expected one of `{known}`")))
             }
         }
     }
@@ -290,14 +278,25 @@ impl Reactor {
 /// `tcp:` and `tcp6:`: they differ in where they listen when no interface is given.
 struct Tcp {
     wildcard: IpAddr,
+    server: &'static str,
+    client: &'static str,
 }
 
-const TCP_SERVER: &str = "PORT[:interface=ADDRESS][:backlog=COUNT]";
-const TCP_CLIENT: &str = "ADDRESS:PORT[:timeout=SECONDS][:bindAddress=ADDRESS]";
+const TCP: Tcp = Tcp {
+    wildcard: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    server: "tcp:PORT[:interface=ADDRESS][:backlog=COUNT]",
+    client: "tcp:ADDRESS:PORT[:timeout=SECONDS][:bindAddress=ADDRESS]",
+};
+
+const TCP6: Tcp = Tcp {
+    wildcard: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    server: "tcp6:PORT[:interface=ADDRESS][:backlog=COUNT]",
+    client: "tcp6:ADDRESS:PORT[:timeout=SECONDS][:bindAddress=ADDRESS]",
+};
 
 impl Tcp {
     fn server(&self, spec: &EndpointSpec) -> Result<(Address, ListenOptions)> {
-        spec.only(1, &["port", "interface", "backlog"], TCP_SERVER)?;
+        spec.only(1, &["port", "interface", "backlog"], self.server)?;
         let port = spec.named(0, "port");
         let port = number(
             spec,
@@ -328,7 +327,7 @@ impl EndpointKind for Tcp {
     }
 
     fn target(&self, spec: &EndpointSpec) -> Result<Target> {
-        spec.only(2, &["host", "port", "timeout", "bindAddress"], TCP_CLIENT)?;
+        spec.only(2, &["host", "port", "timeout", "bindAddress"], self.client)?;
         let host = spec
             .named(0, "host")
             .ok_or_else(|| spec.problem("expected an address"))?;
@@ -362,8 +361,8 @@ impl EndpointKind for Tcp {
 
     fn usage(&self, side: Side) -> &'static str {
         match side {
-            Side::Server => TCP_SERVER,
-            Side::Client => TCP_CLIENT,
+            Side::Server => self.server,
+            Side::Client => self.client,
         }
     }
 }
@@ -372,7 +371,7 @@ fn number<N: std::str::FromStr>(spec: &EndpointSpec, name: &str, text: &str) -> 
     let bits = 8 * size_of::<N>();
     text.parse().map_err(|_| {
         let most = (1_u64 << bits) - 1;
-        spec.problem(format!("{name} \"{text}\" is no number from 0 to {most}"))
+        spec.problem(format!("{name} `{text}` is no number from 0 to {most}"))
     })
 }
 
@@ -383,7 +382,7 @@ fn ip_address(spec: &EndpointSpec, text: &str) -> Result<IpAddr> {
     }
     text.parse().map_err(|_| {
         spec.problem(format!(
-            "\"{text}\" is no IP address; host names cannot be looked up yet"
+            "`{text}` is no IP address; host names cannot be looked up yet"
         ))
     })
 }

@@ -1,6 +1,10 @@
 //! `Factory`: makes a protocol for each connection and holds what they share. Knows nothing of endpoints.
 
-use crate::{address::Address, failure::Failure, protocol::Protocol};
+use crate::{
+    address::Address,
+    failure::{Failure, Result},
+    protocol::Protocol,
+};
 use std::{
     cell::{Cell, RefCell},
     fmt,
@@ -16,10 +20,15 @@ pub trait Factory: 'static {
     /// A protocol for a new connection; `None` closes the connection at once.
     fn build_protocol(&mut self, peer: &Address) -> Option<Self::Protocol>;
 
-    /// Before its first port listens.
-    fn start_factory(&mut self) {}
+    /// Before it is used: before its first port listens, or before it connects.
+    ///
+    /// # Errors
+    /// It cannot be used: what was asked for (to listen, to connect) fails with this, and it is not stopped.
+    fn start_factory(&mut self) -> Result {
+        Ok(())
+    }
 
-    /// After its last port has stopped.
+    /// After its use: after its last port has stopped, or after its connection has ended.
     fn stop_factory(&mut self) {}
 }
 
@@ -98,6 +107,79 @@ impl<F> fmt::Debug for ByPeer<F> {
     }
 }
 
+/// A factory of protocols that share something: Twisted's `self.factory`. Each is built from an `Rc` of it.
+///
+/// ```
+/// use std::{cell::Cell, rc::Rc};
+/// use tress_core::{Factory, Protocol, factory::Sharing};
+///
+/// struct Counted(Rc<Cell<usize>>);
+/// impl Protocol for Counted {}
+///
+/// let factory = Sharing::new(Cell::new(0), Counted); // on a reactor: listen("tcp:8007", factory)
+/// ```
+pub struct Sharing<S: ?Sized, B> {
+    shared: Option<Rc<S>>,
+    start: Option<Start<S>>,
+    build: B,
+}
+
+type Start<S> = Box<dyn FnMut() -> Result<Rc<S>>>;
+
+impl<S: ?Sized + 'static, P: Protocol, B: FnMut(Rc<S>) -> P + 'static> Sharing<S, B> {
+    /// They share `shared`, and `build` makes each of them.
+    pub fn new(shared: impl Into<Rc<S>>, build: B) -> Self {
+        Self {
+            shared: Some(shared.into()),
+            start: None,
+            build,
+        }
+    }
+
+    /// They share what `start` makes when the factory is started. It is dropped when the factory is stopped and no
+    /// protocol is left. What `start` fails with, [`Factory::start_factory`] fails with.
+    pub fn from_start<T: Into<Rc<S>>, E: Into<Failure>>(
+        mut start: impl FnMut() -> Result<T, E> + 'static,
+        build: B,
+    ) -> Self {
+        Self {
+            shared: None,
+            start: Some(Box::new(move || {
+                start().map(Into::into).map_err(Into::into)
+            })),
+            build,
+        }
+    }
+}
+
+impl<S: ?Sized + 'static, P: Protocol, B: FnMut(Rc<S>) -> P + 'static> Factory for Sharing<S, B> {
+    type Protocol = P;
+
+    fn build_protocol(&mut self, _peer: &Address) -> Option<P> {
+        let shared = self.shared.clone()?;
+        Some((self.build)(shared))
+    }
+
+    fn start_factory(&mut self) -> Result {
+        if let Some(start) = &mut self.start {
+            self.shared = Some(start()?);
+        }
+        Ok(())
+    }
+
+    fn stop_factory(&mut self) {
+        if self.start.is_some() {
+            self.shared = None;
+        }
+    }
+}
+
+impl<S: ?Sized, B> fmt::Debug for Sharing<S, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sharing")
+    }
+}
+
 /// A factory whose type is forgotten, shared by all its ports: start and stop are counted over them.
 #[derive(Clone)]
 pub struct SharedFactory(Rc<Seat>);
@@ -109,7 +191,7 @@ struct Seat {
 
 trait AnyFactory {
     fn build(&mut self, peer: &Address) -> Option<Box<dyn Protocol>>;
-    fn start(&mut self);
+    fn start(&mut self) -> Result;
     fn stop(&mut self);
 }
 
@@ -117,8 +199,8 @@ impl<F: Factory> AnyFactory for F {
     fn build(&mut self, peer: &Address) -> Option<Box<dyn Protocol>> {
         Some(Box::new(self.build_protocol(peer)?))
     }
-    fn start(&mut self) {
-        self.start_factory();
+    fn start(&mut self) -> Result {
+        self.start_factory()
     }
     fn stop(&mut self) {
         self.stop_factory();
@@ -138,7 +220,7 @@ impl SharedFactory {
     ///
     /// # Errors
     /// The factory panicked, or is building another one right now.
-    pub(crate) fn build(&self, peer: &Address) -> Result<Option<Box<dyn Protocol>>, Failure> {
+    pub(crate) fn build(&self, peer: &Address) -> Result<Option<Box<dyn Protocol>>> {
         self.call(|factory| factory.build(peer))
     }
 
@@ -147,17 +229,17 @@ impl SharedFactory {
         self.0.factory.try_borrow_mut().is_err()
     }
 
-    /// One more port listens.
-    pub(crate) fn port_started(&self) -> Result<(), Failure> {
+    /// One more port listens, or one more connection is made with it.
+    pub(crate) fn port_started(&self) -> Result {
         if self.0.ports.get() == 0 {
-            self.call(|factory| factory.start())?;
+            self.call(|factory| factory.start())??;
         }
         self.0.ports.set(self.0.ports.get() + 1);
         Ok(())
     }
 
-    /// One port has stopped.
-    pub(crate) fn port_stopped(&self) -> Result<(), Failure> {
+    /// One port has stopped, or one connection that was made with it has ended.
+    pub(crate) fn port_stopped(&self) -> Result {
         self.0.ports.set(self.0.ports.get() - 1);
         if self.0.ports.get() > 0 {
             return Ok(());
@@ -165,7 +247,7 @@ impl SharedFactory {
         self.call(|factory| factory.stop())
     }
 
-    fn call<R>(&self, f: impl FnOnce(&mut dyn AnyFactory) -> R) -> Result<R, Failure> {
+    fn call<R>(&self, f: impl FnOnce(&mut dyn AnyFactory) -> R) -> Result<R> {
         let Ok(mut factory) = self.0.factory.try_borrow_mut() else {
             return Err(Failure::msg("a factory was called from inside itself"));
         };

@@ -1,4 +1,4 @@
-//! The default driver: the operating system's sockets, through mio.
+//! The drivers of the operating system: mio by default, and io_uring.
 
 use tress_core::{Reactor, Result};
 
@@ -8,4 +8,13 @@ use tress_core::{Reactor, Result};
 /// The operating system has no room for another.
 pub fn reactor() -> Result<Reactor> {
     Ok(Reactor::with(tress_os::Mio::new()?))
+}
+
+/// A reactor on the experimental driver over io_uring (feature `uring`, Linux only).
+///
+/// # Errors
+/// The kernel has no io_uring, lacks what the driver needs of it, or does not allow it.
+#[cfg(all(feature = "uring", target_os = "linux"))]
+pub fn uring_reactor() -> Result<Reactor> {
+    Ok(Reactor::with(tress_os::Uring::new()?))
 }

@@ -21,7 +21,8 @@
 //! ```
 //!
 //! The [`guide`] goes on from here. This crate holds no logic: it gathers the engine (`tress-core`) and its drivers
-//! under one name. Features: `mio` (on by default) is the driver that [`reactor`] makes, `sim` the simulator.
+//! under one name. Features: `mio` (on by default) is the driver that [`reactor`] makes, `uring` the experimental one
+//! over io_uring (Linux), `sim` the simulator, `app` the applications that a TOML file describes.
 
 #![forbid(unsafe_code)]
 
@@ -34,6 +35,9 @@ mod driver;
 #[cfg(feature = "mio")]
 pub use driver::reactor;
 
+#[cfg(all(feature = "uring", target_os = "linux"))]
+pub use driver::uring_reactor;
+
 #[cfg(feature = "mio")]
 pub use tress_os::stop_on_signals;
 
@@ -41,10 +45,19 @@ pub use tress_os::stop_on_signals;
 #[cfg(feature = "sim")]
 pub use tress_sim as sim;
 
+/// Applications put together by a TOML file: providers, protocols, services (feature `app`).
+#[cfg(feature = "app")]
+pub use tress_app as app;
+
 pub use tress_core::{
     Address, Bytes, Canceller, Connection, Deferred, DelayedCall, EventType, Factory, Failure,
     IntoFactory, Limits, Outcome, Pace, Phase, Port, Producer, Protocol, Reactor, Remote, Resolver,
     Result, SharedFactory, Time, Transport,
-    client::{ClientCreator, ClientFactory, Connector, ReconnectPolicy, Reconnecting, Retries},
-    endpoint, error, framing, testing,
+    client::{
+        ClientCallbacks, ClientCreator, ClientFactory, Connector, ReconnectPolicy, Reconnecting,
+        Retries,
+    },
+    endpoint, error,
+    factory::Sharing,
+    framing, testing,
 };

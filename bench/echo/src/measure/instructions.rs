@@ -1,4 +1,7 @@
 //! Instructions per message in user space, counted by callgrind: the difference of a long and a short run.
+//!
+//! In lockstep the server should find all the messages of a round at once. So it shares a core with the client and is
+//! scheduled as a batch job, which does not interrupt the client that wakes it: the count repeats.
 
 use super::{Bench, has_tool, number};
 use crate::client::Client;
@@ -15,6 +18,11 @@ pub fn measure(bench: &mut Bench) {
         bench
             .report
             .skip("all", "instructions", "valgrind is not installed");
+        return;
+    }
+    if !has_tool("chrt") {
+        let why = "chrt (util-linux) is not installed";
+        bench.report.skip("all", "instructions", why);
         return;
     }
     let (short, long) = bench.sizes.instruction_messages;
@@ -46,13 +54,17 @@ fn count(
     let out = bench.starter.scratch.join("callgrind.out");
     drop(std::fs::remove_file(&out));
     let wrapper: Vec<String> = vec![
+        "chrt".into(),
+        "--batch".into(),
+        "0".into(),
         "valgrind".into(),
         "--tool=callgrind".into(),
         format!("--callgrind-out-file={}", out.display()),
     ];
     let server = bench.starter.start_under(peer, &wrapper, PATIENCE)?;
     let mut client = Client::open_patiently(server.port, connections, PATIENCE)?;
-    let done = client.lockstep(messages / connections)?;
+    let lockstep = || client.lockstep(messages / connections);
+    let done = bench.starter.cores.on_server_core(lockstep)?;
     server.terminate(PATIENCE)?;
     let text = std::fs::read_to_string(&out)
         .map_err(|error| io::Error::other(format!("callgrind left nothing: {error}")))?;

@@ -274,9 +274,8 @@ impl<'l> Loader<'l> {
             Ok(spec) if !kinds.contains(&&*spec.kind) => {
                 config::unknown("kind of endpoint", &spec.kind, &kinds)
             }
-            // The engine quotes as Rust does, and operators' messages with backticks.
             _ => match failure.check::<BadEndpoint>() {
-                Some(bad) => bad.problem.replace('"', "`"),
+                Some(bad) => bad.problem.clone(),
                 None => failure.to_string(),
             },
         };

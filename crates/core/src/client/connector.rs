@@ -176,7 +176,8 @@ impl Connector {
     /// The time has come to connect.
     fn begin(&self) -> Result {
         let reactor = self.reactor()?;
-        if let Err(failure) = self.hook(|factory, _| factory.start()) {
+        let started = self.hook(|factory, _| factory.start());
+        if let Err(failure) = started.and_then(|started| started) {
             self.failed(failure);
             return Ok(());
         }
@@ -309,7 +310,7 @@ impl Connector {
         }
     }
 
-    fn hook(&self, hook: impl FnOnce(&mut dyn Hooks, &Self)) -> Result {
+    fn hook<R>(&self, hook: impl FnOnce(&mut dyn Hooks, &Self) -> R) -> Result<R> {
         let Ok(mut factory) = self.0.hooks.try_borrow_mut() else {
             return Err(Failure::msg(
                 "a client factory was called from inside itself",

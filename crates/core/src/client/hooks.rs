@@ -1,7 +1,7 @@
 //! A client factory in its seat: its hooks without its type, and whether it has been started. Knows no connection.
 
 use super::{ClientFactory, Connector};
-use crate::failure::Failure;
+use crate::failure::{Failure, Result};
 
 /// A factory, and whether it has been started.
 pub(super) struct Seat<F> {
@@ -11,7 +11,7 @@ pub(super) struct Seat<F> {
 
 /// A [`ClientFactory`] whose type is forgotten. Starting and stopping what is started or stopped does nothing.
 pub(super) trait Hooks {
-    fn start(&mut self);
+    fn start(&mut self) -> Result;
     fn stop(&mut self);
     fn started_connecting(&mut self, connector: &Connector);
     fn client_connection_failed(&mut self, connector: &Connector, reason: Failure);
@@ -28,11 +28,12 @@ impl<F> Seat<F> {
 }
 
 impl<F: ClientFactory> Hooks for Seat<F> {
-    fn start(&mut self) {
+    fn start(&mut self) -> Result {
         if !self.started {
-            self.factory.start_factory();
+            self.factory.start_factory()?;
             self.started = true;
         }
+        Ok(())
     }
     fn stop(&mut self) {
         if std::mem::take(&mut self.started) {

@@ -1,13 +1,17 @@
-//! Clients that outlive one connection: `ClientFactory`, `Connector`, `Reconnecting`, and the one-shot `ClientCreator`.
+//! Clients that outlive one connection (`ClientFactory`, `Connector`, `Reconnecting`), and those that do not
+//! (`ClientCreator`, `run_until`).
 //!
 //! What a factory is told comes from the loop alone, never from inside what it asks, so no hook is ever re-entered.
 //! Opens nothing itself. Source: Twisted's `internet/protocol.py` and `internet/base.py`.
 
+mod callbacks;
 mod connector;
 mod creator;
 mod hooks;
 mod reconnecting;
+mod run_until;
 
+pub use callbacks::ClientCallbacks;
 pub use connector::Connector;
 pub use creator::ClientCreator;
 pub use reconnecting::{ReconnectPolicy, Reconnecting, Retries};
@@ -18,7 +22,8 @@ use crate::{factory::Factory, failure::Failure, reactor::Reactor};
 ///
 /// The order: `start_factory`, `started_connecting`; then `build_protocol` and the protocol's `connection_made`, or
 /// `client_connection_failed`; the protocol's `connection_lost`, then `client_connection_lost`. A hook that calls
-/// [`Connector::connect`] starts again from `started_connecting`; otherwise `stop_factory` follows.
+/// [`Connector::connect`] starts again from `started_connecting`; otherwise `stop_factory` follows. What
+/// `start_factory` fails with, `client_connection_failed` is told at once.
 pub trait ClientFactory: Factory {
     /// A connection is being made.
     fn started_connecting(&mut self, connector: &Connector) {

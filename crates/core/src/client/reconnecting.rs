@@ -2,7 +2,11 @@
 //! own: the connector waits.
 
 use super::{ClientFactory, Connector, connector::WeakConnector};
-use crate::{address::Address, factory::Factory, failure::Failure};
+use crate::{
+    address::Address,
+    factory::Factory,
+    failure::{Failure, Result},
+};
 use std::{
     cell::{Cell, RefCell},
     fmt,
@@ -167,8 +171,8 @@ impl<F: ClientFactory> Factory for Reconnecting<F> {
         Some(protocol)
     }
 
-    fn start_factory(&mut self) {
-        self.factory.start_factory();
+    fn start_factory(&mut self) -> Result {
+        self.factory.start_factory()
     }
 
     fn stop_factory(&mut self) {

@@ -181,6 +181,10 @@ impl<T: 'static> Node<T> {
         }
     }
 
+    pub(crate) fn is_fired(&self) -> bool {
+        self.place.done.get()
+    }
+
     /// Fires once; a later one, after a cancel, is swallowed.
     pub(crate) fn fire(&self, result: Result<T>) {
         if !self.place.done.get() {

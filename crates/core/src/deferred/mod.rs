@@ -23,7 +23,6 @@ use std::{
 ///
 /// Dropping the end of a chain detaches it: the callbacks still run, nothing is cancelled, and a failure that
 /// nobody handles is logged once, when it arrives.
-#[must_use = "a dropped Deferred still runs its callbacks, but nobody sees its value; use `.detach()` to say so"]
 pub struct Deferred<T: 'static> {
     state: State<T>,
     /// Whether a task waits for it: then dropping it cancels.
@@ -114,7 +113,7 @@ impl<T: 'static> Deferred<T> {
         })
     }
 
-    /// Lets the chain run by itself; a failure that arrives at its end is logged.
+    /// Lets the chain run by itself, as dropping it does; a failure that arrives at its end is logged.
     pub fn detach(self) {
         drop(self);
     }
@@ -190,6 +189,12 @@ impl<T: 'static> Resolver<T> {
     #[track_caller]
     pub fn fail(self, failure: impl Into<Failure>) {
         self.fire(Err(failure.into()));
+    }
+
+    /// Whether the Deferred was cancelled: nobody waits for a value any more.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.as_ref().is_some_and(|node| node.is_fired())
     }
 
     /// Fires the Deferred with either. Nothing happens when it was cancelled before.

@@ -5,7 +5,10 @@ use crate::{
     address::{Address, Peer},
     deferred::{Deferred, Outcome, Resolver},
     driver::{ConnectOptions, Token},
-    error::{ConnectError, ConnectingCancelled, ConnectionDone, Deadline, NoProtocol, TimedOut},
+    error::{
+        ConnectError, ConnectingCancelled, ConnectionDone, Deadline, NoProtocol, NotRunning,
+        TimedOut,
+    },
     factory::{IntoFactory, SharedFactory},
     failure::{Failure, Result},
     protocol::Protocol,
@@ -14,7 +17,7 @@ use crate::{
         flags::{LOST, READ_WHEN_FULL},
     },
 };
-use std::{any::Any, fmt, marker::PhantomData, rc::Rc};
+use std::{any::Any, cell::Cell, fmt, marker::PhantomData, rc::Rc};
 
 /// A connection that is being made.
 pub(super) struct Attempt {
@@ -48,6 +51,17 @@ impl Target {
     }
 }
 
+/// A factory that was started for one connection, and is stopped when this is dropped.
+struct InUse(SharedFactory);
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        if let Err(failure) = self.0.port_stopped() {
+            tracing::error!(target: "tress", "stop_factory failed: {failure:?}");
+        }
+    }
+}
+
 /// A handle on a live connection that knows its protocol's type.
 pub struct Connection<P> {
     transport: Transport,
@@ -55,15 +69,22 @@ pub struct Connection<P> {
 }
 
 impl Reactor {
-    /// Connects to an endpoint (`tcp:127.0.0.1:8007`) with a protocol of this factory. Fires after the protocol's
-    /// `connection_made`; cancelling it gives the attempt up.
+    /// Connects to an endpoint (`tcp:127.0.0.1:8007`) with a protocol of this factory, which is started before and
+    /// stopped after. Fires after the protocol's `connection_made`; cancelling it gives the attempt up.
     #[track_caller]
     pub fn connect<M, F: IntoFactory<M>>(
         &self,
         to: &str,
         factory: F,
     ) -> Deferred<Connection<<F::Factory as crate::factory::Factory>::Protocol>> {
-        self.connect_shared(to, &SharedFactory::new(factory), None)
+        let factory = SharedFactory::new(factory);
+        if let Err(failure) = factory.port_started() {
+            return Deferred::fail(failure);
+        }
+        // Dropped when the connection ends, or with the attempt if there is none.
+        let in_use = Cell::new(Some(InUse(factory.clone())));
+        let watcher = Rc::new(move |_: &Self, _| drop(in_use.take()));
+        self.connect_shared(to, &factory, Some(watcher))
             .map(Connection::new)
     }
 
@@ -96,6 +117,9 @@ impl Reactor {
         watcher: Option<Watcher>,
     ) -> Deferred<Transport> {
         let core = &self.0;
+        if core.is_closing() {
+            return Deferred::fail(NotRunning);
+        }
         let connecting = core
             .driver
             .borrow_mut()
@@ -158,7 +182,7 @@ impl Core {
             ..
         } = *attempt;
         let protocol = match factory.build(&to) {
-            Ok(Some(protocol)) => protocol,
+            Ok(Some(protocol)) if !resolver.is_cancelled() => protocol,
             refused => {
                 self.driver.borrow_mut().close(conn, true);
                 return resolver.fail(match refused {
@@ -176,6 +200,9 @@ impl Core {
         )));
         let made = link.clone();
         link.push_call(Box::new(move |live| {
+            if resolver.is_cancelled() {
+                made.abort_connection();
+            }
             resolver.fire(live.map(|_| made));
         }));
         self.begin(conn, &link);

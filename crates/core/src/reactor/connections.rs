@@ -10,9 +10,9 @@ use crate::{
     transport::{
         Call, Role, Transport,
         flags::{
-            ABORT, BLOCKED, CALLS, CLOSE, CORKED, DIRTY, FULL, HANDSHAKE, LOST, OUT, PAUSE_CHANGED,
-            PAUSED, PRODUCER, PRODUCER_CHANGED, PRODUCER_PAUSED, PULLED, READ_CLOSED,
-            READ_WHEN_FULL, READING, REQUESTS, RESUMED, RUNNING, SERVER, SHUT, UNUSUAL, WRITE_SHUT,
+            ABORT, BLOCKED, CALLS, CLOSE, CORKED, DIRTY, FULL, LOST, OUT, PAUSE_CHANGED, PAUSED,
+            PRODUCER, PRODUCER_CHANGED, PRODUCER_PAUSED, PULLED, READ_CLOSED, READ_WHEN_FULL,
+            READING, REQUESTS, RESUMED, RUNNING, SERVER, SHUT, UNUSUAL, WRITE_SHUT,
         },
     },
 };
@@ -25,8 +25,15 @@ use std::{
 const DIRTY_KEPT: usize = 4096;
 
 impl Core {
+    /// Bytes for a connection, by the way that few take.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn unusual_data(self: &Rc<Self>, conn: Token, data: &[u8]) {
+        self.data(conn, data);
+    }
+
     /// Bytes for a connection.
-    #[inline]
+    #[inline(always)]
     pub(super) fn data(self: &Rc<Self>, conn: Token, data: &[u8]) {
         let Some(link) = self.link(conn) else { return };
         link.0
@@ -92,7 +99,7 @@ impl Core {
     }
 
     /// The one way into a protocol. Neither table nor driver is borrowed here.
-    #[inline]
+    #[inline(always)]
     fn enter(
         self: &Rc<Self>,
         conn: Token,
@@ -122,7 +129,7 @@ impl Core {
                 return;
             }
             let mut cork = self.shared.cork.borrow_mut();
-            let sent = self.driver.borrow_mut().send(conn, &mut cork);
+            let sent = self.driver.borrow_mut().try_send(conn, &mut cork);
             if sent.is_ok() && cork.is_done() {
                 link.0.flags.set(flags & !(CORKED | RUNNING));
                 return;
@@ -132,7 +139,6 @@ impl Core {
             if let Err(error) = sent {
                 return self.fail(conn, link, ConnectionLost(error).into());
             }
-            link.set(BLOCKED);
         }
         self.settle(conn, link);
     }
@@ -266,9 +272,7 @@ impl Core {
         let Some(link) = self.link(conn) else { return };
         link.0.out.borrow_mut().taken_sent(bytes);
         link.clear(BLOCKED);
-        if !link.has(CLOSE) {
-            self.active(&link);
-        }
+        self.active(&link);
         self.settle(conn, &link);
     }
 
@@ -350,6 +354,7 @@ impl Core {
     #[cold]
     #[inline(never)]
     pub(super) fn flush_dirty(self: &Rc<Self>) {
+        self.shared.any_dirty.set(false);
         let mut dirty = std::mem::take(&mut *self.shared.dirty.borrow_mut());
         let mut rest = dirty.drain(..);
         self.mark.set(self.stopwatch.ticks());
@@ -456,12 +461,10 @@ impl Core {
         tracing::error!(target: "tress", "{what} failed: {failure:?}");
     }
 
-    /// The idle deadline starts again; a handshake's and a closing's do not.
+    /// The idle deadline starts again.
     #[inline]
     fn active(&self, link: &Transport) {
-        if !link.has(HANDSHAKE | CLOSE) {
-            link.0.stamp.set(self.shared.coarse.get());
-        }
+        link.0.active.set(self.shared.coarse.get());
     }
 }
 

@@ -70,7 +70,7 @@ enum State {
     Busy,
     /// Waits for this many triggers.
     Before(Rc<Cell<usize>>),
-    /// Waits for the connections.
+    /// Waits for the connections, or calls the last triggers.
     Draining,
 }
 
@@ -84,6 +84,7 @@ impl Reactor {
         while self.is_running() {
             if let Err(error) = self.turn_again(None) {
                 self.0.lifecycle.borrow_mut().state = State::Stopped;
+                self.0.running.set(false);
                 self.0.changing.set(false);
                 return Err(error.into());
             }
@@ -101,6 +102,7 @@ impl Reactor {
             return Err(AlreadyRunning.into());
         }
         lifecycle.state = State::Running;
+        self.0.running.set(true);
         drop(lifecycle);
         for phase in [Phase::Before, Phase::During, Phase::After] {
             for result in fire(&self.0, EventType::Startup, phase) {
@@ -126,13 +128,14 @@ impl Reactor {
         drop(lifecycle);
         core.changing.set(true);
         core.drain_until.set(core.driver.borrow().now());
+        core.look_ahead();
         Ok(())
     }
 
     /// Whether `run` or `start` was called and everything that `stop` does is not yet done.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        !matches!(self.0.lifecycle.borrow().state, State::Stopped)
+        self.0.running.get()
     }
 
     /// Calls `function` once when the event comes, in its phase, after those added before.
@@ -207,12 +210,17 @@ pub(super) fn step(reactor: &Reactor) -> bool {
     let core = &reactor.0;
     loop {
         let state = std::mem::replace(&mut core.lifecycle.borrow_mut().state, State::Busy);
+        if matches!(state, State::Draining) {
+            core.begin_draining();
+        }
         let (state, again) = advance(core, state);
         let stopped = matches!(state, State::Stopped);
         if stopped {
             run_shutdown(core, Phase::After);
             core.changing.set(false);
+            core.running.set(false);
             core.drain_until.set(Time::NEVER);
+            core.look_ahead();
         }
         core.lifecycle.borrow_mut().state = state;
         if stopped || !again {
@@ -230,6 +238,7 @@ fn advance(core: &Rc<Core>, state: State) -> (State, bool) {
         State::Before(waiting) if waiting.get() > 0 && !late => (State::Before(waiting), false),
         State::Before(_) => {
             run_shutdown(core, Phase::During);
+            core.begin_draining();
             core.close_everything();
             (State::Draining, true)
         }
@@ -245,6 +254,7 @@ fn advance(core: &Rc<Core>, state: State) -> (State, bool) {
 /// Fires the before-shutdown triggers and counts those that are not done yet.
 fn begin_stop(core: &Rc<Core>, now: Time) -> State {
     core.drain_until.set(now + core.limits.borrow().shutdown);
+    core.look_ahead();
     let waiting = Rc::new(Cell::new(0));
     for result in fire(core, EventType::Shutdown, Phase::Before) {
         waiting.set(waiting.get() + 1);
@@ -282,6 +292,16 @@ fn fire(core: &Rc<Core>, event: EventType, phase: Phase) -> Vec<Deferred<()>> {
 }
 
 impl Core {
+    /// Whether everything has been told to close: nothing new is opened.
+    pub(super) fn is_closing(&self) -> bool {
+        matches!(self.lifecycle.borrow().state, State::Draining)
+    }
+
+    /// Whoever is called from now on finds the reactor closing.
+    fn begin_draining(&self) {
+        self.lifecycle.borrow_mut().state = State::Draining;
+    }
+
     /// Nothing is open any more.
     fn is_empty(&self) -> bool {
         self.counters.connections.get() == 0

@@ -78,12 +78,15 @@ pub(crate) struct Core {
     stall_ticks: Cell<u64>,
     /// The stopwatch when `now` was read.
     now_ticks: Cell<u64>,
+    /// How long a wait may take, as of `now`; `None` when something is due so soon that the clock must be asked.
+    far: Cell<Option<Option<Duration>>>,
     /// Ticks for which `now` is good enough: [`FRESH`].
     fresh_ticks: u64,
     /// The stopwatch when this turn's wait ended.
     turn_start: Cell<u64>,
-    /// Whether the reactor is starting or stopping, and has something to do each turn.
+    /// Whether the reactor is stopping, and has something to do each turn.
     changing: Cell<bool>,
+    running: Cell<bool>,
     /// When a stop gives up waiting for connections.
     drain_until: Cell<Time>,
     inbox: Arc<Inbox>,
@@ -128,6 +131,7 @@ impl Reactor {
                 core: core.clone(),
                 cork: RefCell::default(),
                 dirty: RefCell::default(),
+                any_dirty: Cell::new(false),
                 coarse: Cell::new(0),
             }),
             lease: RefCell::default(),
@@ -139,9 +143,11 @@ impl Reactor {
             mark: Cell::new(stopwatch.ticks()),
             stall_ticks: Cell::new(stopwatch.at_least(limits.stall)),
             now_ticks: Cell::new(stopwatch.ticks()),
+            far: Cell::new(None),
             fresh_ticks: stopwatch.at_least(Duration::from_nanos(FRESH)),
             turn_start: Cell::new(stopwatch.ticks()),
             changing: Cell::new(false),
+            running: Cell::new(false),
             drain_until: Cell::new(Time::NEVER),
             inbox: Arc::new(Inbox::new(driver.waker(), limits.thread_calls)),
             tasks: RefCell::default(),
@@ -272,7 +278,7 @@ impl Core {
         if called {
             inbox::run_calls(reactor);
         }
-        if self.is_stale() || self.until_deadline() <= 4 * FRESH {
+        if self.is_stale() || self.far.get().is_none() {
             self.run_due();
         }
         if called || self.inbox.is_signalled() {
@@ -306,39 +312,53 @@ impl Core {
         self.shared
             .coarse
             .set((now.0 >> crate::transport::COARSE_SHIFT) as u32);
+        self.look_ahead();
     }
 
-    /// How long the next wait may take.
+    /// How long the next wait may take. The driver's own backlog is the driver's business.
     #[inline]
     fn timeout(&self, longest: Option<Duration>) -> Option<Duration> {
-        if self.has_backlog() {
+        if self.inbox.is_signalled() || self.shared.any_dirty.get() {
             return Some(Duration::ZERO);
         }
-        if self.next_deadline() == Time::NEVER {
-            return longest;
+        match self.far.get() {
+            Some(far) if !self.is_stale() => far.map_or(longest, |far| {
+                Some(longest.map_or(far, |longest| longest.min(far)))
+            }),
+            _ => self.exact_timeout(longest),
         }
-        // Far off, the loop's own time will do: the wait ends too early by what that may lag, and then is exact.
-        let mut until = self.until_deadline();
-        if until > 4 * FRESH && !self.is_stale() {
-            until -= 2 * FRESH;
-        } else {
-            self.tick(self.driver.borrow().now());
-            until = self.until_deadline();
+    }
+
+    /// The same when something is due soon.
+    #[cold]
+    #[inline(never)]
+    fn exact_timeout(&self, longest: Option<Duration>) -> Option<Duration> {
+        self.tick(self.driver.borrow().now());
+        match self.next_deadline() {
+            Time::NEVER => longest,
+            deadline => {
+                let until = deadline.since(self.now.get());
+                Some(longest.map_or(until, |longest| longest.min(until)))
+            }
         }
-        let until = Duration::from_nanos(until);
-        Some(longest.map_or(until, |longest| longest.min(until)))
+    }
+
+    /// Works out what the next waits may take as long as the loop's own time is good enough. Before a deadline that
+    /// is far off they end too early by what that time may lag, so that the last one is exact.
+    fn look_ahead(&self) {
+        self.far.set(match self.next_deadline() {
+            Time::NEVER => Some(None),
+            deadline => {
+                let until = deadline.0.saturating_sub(self.now.get().0);
+                (until > 4 * FRESH).then(|| Some(Duration::from_nanos(until - 2 * FRESH)))
+            }
+        });
     }
 
     /// Whether so much time has gone by that the loop's own time must be read again.
     #[inline]
     fn is_stale(&self) -> bool {
         self.mark.get().wrapping_sub(self.now_ticks.get()) > self.fresh_ticks
-    }
-
-    /// Nanoseconds from the loop's own time to the next deadline.
-    #[inline]
-    fn until_deadline(&self) -> u64 {
-        self.next_deadline().0.saturating_sub(self.now.get().0)
     }
 
     #[inline]
@@ -349,12 +369,11 @@ impl Core {
     fn deadline_changed(&self) {
         let timed = self.timers.borrow().first();
         self.deadline.set(timed.min(self.next_sweep.get()));
+        self.look_ahead();
     }
 
     fn has_backlog(&self) -> bool {
-        self.inbox.is_signalled()
-            || !self.shared.dirty.borrow().is_empty()
-            || self.driver.borrow().backlog()
+        self.inbox.is_signalled() || self.shared.any_dirty.get() || self.driver.borrow().backlog()
     }
 
     /// Calls `f` until it returns: a panic in a callback costs that callback's connection, and `f` goes on.
@@ -375,15 +394,15 @@ impl Core {
     #[inline]
     fn deliver(self: &Rc<Self>, lease: &mut Lease) {
         loop {
+            if self.driver.borrow_mut().next_data(lease) {
+                self.data(lease.conn, lease.bytes());
+                continue;
+            }
             let report = self.driver.borrow_mut().next(lease);
-            if let Some(Report::Data { conn }) = report {
-                // There is nothing in it to drop, which the compiler does not see.
-                std::mem::forget(report);
-                self.data(conn, lease.bytes());
-            } else if let Some(report) = report {
-                self.report(report);
-            } else {
-                return;
+            match report {
+                Some(Report::Data { conn }) => self.unusual_data(conn, lease.bytes()),
+                Some(report) => self.report(report),
+                None => return,
             }
         }
     }
@@ -392,7 +411,7 @@ impl Core {
     #[inline]
     fn flush(self: &Rc<Self>) {
         // What is asked meanwhile waits for the next turn, which comes at once: nobody can hold the loop by asking.
-        if !self.shared.dirty.borrow().is_empty() {
+        if self.shared.any_dirty.get() {
             self.flush_dirty();
         }
     }

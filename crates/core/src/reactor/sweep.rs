@@ -77,10 +77,10 @@ impl Core {
 /// The deadline of this connection that has passed, if one has.
 fn passed(link: &Transport, now: Time) -> Option<TimedOut> {
     let limits = &link.0.origin.limits;
-    let (deadline, after) = if link.has(CLOSE) {
-        (Deadline::Shutdown, limits.shutdown)
+    let (deadline, after, since) = if link.has(CLOSE) {
+        (Deadline::Shutdown, limits.shutdown, &link.0.since)
     } else if link.has(HANDSHAKE) {
-        (Deadline::Handshake, limits.handshake)
+        (Deadline::Handshake, limits.handshake, &link.0.since)
     } else {
         let own = link.0.rare_if_any().and_then(|rare| rare.idle.get());
         let default = if link.has(SERVER) {
@@ -88,7 +88,7 @@ fn passed(link: &Transport, now: Time) -> Option<TimedOut> {
         } else {
             Duration::ZERO
         };
-        (Deadline::Idle, own.unwrap_or(default))
+        (Deadline::Idle, own.unwrap_or(default), &link.0.active)
     };
     if after.is_zero() {
         return None;
@@ -96,7 +96,7 @@ fn passed(link: &Transport, now: Time) -> Option<TimedOut> {
     #[expect(clippy::cast_possible_truncation, reason = "the stamp wraps likewise")]
     let coarse = (now.0 >> COARSE_SHIFT) as u32;
     // One unit less: the stamp may have been set at the end of its unit.
-    let units = coarse.wrapping_sub(link.0.stamp.get()).saturating_sub(1);
+    let units = coarse.wrapping_sub(since.get()).saturating_sub(1);
     let waited = Duration::from_nanos(u64::from(units) << COARSE_SHIFT);
     (waited >= after).then_some(TimedOut { deadline, after })
 }

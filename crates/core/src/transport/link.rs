@@ -28,8 +28,10 @@ pub(crate) struct Link {
     pub(crate) origin: Rc<Origin>,
     pub(crate) token: Token,
     pub(crate) flags: Cell<u32>,
-    /// When the deadline that counts now started, in [`Shared::coarse`] units.
-    pub(crate) stamp: Cell<u32>,
+    /// When something last went either way, in [`Shared::coarse`] units.
+    pub(crate) active: Cell<u32>,
+    /// When the handshake, or closing, began.
+    pub(crate) since: Cell<u32>,
     /// Borrowed while it runs, which is what keeps it from being re-entered. `None` after the end.
     pub(crate) protocol: RefCell<Option<Box<dyn Protocol>>>,
     pub(crate) out: RefCell<Outgoing>,
@@ -89,6 +91,8 @@ pub(crate) struct Shared {
     pub(crate) cork: RefCell<Outgoing>,
     /// Connections of which something was asked while they were not running.
     pub(crate) dirty: RefCell<Vec<Token>>,
+    /// Whether there are any: what a turn looks at.
+    pub(crate) any_dirty: Cell<bool>,
     /// The time of this turn, in units of 2^26 nanoseconds (67 ms).
     pub(crate) coarse: Cell<u32>,
 }
@@ -108,7 +112,8 @@ impl Link {
             origin: Rc::clone(origin),
             token,
             flags: Cell::new(flags),
-            stamp: Cell::new(origin.shared.coarse.get()),
+            active: Cell::new(origin.shared.coarse.get()),
+            since: Cell::new(origin.shared.coarse.get()),
             protocol: RefCell::new(Some(protocol)),
             out: RefCell::default(),
             rare: OnceCell::new(),

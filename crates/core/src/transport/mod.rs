@@ -81,7 +81,7 @@ impl Transport {
     /// What is written after this and before that still goes out.
     pub fn lose_connection(&self) {
         if !self.has(CLOSE | LOST) {
-            self.restamp();
+            self.begin();
             self.ask(CLOSE);
         }
     }
@@ -185,16 +185,14 @@ impl Transport {
 
     /// The first request must be complete within [`Limits::handshake`](crate::limits::Limits) from now.
     pub fn start_handshake(&self) {
-        self.restamp();
+        self.begin();
         self.set(HANDSHAKE);
     }
 
     /// The first request is complete: from now on only the idle deadline counts.
     pub fn handshake_done(&self) {
-        if self.has(HANDSHAKE) {
-            self.clear(HANDSHAKE);
-            self.restamp();
-        }
+        self.clear(HANDSHAKE);
+        self.0.active.set(self.0.origin.shared.coarse.get());
     }
 
     /// Sets this connection's idle deadline; `None` means never.
@@ -291,12 +289,14 @@ impl Transport {
     #[inline(never)]
     fn mark_dirty(&self) {
         self.set(DIRTY);
-        self.0.origin.shared.dirty.borrow_mut().push(self.0.token);
+        let shared = &self.0.origin.shared;
+        shared.dirty.borrow_mut().push(self.0.token);
+        shared.any_dirty.set(true);
     }
 
-    /// The deadline of what goes on now starts now.
-    fn restamp(&self) {
-        self.0.stamp.set(self.0.origin.shared.coarse.get());
+    /// The deadline of what begins now starts now.
+    fn begin(&self) {
+        self.0.since.set(self.0.origin.shared.coarse.get());
     }
 
     /// Writes to the connection's own queue.

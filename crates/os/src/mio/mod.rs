@@ -7,7 +7,7 @@ mod accept;
 mod linger;
 mod socket;
 
-use crate::clock::SystemClock;
+use crate::{clock::SystemClock, sys};
 use accept::Accepting;
 use linger::Lingering;
 use mio::Interest;
@@ -154,31 +154,6 @@ impl<C: Clock> Mio<C> {
         }
     }
 
-    /// Everything but plain data for a stream that is read.
-    #[cold]
-    #[inline(never)]
-    fn next_slow(&mut self, lease: &mut Lease) -> Option<Report> {
-        if lease.buffer.len() != self.bytes_per_turn {
-            lease.buffer = vec![0; self.bytes_per_turn].into();
-        }
-        loop {
-            let &(token, bits) = self.ready[..self.found].get(self.cursor)?;
-            let report = match self.slot(token).map(|slot| &slot.socket) {
-                Some(Socket::Stream(_)) => self.stream_event(token, bits, lease),
-                Some(Socket::Connecting(_)) => self.connecting_event(token, bits),
-                Some(Socket::Listener(_)) => self.listener_event(token),
-                Some(Socket::Lingering(_)) => self.lingering_event(token),
-                Some(Socket::Free) | None => {
-                    self.cursor += 1;
-                    None
-                }
-            };
-            if report.is_some() {
-                return report;
-            }
-        }
-    }
-
     /// An event of a stream: room to write first, since that may close it; then data, end or error.
     fn stream_event(&mut self, token: Token, bits: u8, lease: &mut Lease) -> Option<Report> {
         let slot = &mut self.slots[token.slot as usize];
@@ -257,31 +232,6 @@ impl<C: Clock> Mio<C> {
         // Data may have come with the last step of the handshake, whose edge this was.
         slot.set(socket::UNREAD);
         Some(Report::Connected { conn: token })
-    }
-
-    /// Writes until everything has gone or the kernel has no room.
-    #[cold]
-    #[inline(never)]
-    fn send_slow(&mut self, token: Token, out: &mut Outgoing) -> io::Result<()> {
-        let Some(slot) = self.slots.get_mut(token.slot as usize) else {
-            return Ok(());
-        };
-        let Socket::Stream(stream) = &mut slot.socket else {
-            return Ok(());
-        };
-        while !out.is_empty() {
-            let mut slices = [io::IoSlice::new(&[]); PIECES];
-            let pieces = out.slices(&mut slices);
-            match stream.write_vectored(&slices[..pieces]) {
-                Ok(count) => out.consume(count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return self.wait_for_room(token);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 
     /// Makes the kernel report room. Connections that never block are never registered for it.
@@ -372,13 +322,15 @@ impl<C: Clock> Driver for Mio<C> {
     }
 
     #[inline]
-    fn next(&mut self, lease: &mut Lease) -> Option<Report> {
-        let &(token, bits) = self.ready[..self.found].get(self.cursor)?;
+    fn next_data(&mut self, lease: &mut Lease) -> bool {
+        let Some(&(token, bits)) = self.ready[..self.found].get(self.cursor) else {
+            return false;
+        };
         if bits & (READABLE | HUNG_UP) == READABLE
             && let Some(slot) = self.slots.get_mut(token.slot as usize)
             && slot.is_plain_reader(token.generation)
             && let Socket::Stream(stream) = &mut slot.socket
-            && let Ok(length) = stream.read(&mut lease.buffer)
+            && let Ok(length) = sys::receive(stream, &mut lease.buffer)
             && length > 0
         {
             self.cursor += 1;
@@ -386,9 +338,32 @@ impl<C: Clock> Driver for Mio<C> {
                 self.again.push((token, bits));
             }
             lease.length = length;
-            return Some(Report::Data { conn: token });
+            lease.conn = token;
+            return true;
         }
-        self.next_slow(lease)
+        false
+    }
+
+    fn next(&mut self, lease: &mut Lease) -> Option<Report> {
+        if lease.buffer.len() != self.bytes_per_turn {
+            lease.buffer = vec![0; self.bytes_per_turn].into();
+        }
+        loop {
+            let &(token, bits) = self.ready[..self.found].get(self.cursor)?;
+            let report = match self.slot(token).map(|slot| &slot.socket) {
+                Some(Socket::Stream(_)) => self.stream_event(token, bits, lease),
+                Some(Socket::Connecting(_)) => self.connecting_event(token, bits),
+                Some(Socket::Listener(_)) => self.listener_event(token),
+                Some(Socket::Lingering(_)) => self.lingering_event(token),
+                Some(Socket::Free) | None => {
+                    self.cursor += 1;
+                    None
+                }
+            };
+            if report.is_some() {
+                return report;
+            }
+        }
     }
 
     fn listen(&mut self, at: &Address, options: &ListenOptions) -> io::Result<(Token, Address)> {
@@ -427,24 +402,41 @@ impl<C: Clock> Driver for Mio<C> {
     }
 
     #[inline]
+    fn try_send(&mut self, token: Token, out: &mut Outgoing) -> io::Result<()> {
+        if let Some(slot) = self.slots.get_mut(token.slot as usize)
+            && slot.generation() == token.generation
+            && let Socket::Stream(stream) = &mut slot.socket
+            && let Some(bytes) = out.single()
+        {
+            match sys::send(stream, bytes) {
+                Ok(sent) if sent == bytes.len() => out.clear_single(),
+                result => return partly_sent(result, out),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes until everything has gone or the kernel has no room.
     fn send(&mut self, token: Token, out: &mut Outgoing) -> io::Result<()> {
-        let Some(slot) = self.slots.get_mut(token.slot as usize) else {
+        let Some(slot) = self.slot(token) else {
             return Ok(());
         };
-        if slot.generation() != token.generation {
+        let Socket::Stream(stream) = &mut slot.socket else {
             return Ok(());
-        }
-        if let Socket::Stream(stream) = &mut slot.socket
-            && let Some(bytes) = out.single()
-            && let Ok(sent) = stream.write(bytes)
-        {
-            if sent == bytes.len() {
-                out.clear_single();
-                return Ok(());
+        };
+        while !out.is_empty() {
+            let mut slices = [io::IoSlice::new(&[]); PIECES];
+            let pieces = out.slices(&mut slices);
+            match stream.write_vectored(&slices[..pieces]) {
+                Ok(count) => out.consume(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return self.wait_for_room(token);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
-            out.consume(sent);
         }
-        self.send_slow(token, out)
+        Ok(())
     }
 
     fn shutdown_write(&mut self, token: Token) {
@@ -485,6 +477,20 @@ impl<C> std::fmt::Debug for Mio<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Mio({} sockets)", self.slots.len() - self.free.len())
     }
+}
+
+/// A write that did not send everything.
+#[cold]
+#[inline(never)]
+fn partly_sent(result: io::Result<usize>, out: &mut Outgoing) -> io::Result<()> {
+    match result {
+        Ok(sent) => out.consume(sent),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
+            _ => return Err(error),
+        },
+    }
+    Ok(())
 }
 
 struct MioWaker(mio::Waker);

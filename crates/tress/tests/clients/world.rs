@@ -79,8 +79,9 @@ impl Factory for Recorder {
         })
     }
 
-    fn start_factory(&mut self) {
+    fn start_factory(&mut self) -> Result {
         self.log.add("start");
+        Ok(())
     }
 
     fn stop_factory(&mut self) {

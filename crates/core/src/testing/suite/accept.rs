@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     address::Address,
-    factory::{Factory, SharedFactory},
+    factory::{Factory, SharedFactory, Sharing},
+    failure::{Failure, Result},
     reactor::Port,
 };
 use std::{cell::RefCell, rc::Rc};
@@ -73,7 +74,7 @@ impl Factory for StartPanics {
         None
     }
 
-    fn start_factory(&mut self) {
+    fn start_factory(&mut self) -> Result {
         panic!("no start");
     }
 }
@@ -84,6 +85,63 @@ pub fn start_factory_panics(world: &dyn World) {
     let failure = failed.expect_err("it cannot start");
     assert!(failure.check::<crate::error::Panicked>().is_some());
     check_echo(world, &listen(world, Recorder::echo));
+}
+
+/// A factory that says it cannot start does not listen, and is not stopped; later it may.
+pub fn start_factory_throws(world: &dyn World) {
+    let mut starts = 0;
+    let start = move || {
+        starts += 1;
+        match starts {
+            1 => Err(Failure::msg("not yet")),
+            _ => Ok(()),
+        }
+    };
+    let factory = SharedFactory::new(Sharing::from_start(start, |_: Rc<()>| Recorder::echo()));
+    let listen = || world.reactor().listen_shared(&world.listen_at(), &factory);
+    let failure = listen().expect_err("it cannot start");
+    assert_eq!(failure.to_string(), "not yet");
+    check_echo(world, &listen().expect("now it can"));
+}
+
+/// What protocols share is made when the factory starts, and dropped when it has stopped and they have ended.
+pub fn sharing_from_start(world: &dyn World) {
+    let started = Rc::new(RefCell::new(Vec::new()));
+    let starts = Rc::clone(&started);
+    let start = move || {
+        let log = Rc::new(Log::default());
+        starts.borrow_mut().push(Rc::downgrade(&log));
+        Ok::<_, Failure>(log)
+    };
+    let build = |log: Rc<Log>| {
+        Recorder::echo().on_made(move |_| {
+            log.note("made");
+            Ok(())
+        })
+    };
+    let reactor = world.reactor();
+    let factory = SharedFactory::new(Sharing::from_start(start, build));
+    let listen = || {
+        let port = reactor.listen_shared(&world.listen_at(), &factory);
+        port.expect("the world can listen")
+    };
+    assert_eq!(started.borrow().len(), 0);
+    for round in 0..2 {
+        let (one, two) = (listen(), listen());
+        check_echo(world, &one);
+        check_echo(world, &two);
+        let shared = started.borrow()[round].clone();
+        let log = shared.upgrade().map(|log| log.events());
+        assert_eq!(log, Some(vec!["made".to_owned(); 2]));
+        let last = connected(world, &two, Recorder::new());
+        world.settle();
+        one.stop_listening();
+        two.stop_listening();
+        assert!(shared.upgrade().is_some(), "somebody uses it");
+        last.transport().abort_connection();
+        world.until(&mut || shared.upgrade().is_none());
+        assert_eq!(started.borrow().len(), round + 1);
+    }
 }
 
 /// The second time nothing happens, not even to another port.

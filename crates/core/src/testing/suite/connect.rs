@@ -2,9 +2,20 @@
 
 use super::{
     World,
-    recorder::{Log, Recorder, check_echo, connect, connected, echoes, listen, pair, watch},
+    recorder::{
+        Echoes, Log, Recorder, check_echo, connect, connected, echoes, listen, pair, watch,
+    },
 };
-use crate::{address::Address, endpoint::BadEndpoint, error::Panicked, failure::Failure};
+use crate::{
+    address::Address,
+    client::ClientCallbacks,
+    deferred::{Canceller, Deferred},
+    endpoint::BadEndpoint,
+    error::Panicked,
+    factory::Sharing,
+    failure::Failure,
+    reactor::{EventType, Phase, Port},
+};
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 /// Nobody listens there: the Deferred fails and no protocol is built.
@@ -33,12 +44,12 @@ pub fn bind_failure(world: &dyn World) {
 
 /// A port below 0 is refused before anything is opened.
 pub fn connect_port_underflow(world: &dyn World) {
-    check_bad(world, "tcp:127.0.0.1:-1", "port \"-1\"");
+    check_bad(world, "tcp:127.0.0.1:-1", "port `-1`");
 }
 
 /// A port above 65535 is refused before anything is opened.
 pub fn connect_port_overflow(world: &dyn World) {
-    check_bad(world, "tcp:127.0.0.1:65536", "port \"65536\"");
+    check_bad(world, "tcp:127.0.0.1:65536", "port `65536`");
 }
 
 /// Nobody can listen at port 0, so connecting to it fails.
@@ -51,19 +62,27 @@ pub fn connect_port_zero(world: &dyn World) {
 /// A slip of the pen in an endpoint is told, on either side, and nothing is opened.
 pub fn bad_endpoint_strings(world: &dyn World) {
     check_bad(world, "", "expected a kind");
-    check_bad(world, "nonsense:1", "unknown kind \"nonsense\"");
+    check_bad(
+        world,
+        "nonsense:1",
+        "unknown kind `nonsense`; expected one of `tcp`, `tcp6`",
+    );
     check_bad(world, "tcp:127.0.0.1", "expected a port number");
     check_bad(world, "tcp:nowhere.example:80", "no IP address");
-    check_bad(world, "tcp:127.0.0.1:80:colour=red", "\"colour\"");
-    check_bad(world, "tcp:127.0.0.1:80:1:2", "too many");
+    check_bad(world, "tcp:127.0.0.1:80:colour=red", "`colour`");
+    check_bad(
+        world,
+        "tcp6:::1:2:3",
+        "too many; expected `tcp6:ADDRESS:PORT[:",
+    );
     for (at, problem) in [
-        ("tcp:65536", "port \"65536\""),
-        ("tcp:-1", "port \"-1\""),
+        ("tcp:65536", "port `65536`"),
+        ("tcp:-1", "port `-1`"),
         ("tcp", "expected a port number"),
         ("tcp:0:interface=nowhere", "no IP address"),
-        ("tcp:0:interfaces=127.0.0.1", "\"interfaces\""),
-        ("tcp:0:1", "too many"),
-        ("tcp:0\\", "lone"),
+        ("tcp:0:interfaces=127.0.0.1", "`interfaces`"),
+        ("tcp:0:1", "too many; expected `tcp:PORT[:"),
+        ("tcp:0\\", "lone `\\`"),
     ] {
         let failure = world.reactor().listen(at, Recorder::new).err();
         check_problem(at, failure, problem);
@@ -232,6 +251,188 @@ pub fn cancel_after_connect_does_nothing(world: &dyn World) {
     world.settle();
     seen.check(&["made"]);
     end.check(&["ok"]);
+}
+
+/// Cancelled inside the factory or inside `connection_made`, there is no connection: the Deferred fails, and what
+/// is there of the connection ends.
+pub fn cancel_connect_inside_its_callbacks(world: &dyn World) {
+    let server = Recorder::new();
+    let seen = server.seen();
+    let port = super::recorder::listen_once(world, server);
+    let (place, cancel) = canceller();
+    let build = move |_: &Address| {
+        cancel();
+        Some(Recorder::new())
+    };
+    let end = connect_cancellable(world, &port, build, &place);
+    world.until(&mut || !end.events().is_empty() && seen.is_lost());
+    end.check(&["cancelled"]);
+
+    let server = Recorder::new();
+    let seen = server.seen();
+    let port = super::recorder::listen_once(world, server);
+    let (place, cancel) = canceller();
+    let client = Recorder::new().on_made(move |transport| {
+        transport.write(b"hello");
+        cancel();
+        Ok(())
+    });
+    let own = client.seen();
+    let mut client = Some(client);
+    let build = move |_: &Address| client.take();
+    let end = connect_cancellable(world, &port, build, &place);
+    world.until(&mut || own.is_lost() && seen.is_lost());
+    own.check(&["made", "lost: aborted"]);
+    end.check(&["cancelled"]);
+    assert_eq!(world.client().statistics().connections, 0);
+    assert_eq!(world.client().statistics().timers, 0);
+}
+
+type Place = Rc<RefCell<Option<Canceller>>>;
+
+/// A place for a canceller, and what uses it.
+fn canceller() -> (Place, impl Fn()) {
+    let place = Place::default();
+    let taken = Rc::clone(&place);
+    let cancel = move || {
+        let canceller = taken.take();
+        canceller.expect("it is there, once").cancel();
+    };
+    (place, cancel)
+}
+
+fn connect_cancellable(
+    world: &dyn World,
+    port: &Port,
+    build: impl FnMut(&Address) -> Option<Recorder> + 'static,
+    place: &Place,
+) -> Log {
+    let connecting = world.client().connect(&world.connect_to(port), build);
+    place.replace(connecting.canceller());
+    watch(connecting)
+}
+
+/// A factory is started before its connection and stopped after it, or after the attempt that came to nothing.
+pub fn connect_starts_and_stops_its_factory(world: &dyn World) {
+    let port = listen(world, Recorder::echo);
+    let log = Log::default();
+    let to = world.connect_to(&port);
+    let mut transport = None;
+    let connecting = world.client().connect(&to, Echoes(log.clone()));
+    log.check(&["start"]);
+    let slot = Rc::new(RefCell::new(None));
+    let made = Rc::clone(&slot);
+    connecting.add_callback(move |connection| drop(made.replace(Some(connection))));
+    world.until(&mut || {
+        transport = slot.take();
+        transport.is_some()
+    });
+    log.check(&["start", "build"]);
+    let transport = transport.expect("it is connected");
+    transport.transport().abort_connection();
+    world.until(&mut || log.count("stop") == 1);
+
+    port.stop_listening();
+    let log = Log::default();
+    let end = watch(world.client().connect(&to, Echoes(log.clone())));
+    world.until(&mut || !end.events().is_empty());
+    end.check(&["could not connect"]);
+    log.check(&["start", "stop"]);
+}
+
+/// What a factory fails to start with is what connecting fails with: nothing is opened.
+pub fn connect_fails_when_start_factory_fails(world: &dyn World) {
+    let port = listen(world, Recorder::echo);
+    let start = || Err::<(), _>(Failure::msg("no start"));
+    let factory = || Sharing::from_start(start, |_: Rc<()>| Recorder::new());
+    let to = world.connect_to(&port);
+    let end = watch(world.client().connect(&to, factory()));
+    end.check(&["no start"]);
+    let told = Log::default();
+    let failed = told.clone();
+    let client = ClientCallbacks::new(factory())
+        .client_connection_failed(move |_, reason| failed.note(reason.to_string()));
+    world.client().connect_client(&to, client);
+    told.check(&[]);
+    world.until(&mut || !told.events().is_empty());
+    told.check(&["no start"]);
+    assert_eq!(world.client().statistics().connections, 0);
+}
+
+/// A reactor that closes everything opens nothing any more: whoever is told of an end cannot connect again.
+pub fn connect_while_stopping(world: &dyn World) {
+    let reactor = world.reactor();
+    let port = listen(world, Recorder::echo);
+    let to = world.connect_to(&port);
+    let log = Log::default();
+    let again = |what: &'static str| {
+        let (own, to, log) = (reactor.clone(), to.clone(), log.clone());
+        move || {
+            let log = log.clone();
+            own.connect(&to, Recorder::new).add_both(move |result| {
+                log.note(match result {
+                    Ok(_) => format!("{what}: ok"),
+                    Err(failure) => format!("{what}: {failure}"),
+                });
+            });
+        }
+    };
+    let client = Recorder::new().on_lost(again("lost"));
+    let seen = client.seen();
+    reactor.connect_protocol(&to, client);
+    world.until(&mut || seen.is_made());
+    for phase in [Phase::During, Phase::After] {
+        let what = if phase == Phase::During {
+            "during"
+        } else {
+            "after"
+        };
+        reactor.add_system_event_trigger(phase, EventType::Shutdown, again(what));
+    }
+    reactor.start().expect("it did not run");
+    reactor.stop().expect("it runs");
+    world.until(&mut || !reactor.is_running());
+    log.check(&[
+        "during: the reactor is not running",
+        "lost: the reactor is not running",
+        "after: the reactor is not running",
+    ]);
+    assert_eq!(reactor.statistics().connections, 0);
+    assert_eq!(reactor.statistics().timers, 0);
+    // The next run may.
+    check_echo(world, &listen(world, Recorder::echo));
+}
+
+/// A program that ends by itself: the loop runs until its task is done, with what came of it.
+pub fn run_until_a_deferred_fires(world: &dyn World) {
+    let reactor = world.reactor();
+    if !world.waits_for_threads() {
+        return;
+    }
+    let log = Log::default();
+    let stopped = log.clone();
+    let note = move || stopped.note("stopped");
+    reactor.add_system_event_trigger(Phase::After, EventType::Shutdown, note);
+    let value = reactor
+        .run_until(Deferred::succeed(1))
+        .expect("it is there");
+    assert_eq!(value, 1);
+    log.check(&["stopped"]);
+    let own = reactor.clone();
+    let task = async move {
+        own.after(Duration::ZERO).await?;
+        Err::<(), _>(Failure::msg("no luck"))
+    };
+    let failure = reactor.run_until(task).expect_err("it fails");
+    assert_eq!(failure.to_string(), "no luck");
+    assert!(!reactor.is_running());
+    // Stopped before it is done.
+    let own = reactor.clone();
+    reactor.call_later(Duration::ZERO, move || own.stop());
+    let (resolver, never) = Deferred::<()>::pair();
+    let failure = reactor.run_until(never).expect_err("it is cancelled");
+    assert_eq!(failure.to_string(), "cancelled");
+    assert!(resolver.is_cancelled());
 }
 
 /// An attempt cancelled from inside a callback of the loop fails at once; other attempts go on.

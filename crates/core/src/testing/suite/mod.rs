@@ -127,6 +127,11 @@ table! { $
         cancel_connect
         cancel_connect_later
         cancel_after_connect_does_nothing
+        cancel_connect_inside_its_callbacks
+        connect_starts_and_stops_its_factory
+        connect_fails_when_start_factory_fails
+        connect_while_stopping
+        run_until_a_deferred_fires
         user_fail
         dropping_the_deferred_does_not_cancel
         client_build_protocol_returns_none;
@@ -135,6 +140,8 @@ table! { $
         factory_panics
         start_and_stop_factory_are_counted_over_ports
         start_factory_panics
+        start_factory_throws
+        sharing_from_start
         stop_listening_twice
         stop_listening_keeps_open_connections
         stop_listening_inside_build_protocol

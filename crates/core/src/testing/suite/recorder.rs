@@ -337,8 +337,9 @@ impl Factory for Echoes {
         Some(Recorder::echo())
     }
 
-    fn start_factory(&mut self) {
+    fn start_factory(&mut self) -> Result {
         self.0.note("start");
+        Ok(())
     }
 
     fn stop_factory(&mut self) {

@@ -1,0 +1,148 @@
+//! Accepting, without spinning when descriptors run out.
+//!
+//! One descriptor is kept in reserve. When none is left it is given up, so that waiting peers can be accepted and
+//! told by closing that there is no room; then the port rests for a moment. Source: Twisted's `internet/tcp.py`.
+
+use super::{
+    Uring,
+    slots::{self, Parked, READING, RESTING, State},
+    work::Work,
+};
+use io_uring::types::Timespec;
+use socket2::Socket;
+use std::{fs::File, io, rc::Rc, time::Duration};
+use tress_core::{
+    clock::Clock,
+    driver::{Report, Token},
+};
+
+/// Peers turned away at once when descriptors run out.
+const SHED_AT_ONCE: u32 = 32;
+/// How long a port rests when descriptors have run out.
+const REST: Duration = Duration::from_millis(100);
+
+/// What the driver knows of accepting.
+pub(super) struct Accepting {
+    reserve: Option<File>,
+    /// Ports that rest.
+    resting: Vec<Token>,
+    /// A descriptor was closed since: no need to rest longer.
+    freed: bool,
+}
+
+impl Accepting {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            reserve: Some(reserve()?),
+            resting: Vec::new(),
+            freed: false,
+        })
+    }
+
+    #[inline]
+    pub(super) fn descriptor_freed(&mut self) {
+        self.freed = true;
+    }
+
+    /// The ports that need not rest longer.
+    #[inline]
+    pub(super) fn rested(&mut self) -> Vec<Token> {
+        if self.freed && !self.resting.is_empty() {
+            std::mem::take(&mut self.resting)
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+impl<C: Clock> Uring<C> {
+    /// A peer came to a port, or the port failed.
+    pub(super) fn accepted(
+        &mut self,
+        port: Token,
+        result: io::Result<Socket>,
+        more: bool,
+    ) -> Option<Report> {
+        let slot = self.slots.get(port)?;
+        if !more {
+            slot.incoming = None;
+        }
+        let report = match result {
+            Ok(socket) => {
+                if slot.has(READING) && slot.parked.is_empty() {
+                    Some(self.introduce(port, socket))
+                } else {
+                    slot.parked.push_back(Parked::Peer(socket));
+                    None
+                }
+            }
+            Err(error) => match error.raw_os_error() {
+                // This peer has gone again, or the operation was ended: nothing is wrong with the port.
+                Some(libc::ECONNABORTED | libc::ECANCELED | libc::EINTR | libc::EAGAIN) => None,
+                _ => {
+                    self.rest(port);
+                    Some(Report::AcceptFailed { port, error })
+                }
+            },
+        };
+        if !more {
+            self.arm(port);
+        }
+        report
+    }
+
+    /// Makes a connection of a peer's socket.
+    pub(super) fn introduce(&mut self, port: Token, socket: Socket) -> Report {
+        let peer = slots::address_of(socket.peer_addr().ok());
+        let conn = self.slots.insert(socket, State::Open, 0);
+        Report::Accepted { port, conn, peer }
+    }
+
+    /// Turns some peers away with the reserved descriptor, and lets the port rest.
+    #[cold]
+    fn rest(&mut self, port: Token) {
+        let Some(slot) = self.slots.get(port) else {
+            return;
+        };
+        slot.set(RESTING);
+        if let Some(socket) = &slot.socket {
+            self.accepting.reserve = None;
+            turn_away(socket);
+            self.accepting.reserve = reserve().ok();
+        }
+        self.accepting.freed = false;
+        self.accepting.resting.push(port);
+        self.ring
+            .start(port, Work::Rest(Rc::new(Timespec::from(REST))));
+    }
+
+    /// A port accepts again.
+    pub(super) fn rested(&mut self, port: Token) {
+        self.accepting.resting.retain(|resting| *resting != port);
+        if self.accepting.reserve.is_none() {
+            self.accepting.reserve = reserve().ok();
+        }
+        if let Some(slot) = self.slots.get(port) {
+            slot.clear(RESTING);
+            self.arm(port);
+        }
+    }
+}
+
+/// Accepts peers to close them at once. The ring needs a socket that waits, and this one that does not.
+fn turn_away(socket: &Socket) {
+    if socket.set_nonblocking(true).is_ok() {
+        for _ in 0..SHED_AT_ONCE {
+            if socket.accept().is_err() {
+                break;
+            }
+        }
+        // It cannot fail: it has just worked.
+        socket.set_nonblocking(false).ok();
+    }
+}
+
+/// A descriptor that costs nothing else.
+fn reserve() -> io::Result<File> {
+    File::open("/dev/null")
+}

@@ -1,0 +1,389 @@
+//! The completion driver: io_uring on Linux. Experimental; behind the feature `uring`.
+//!
+//! One operation accepts all peers of a port and one receives all bytes of a connection, into buffers that all
+//! connections share. A buffer is lent to the core for one callback and comes back with the next pull. Output that
+//! was taken belongs to the ring until it has left. A token dies at once; its operations live on until their last
+//! completion, which finds nobody. Knows no protocol.
+
+mod accept;
+mod linger;
+mod reading;
+mod slots;
+pub(crate) mod work;
+mod writing;
+
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    clock::SystemClock,
+    sys::{self, ring::Ring},
+};
+use accept::Accepting;
+use slots::{READING, Slots, State};
+use std::{
+    cell::Cell,
+    fs::File,
+    io::{self, Write},
+    rc::Rc,
+    sync::Arc,
+    task::{Wake, Waker},
+    time::{Duration, SystemTime},
+};
+use tress_core::{
+    Address, Time,
+    clock::Clock,
+    driver::{
+        ConnectOptions, Driver, Lease, ListenOptions, Report, SocketOption, Stopwatch, Token,
+    },
+    outgoing::Outgoing,
+};
+use work::{Done, Loan, Outcome, Setup, Work};
+
+/// The token of the waker's operation, which is no socket's.
+const NOBODY: Token = Token {
+    slot: u32::MAX,
+    generation: 0,
+};
+
+/// The experimental driver on io_uring. `new` fails where Linux does not offer it: then take [`crate::Mio`].
+///
+/// A callback gets at most 4096 bytes, the size of the ring's buffers; `bytes_per_turn` bounds how many such
+/// callbacks a connection has in a turn. It belongs to the thread that made it.
+pub struct Uring<C = SystemClock> {
+    ring: Ring,
+    slots: Slots,
+    /// Slots with something parked that can go to the core: in this round, and in the next.
+    round: Vec<Token>,
+    cursor: usize,
+    again: Vec<Token>,
+    /// Connections that receive again once buffers have come back.
+    starved: Vec<Token>,
+    /// How many waits there were.
+    turn: u32,
+    bytes_per_turn: usize,
+    accepting: Accepting,
+    /// A foreign loop watches the ring's descriptor.
+    hosted: Cell<bool>,
+    waker: Arc<UringWaker>,
+    random: fastrand::Rng,
+    clock: C,
+}
+
+impl Uring {
+    /// A driver on the system's clock.
+    ///
+    /// # Errors
+    /// This Linux has no io_uring, an old one, or does not let this process have it.
+    pub fn new() -> io::Result<Self> {
+        Self::with_clock(SystemClock)
+    }
+}
+
+impl<C: Clock> Uring<C> {
+    /// A driver on another clock, for tests.
+    ///
+    /// # Errors
+    /// As [`Uring::new`].
+    pub fn with_clock(clock: C) -> io::Result<Self> {
+        Self::with_setup(Setup::Deferred, clock).or_else(|(clock, _)| {
+            let plain = Self::with_setup(Setup::Plain, clock);
+            plain.map_err(|(_, error)| error)
+        })
+    }
+
+    /// A driver on a ring of this kind; gives the clock back on failure.
+    fn with_setup(setup: Setup, clock: C) -> Result<Self, (C, io::Error)> {
+        let made = || {
+            let ring = Ring::new(setup.build()?)?;
+            let waker = Arc::new(sys::event_descriptor()?);
+            Ok((ring, waker, Accepting::new()?))
+        };
+        let (mut ring, event, accepting) = match made() {
+            Ok(made) => made,
+            Err(error) => return Err((clock, error)),
+        };
+        ring.start(NOBODY, Work::Watch(Arc::clone(&event)));
+        Ok(Self {
+            ring,
+            slots: Slots::default(),
+            round: Vec::new(),
+            cursor: 0,
+            again: Vec::new(),
+            starved: Vec::new(),
+            turn: 0,
+            bytes_per_turn: 65_536,
+            accepting,
+            hosted: Cell::new(false),
+            waker: Arc::new(UringWaker(event)),
+            random: fastrand::Rng::new(),
+            clock,
+        })
+    }
+
+    /// Begins with what was left over from the last round, and looks again at who had to wait.
+    fn start_round(&mut self) {
+        self.turn = self.turn.wrapping_add(1);
+        self.cursor = 0;
+        self.round.clear();
+        std::mem::swap(&mut self.round, &mut self.again);
+        for token in std::mem::take(&mut self.starved) {
+            self.arm(token);
+        }
+        for port in self.accepting.rested() {
+            self.rested(port);
+        }
+    }
+
+    /// Hands a completion to whom it belongs.
+    fn completed(&mut self, done: Done, lease: &mut Lease) -> Option<Report> {
+        let Done {
+            token,
+            outcome,
+            more,
+        } = done;
+        if !more && token != NOBODY && self.slots.get(token).is_none() {
+            // With the last operation of a socket that was closed goes its descriptor.
+            self.accepting.descriptor_freed();
+        }
+        match outcome {
+            Outcome::Accepted(result) => self.accepted(token, result, more),
+            Outcome::Connected(result) => self.connected(token, result),
+            Outcome::Received(result, loan) => self.received(token, result, loan, more, lease),
+            Outcome::Sent(result, piece) => self.sent(token, result, piece),
+            Outcome::Rested => {
+                self.rest_is_over(token);
+                None
+            }
+            Outcome::Woken => {
+                if !more {
+                    let event = Arc::clone(&self.waker.0);
+                    self.ring.start(NOBODY, Work::Watch(event));
+                }
+                None
+            }
+        }
+    }
+
+    /// A connection that was being made is there, or not.
+    fn connected(&mut self, conn: Token, result: io::Result<()>) -> Option<Report> {
+        let slot = self.slots.get(conn)?;
+        slot.incoming = None;
+        match result {
+            Ok(()) => {
+                slot.state = State::Open;
+                self.arm(conn);
+                Some(Report::Connected { conn })
+            }
+            Err(error) => {
+                self.remove(conn);
+                Some(Report::Closed { token: conn, error })
+            }
+        }
+    }
+
+    /// The time of a port's rest is over, or that of a socket that lingers.
+    fn rest_is_over(&mut self, token: Token) {
+        match self.slots.get(token).map(|slot| slot.state) {
+            Some(State::Listening) => self.rested(token),
+            Some(State::Lingering) => self.remove(token),
+            Some(State::Free | State::Connecting | State::Open) | None => {}
+        }
+    }
+
+    /// Has the slot looked at in the next round.
+    fn queue(&mut self, token: Token) {
+        if let Some(slot) = self.slots.get(token)
+            && !slot.has(slots::QUEUED)
+        {
+            slot.set(slots::QUEUED);
+            self.again.push(token);
+        }
+    }
+
+    /// The token dies; the socket is closed when its last operation is done.
+    fn remove(&mut self, token: Token) {
+        let Some(slot) = self.slots.remove(token) else {
+            return;
+        };
+        let operations = [slot.incoming, slot.outgoing];
+        for key in operations.into_iter().flatten() {
+            self.ring.cancel(key);
+        }
+        if operations == [None, None] {
+            self.accepting.descriptor_freed();
+        }
+    }
+
+    /// What the last `Data` lent goes back to the ring.
+    #[inline]
+    fn take_back(&mut self, lease: &mut Lease) {
+        if let Some(id) = lease.mark.checked_sub(1)
+            && let Ok(id) = u16::try_from(id)
+        {
+            lease.mark = 0;
+            lease.length = 0;
+            let buffer = std::mem::take(&mut lease.buffer);
+            self.ring.give_back(Loan { buffer, id });
+        }
+    }
+}
+
+impl<C: Clock> Driver for Uring<C> {
+    fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    fn wall(&self) -> SystemTime {
+        self.clock.wall()
+    }
+
+    fn entropy(&mut self) -> u64 {
+        self.random.u64(..)
+    }
+
+    fn waker(&self) -> Waker {
+        Waker::from(Arc::clone(&self.waker))
+    }
+
+    fn stopwatch(&self) -> Box<dyn Stopwatch> {
+        self.clock.stopwatch()
+    }
+
+    fn poll_fd(&self) -> Option<i32> {
+        self.hosted.set(true);
+        Some(self.ring.descriptor())
+    }
+
+    /// Hosted, also while the kernel has not been told of everything: the host would wait for it in vain.
+    fn backlog(&self) -> bool {
+        let unsubmitted = || self.ring.has_unsubmitted() || !self.starved.is_empty();
+        !self.again.is_empty() || self.hosted.get() && unsubmitted()
+    }
+
+    fn set_bytes_per_turn(&mut self, bytes: usize) {
+        self.bytes_per_turn = bytes.max(1);
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.start_round();
+        let timeout = if self.round.is_empty() {
+            timeout
+        } else {
+            Some(Duration::ZERO)
+        };
+        self.ring.enter(timeout)
+    }
+
+    fn next(&mut self, lease: &mut Lease) -> Option<Report> {
+        self.take_back(lease);
+        while let Some(&token) = self.round.get(self.cursor) {
+            let report = self.unpark(token, lease);
+            if report.is_some() {
+                return report;
+            }
+        }
+        loop {
+            let done = self.ring.pull()?;
+            let report = self.completed(done, lease);
+            if report.is_some() {
+                return report;
+            }
+        }
+    }
+
+    fn listen(&mut self, at: &Address, options: &ListenOptions) -> io::Result<(Token, Address)> {
+        let socket = slots::listen(at, options)?;
+        let address = slots::address_of(Some(socket.local_addr()?));
+        let token = self.slots.insert(socket, State::Listening, READING);
+        self.arm(token);
+        Ok((token, address))
+    }
+
+    fn connect(&mut self, to: &Address, options: &ConnectOptions) -> io::Result<Token> {
+        let (socket, address) = slots::connect(to, options)?;
+        let token = self.slots.insert(socket, State::Connecting, 0);
+        if let Some(slot) = self.slots.get(token)
+            && let Some(socket) = &slot.socket
+        {
+            let work = Work::Connect(Rc::clone(socket), Rc::new(address));
+            slot.incoming = Some(self.ring.start(token, work));
+        }
+        Ok(token)
+    }
+
+    fn start_reading(&mut self, token: Token) {
+        let Some(slot) = self.slots.get(token) else {
+            return;
+        };
+        slot.set(READING);
+        if slot.parked.is_empty() {
+            self.arm(token);
+        } else {
+            self.queue(token);
+        }
+    }
+
+    fn stop_reading(&mut self, token: Token) {
+        if let Some(slot) = self.slots.get(token) {
+            slot.clear(READING);
+            self.disarm(token);
+        }
+    }
+
+    fn send(&mut self, token: Token, out: &mut Outgoing) -> io::Result<()> {
+        self.start_sending(token, out)
+    }
+
+    fn shutdown_write(&mut self, token: Token) {
+        self.shut_after_sending(token);
+    }
+
+    fn close(&mut self, token: Token, abort: bool) {
+        let Some(slot) = self.slots.get(token) else {
+            return;
+        };
+        if abort {
+            slot.reset_on_close();
+        } else if slot.state == State::Listening {
+            // Otherwise it would go on accepting until the cancellation is through.
+            if let Some(socket) = &slot.socket {
+                socket.shutdown(std::net::Shutdown::Read).ok();
+            }
+        } else if self.linger(token) {
+            return;
+        }
+        self.remove(token);
+    }
+
+    fn local_address(&self, token: Token) -> Address {
+        let slot = self.slots.peek(token);
+        slot.map_or(Address::Unknown, slots::Slot::local_address)
+    }
+
+    fn set_option(&mut self, token: Token, option: SocketOption) -> io::Result<()> {
+        let slot = self.slots.get(token).ok_or(io::ErrorKind::NotConnected)?;
+        slot.set_option(option)
+    }
+}
+
+impl<C> std::fmt::Debug for Uring<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Uring({} sockets)", self.slots.count())
+    }
+}
+
+/// The eventfd that ends a wait. It is only ever written to: each write is told, whatever its count.
+struct UringWaker(Arc<File>);
+
+impl Wake for UringWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Err(error) = (&*self.0).write_all(&1_u64.to_ne_bytes()) {
+            tracing::error!(target: "tress", "the loop could not be woken: {error}");
+        }
+    }
+}

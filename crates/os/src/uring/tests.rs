@@ -1,0 +1,254 @@
+//! The driver without the core: rings of both kinds, and what the behaviour suite cannot see.
+
+use super::*;
+use bytes::Bytes;
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, SocketAddr},
+    time::Instant,
+};
+
+/// A blocking peer.
+#[expect(clippy::disallowed_types, reason = "the other end of a test")]
+type Peer = std::net::TcpStream;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What was reported, bytes copied.
+struct Seen(Vec<(Report, Vec<u8>)>);
+
+struct World {
+    driver: Uring,
+    port: Token,
+    at: SocketAddr,
+    lease: Lease,
+}
+
+/// A driver that listens; `None`, with a word, where there is no io_uring.
+fn world(setup: Setup) -> Option<World> {
+    let mut driver = match Uring::with_setup(setup, SystemClock) {
+        Ok(driver) => driver,
+        Err((_, error)) => {
+            eprintln!("skipped: this machine has no io_uring for us: {error}");
+            return None;
+        }
+    };
+    let any = Address::Ip(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let (port, at) = driver
+        .listen(&any, &ListenOptions::default())
+        .expect("port 0 is free");
+    let Address::Ip(at) = at else {
+        panic!("it listens at {at}")
+    };
+    Some(World {
+        driver,
+        port,
+        at,
+        lease: Lease::default(),
+    })
+}
+
+impl World {
+    fn turn(&mut self, seen: &mut Seen) {
+        let wait = Duration::from_millis(1);
+        self.driver.wait(Some(wait)).expect("io_uring works");
+        while let Some(report) = self.driver.next(&mut self.lease) {
+            let bytes = match report {
+                Report::Data { .. } => self.lease.bytes().to_vec(),
+                _ => Vec::new(),
+            };
+            seen.0.push((report, bytes));
+        }
+    }
+
+    fn until(&mut self, seen: &mut Seen, mut condition: impl FnMut(&Seen) -> bool) {
+        let start = Instant::now();
+        while !condition(seen) {
+            let count = seen.0.len();
+            assert!(
+                start.elapsed() < PATIENCE,
+                "waited in vain: {count} reports, {} bytes",
+                seen.bytes().len()
+            );
+            self.turn(seen);
+        }
+    }
+
+    fn accept(&mut self) -> (Peer, Token) {
+        let peer = Peer::connect(self.at).expect("it listens");
+        let mut seen = Seen(Vec::new());
+        self.until(&mut seen, |seen| !seen.0.is_empty());
+        let Some((Report::Accepted { port, conn, .. }, _)) = seen.0.pop() else {
+            panic!("nobody was accepted")
+        };
+        assert_eq!(port, self.port);
+        (peer, conn)
+    }
+
+    fn quiet(&mut self) -> Seen {
+        let mut seen = Seen(Vec::new());
+        for _ in 0..20 {
+            self.turn(&mut seen);
+        }
+        seen
+    }
+}
+
+impl Seen {
+    fn bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|(_, bytes)| bytes.clone()).collect()
+    }
+
+    fn is_read_closed(&self) -> bool {
+        let closed = |(report, _): &(Report, _)| matches!(report, Report::ReadClosed { .. });
+        self.0.iter().any(closed)
+    }
+}
+
+/// Both kinds of ring; the plain one is the fallback, which no machine of ours needs.
+fn on_both(test: fn(World)) {
+    for setup in [Setup::Deferred, Setup::Plain] {
+        if let Some(world) = world(setup) {
+            test(world);
+        }
+    }
+}
+
+#[test]
+fn echo() {
+    on_both(|mut world| {
+        let (mut peer, conn) = world.accept();
+        world.driver.start_reading(conn);
+        for round in 0..100_u32 {
+            let sent = format!("round {round}").into_bytes();
+            peer.write_all(&sent).expect("it is open");
+            let mut seen = Seen(Vec::new());
+            world.until(&mut seen, |seen| seen.bytes() == sent);
+            let mut out = Outgoing::from(Bytes::from(seen.bytes()));
+            world.driver.send(conn, &mut out).expect("it is open");
+            assert!(out.is_empty() && !out.is_done(), "it was taken");
+            world.until(&mut seen, |seen| {
+                let sent = |(report, _): &(Report, _)| matches!(report, Report::Sent { .. });
+                seen.0.iter().any(sent)
+            });
+            let mut answer = vec![0; sent.len()];
+            peer.read_exact(&mut answer).expect("it is open");
+            assert_eq!(answer, sent);
+        }
+    });
+}
+
+#[test]
+fn no_data_comes_while_reading_is_stopped_and_none_is_lost() {
+    on_both(|mut world| {
+        let (mut peer, conn) = world.accept();
+        peer.write_all(b"one ").expect("it is open");
+        assert!(world.quiet().0.is_empty(), "nobody wanted it");
+        world.driver.start_reading(conn);
+        let mut all = Seen(Vec::new());
+        world.until(&mut all, |seen| seen.bytes() == b"one ");
+        // The receive is armed: this is parked.
+        peer.write_all(b"two ").expect("it is open");
+        world.driver.stop_reading(conn);
+        peer.write_all(b"three ").expect("it is open");
+        peer.shutdown(Shutdown::Write).expect("it is open");
+        assert!(world.quiet().0.is_empty(), "nobody wanted it");
+        world.driver.start_reading(conn);
+        world.driver.stop_reading(conn);
+        assert!(world.quiet().0.is_empty(), "nobody wanted it");
+        world.driver.start_reading(conn);
+        world.until(&mut all, Seen::is_read_closed);
+        assert_eq!(all.bytes(), b"one two three ");
+    });
+}
+
+#[test]
+fn more_than_all_buffers_hold_comes_from_many_peers_at_once() {
+    on_both(|mut world| {
+        const PEERS: usize = 8;
+        const EACH: usize = 2 << 20;
+        let mut seen = Seen(Vec::new());
+        let (mut conns, mut senders) = (Vec::new(), Vec::new());
+        for number in 0..PEERS {
+            let (mut peer, conn) = world.accept();
+            conns.push(conn);
+            #[expect(clippy::disallowed_methods, reason = "the other end of a test")]
+            senders.push(std::thread::spawn(move || {
+                let byte = u8::try_from(number).expect("there are few");
+                peer.write_all(&vec![byte; EACH]).expect("it is open");
+                peer
+            }));
+        }
+        for &conn in &conns {
+            world.driver.start_reading(conn);
+        }
+        let mut received = 0;
+        world.until(&mut seen, |seen| {
+            received = seen.0.iter().map(|(_, bytes)| bytes.len()).sum();
+            received == PEERS * EACH
+        });
+        for sender in senders {
+            drop(sender.join().expect("it could send"));
+        }
+    });
+}
+
+#[test]
+fn a_token_is_dead_at_once_whatever_is_in_flight() {
+    on_both(|mut world| {
+        for abort in [true, false] {
+            let (mut peer, conn) = world.accept();
+            world.driver.start_reading(conn);
+            let mut out = Outgoing::from(Bytes::from(vec![b'x'; 16 << 20]));
+            world.driver.send(conn, &mut out).expect("it is open");
+            world.quiet();
+            peer.write_all(b"late").expect("it is open");
+            world.driver.close(conn, abort);
+            assert!(world.quiet().0.is_empty(), "somebody was told");
+            assert_eq!(world.driver.local_address(conn), Address::Unknown);
+            let mut rest = Vec::new();
+            let end = peer.read_to_end(&mut rest);
+            assert!(rest.len() < 16 << 20);
+            assert!(end.is_err() || !abort, "it was not reset");
+        }
+    });
+}
+
+#[test]
+fn dropping_the_driver_ends_what_is_in_flight() {
+    on_both(|mut world| {
+        let (mut peer, conn) = world.accept();
+        world.driver.start_reading(conn);
+        let mut out = Outgoing::from(Bytes::from(vec![b'x'; 16 << 20]));
+        world.driver.send(conn, &mut out).expect("it is open");
+        world.quiet();
+        let start = Instant::now();
+        drop(world);
+        assert!(
+            start.elapsed() < Duration::from_millis(400),
+            "it waited in vain"
+        );
+        let mut rest = Vec::new();
+        peer.read_to_end(&mut rest).ok();
+        assert!(rest.len() < 16 << 20);
+    });
+}
+
+#[test]
+fn a_wait_ends_when_another_thread_wakes_it() {
+    on_both(|mut world| {
+        for _ in 0..10 {
+            let waker = world.driver.waker();
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "another thread is what it is about"
+            )]
+            let thread = std::thread::spawn(move || waker.wake());
+            let start = Instant::now();
+            world.driver.wait(Some(PATIENCE)).expect("io_uring works");
+            assert!(start.elapsed() < PATIENCE / 2, "it slept");
+            while world.driver.next(&mut world.lease).is_some() {}
+            thread.join().expect("it only wakes");
+        }
+    });
+}

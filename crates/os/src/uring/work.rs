@@ -1,0 +1,134 @@
+//! What the kernel is asked to do and what comes of it: plain values. Owns memory, but shares none with the kernel.
+
+use io_uring::{IoUring, Probe, opcode, types::Timespec};
+use socket2::{SockAddr, Socket};
+use std::{fs::File, io, rc::Rc, sync::Arc};
+use tress_core::{driver::Token, outgoing::Taken};
+
+/// Operations handed to the kernel at once; more are handed over in parts.
+const SUBMISSIONS: u32 = 1024;
+/// Completions that the kernel leaves at once; it keeps more than these to itself for a while.
+const COMPLETIONS: u32 = 8192;
+
+/// What the kernel is asked to do, with all it needs for that.
+pub(crate) enum Work {
+    /// Accept until cancelled.
+    Accept(Rc<Socket>),
+    /// Connect to this address.
+    Connect(Rc<Socket>, Rc<SockAddr>),
+    /// Receive into the ring's own buffers until cancelled.
+    Receive(Rc<Socket>),
+    /// Send what is left of the piece.
+    Send(Rc<Socket>, Piece),
+    /// Wait, by the system's clock.
+    Rest(Rc<Timespec>),
+    /// Tell whenever this descriptor becomes readable, until cancelled.
+    Watch(Arc<File>),
+}
+
+/// Bytes that are being sent, and how many of them have left.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) taken: Taken,
+    pub(crate) sent: usize,
+}
+
+impl Piece {
+    /// What has not left yet.
+    pub(crate) fn rest(&self) -> &[u8] {
+        self.taken.bytes().get(self.sent..).unwrap_or(&[])
+    }
+}
+
+/// What an operation has come to.
+pub(crate) enum Outcome {
+    Accepted(io::Result<Socket>),
+    Connected(io::Result<()>),
+    Received(io::Result<usize>, Option<Loan>),
+    Sent(io::Result<usize>, Piece),
+    Rested,
+    Woken,
+}
+
+/// A buffer that the kernel has filled; whoever has it gives it back with its number.
+pub(crate) struct Loan {
+    pub(crate) buffer: Box<[u8]>,
+    pub(crate) id: u16,
+}
+
+/// One completion.
+pub(crate) struct Done {
+    /// For whom.
+    pub(crate) token: Token,
+    pub(crate) outcome: Outcome,
+    /// The operation goes on.
+    pub(crate) more: bool,
+}
+
+/// Names an operation in flight and no later one: its place, and how often that was given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key(u64);
+
+impl Key {
+    /// In user data: the answer to a cancellation of the operation with the rest as its key.
+    const CANCEL: u64 = 1 << 63;
+    /// Generations are 31 bits.
+    const GENERATIONS: u32 = 0x7fff_ffff;
+
+    pub(crate) fn new(place: u32, generation: u32) -> Self {
+        Self(u64::from(generation & Self::GENERATIONS) << 32 | u64::from(place))
+    }
+
+    /// The key in a completion's user data, and whether that answers a cancellation.
+    pub(crate) fn from_user_data(data: u64) -> (Self, bool) {
+        (Self(data & !Self::CANCEL), data & Self::CANCEL != 0)
+    }
+
+    pub(crate) fn user_data(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn user_data_of_cancellation(self) -> u64 {
+        self.0 | Self::CANCEL
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is meant")]
+    pub(crate) fn place(self) -> usize {
+        self.0 as u32 as usize
+    }
+}
+
+/// How a ring is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Setup {
+    /// The kernel works for the ring only inside calls of the one thread that uses it (Linux 6.1).
+    Deferred,
+    /// As every kernel can.
+    Plain,
+}
+
+impl Setup {
+    /// An empty ring.
+    pub(super) fn build(self) -> io::Result<IoUring> {
+        let mut builder = IoUring::builder();
+        builder.setup_cqsize(COMPLETIONS);
+        if self == Self::Deferred {
+            builder
+                .setup_single_issuer()
+                .setup_defer_taskrun()
+                .setup_coop_taskrun()
+                .setup_submit_all();
+        }
+        let io = builder.build(SUBMISSIONS)?;
+        let mut probe = Probe::new();
+        io.submitter().register_probe(&mut probe)?;
+        // Receiving until cancelled came with the same Linux as this operation, 6.0, and cannot be asked for.
+        if !probe.is_supported(opcode::SendZc::CODE) {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "this Linux cannot receive repeatedly",
+            ));
+        }
+        Ok(io)
+    }
+}
