@@ -12,6 +12,7 @@ mod cargo;
 mod suite;
 mod tidy;
 mod tools;
+mod works;
 
 use cargo::Workspace;
 use std::{env, process::ExitCode};
@@ -21,6 +22,7 @@ usage: cargo xtask COMMAND
 
   test               everything that must hold before a commit: format, clippy, tests, docs, tidy
   tidy               only the project's own rules: layers, module docs, file length, banned words, paths
+  works              bring the README's table of what works up to date
   bench NAME [ARGS]  run one benchmark of tress-bench; results go to bench/results/
 ";
 
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
 enum Command<'a> {
     Test,
     Tidy,
+    Works,
     /// What tress-bench is given: the benchmark's name, then its own arguments.
     Bench(&'a [String]),
 }
@@ -56,6 +59,7 @@ impl<'a> Command<'a> {
         match (name.as_str(), rest) {
             ("test", []) => Some(Self::Test),
             ("tidy", []) => Some(Self::Tidy),
+            ("works", []) => Some(Self::Works),
             ("bench", [bench, ..]) if !bench.starts_with('-') => Some(Self::Bench(rest)),
             _ => None,
         }
@@ -67,6 +71,7 @@ impl<'a> Command<'a> {
         match self {
             Self::Test => suite::run(&workspace),
             Self::Tidy => tidy::run(&workspace),
+            Self::Works => works::write(&workspace),
             Self::Bench(args) => bench::run(&workspace, args),
         }
     }

@@ -5,6 +5,7 @@ use crate::{
     cargo::{self, Workspace},
     tidy,
     tools::{self, Tools},
+    works,
 };
 use std::{ffi::OsStr, time::Instant};
 
@@ -28,6 +29,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String, String> {
     let doc = "doc --workspace --no-deps --locked";
     let deny_warnings = ("RUSTDOCFLAGS", OsStr::new("-D warnings"));
     cargo("doc", doc, Some(deny_warnings))?;
+    step("works", || works::check(workspace))?;
     step("tidy", || {
         tidy::run(workspace).map(|summary| println!("{summary}"))
     })?;

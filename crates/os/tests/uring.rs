@@ -2,6 +2,10 @@
 //!
 //! One test for each theme, not for each behaviour: where this machine has no io_uring, they say so and pass.
 #![cfg(target_os = "linux")]
+#![expect(
+    clippy::print_stderr,
+    reason = "what was skipped, and which behaviours failed"
+)]
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::{

@@ -61,3 +61,8 @@ pub use tress_core::{
     factory::Sharing,
     framing, testing,
 };
+
+/// The README's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

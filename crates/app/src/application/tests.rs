@@ -87,7 +87,10 @@ fn wrong_endpoints() {
         ("tcp:finger", "port `finger` is no number from 0 to 65535"),
         ("tcp:65536", "port `65536` is no number from 0 to 65535"),
         ("tcp", "expected a port number"),
-        ("tcp:79:80", "`80` is one part too many; expected `tcp:PORT[:interface=ADDRESS][:backlog=COUNT]`"),
+        (
+            "tcp:79:80",
+            "`80` is one part too many; expected `tcp:PORT[:interface=ADDRESS][:backlog=COUNT]`",
+        ),
         (
             "tcp:79:x=y",
             "unknown option `x`; expected one of `port`, `interface`, `backlog`",

@@ -24,9 +24,11 @@ use std::fmt;
 pub struct ClientCallbacks<F> {
     factory: F,
     started: Box<dyn FnMut(&Connector)>,
-    failed: Box<dyn FnMut(&Connector, Failure)>,
-    lost: Box<dyn FnMut(&Connector, Failure)>,
+    failed: OnEnd,
+    lost: OnEnd,
 }
+
+type OnEnd = Box<dyn FnMut(&Connector, Failure)>;
 
 impl<F: Factory> ClientCallbacks<F> {
     /// Builds protocols as `factory` does.

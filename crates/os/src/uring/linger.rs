@@ -15,7 +15,7 @@ use tress_core::{clock::Clock, driver::Token};
 
 /// How long a peer may take to close its side.
 const LINGER: Duration = Duration::from_secs(2);
-/// Thrown away in all; a peer that sends more than this is reset.
+/// Thrown away at once; a peer that sends more than this without a pause is reset.
 pub(super) const DISCARDED_BYTES: usize = 262_144;
 
 /// What is left of a connection that is to be closed.
@@ -48,7 +48,6 @@ impl<C: Clock> Uring<C> {
         socket.shutdown(Shutdown::Write).ok();
         slot.state = State::Lingering;
         slot.parked.clear();
-        slot.reset_count();
         slot.set(READING);
         self.arm(token);
         self.ring

@@ -186,13 +186,16 @@ impl<C: Clock> Uring<C> {
 
     /// Something came for a socket that lingers.
     fn discarded(&mut self, token: Token, result: &io::Result<usize>) {
+        let turn = self.turn;
         let Some(slot) = self.slots.get(token) else {
             return;
         };
         match result {
             Ok(0) => self.remove(token),
             Ok(length) => {
-                if slot.took(*length) > DISCARDED_BYTES {
+                let patient = slot.may_take(turn, DISCARDED_BYTES);
+                slot.took(*length);
+                if !patient {
                     slot.reset_on_close();
                     self.remove(token);
                 } else {

@@ -86,16 +86,10 @@ impl Slot {
         self.used < bytes_per_turn
     }
 
-    /// Counts bytes, and returns how many there were in this turn.
+    /// Counts bytes against the turn's share.
     #[inline]
-    pub(super) fn took(&mut self, bytes: usize) -> usize {
+    pub(super) fn took(&mut self, bytes: usize) {
         self.used += bytes;
-        self.used
-    }
-
-    /// Begins to count anew.
-    pub(super) fn reset_count(&mut self) {
-        self.used = 0;
     }
 
     /// Closing it will reset the connection.

@@ -9,7 +9,6 @@ use std::{
 };
 
 /// A blocking peer.
-#[expect(clippy::disallowed_types, reason = "the other end of a test")]
 type Peer = std::net::TcpStream;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -172,7 +171,6 @@ fn more_than_all_buffers_hold_comes_from_many_peers_at_once() {
         for number in 0..PEERS {
             let (mut peer, conn) = world.accept();
             conns.push(conn);
-            #[expect(clippy::disallowed_methods, reason = "the other end of a test")]
             senders.push(std::thread::spawn(move || {
                 let byte = u8::try_from(number).expect("there are few");
                 peer.write_all(&vec![byte; EACH]).expect("it is open");
@@ -239,10 +237,6 @@ fn a_wait_ends_when_another_thread_wakes_it() {
     on_both(|mut world| {
         for _ in 0..10 {
             let waker = world.driver.waker();
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "another thread is what it is about"
-            )]
             let thread = std::thread::spawn(move || waker.wake());
             let start = Instant::now();
             world.driver.wait(Some(PATIENCE)).expect("io_uring works");

@@ -1,0 +1,158 @@
+//! `cargo xtask works`: the README's table of what works today, made from what the binary says of itself.
+//! Must not know what a kind does: `tress plugins` lists them, and the rest of the table is the plain text below.
+
+use crate::cargo::Workspace;
+use std::{fs, process::Stdio};
+
+const BEGIN: &str = "<!-- works:begin -->\n";
+const END: &str = "<!-- works:end -->";
+
+/// What no program lists: area, what works, what does not yet.
+const BY_HAND: &[(&str, &str, &str)] = &[
+    (
+        "loops",
+        "mio (epoll), the simulator; io_uring as an experiment (feature `uring`)",
+        "hosted in tokio or GLib, faults in the simulator",
+    ),
+    (
+        "engine",
+        "Protocol, Factory, Transport, producers, half-close, limits, deadlines, statistics, stall warnings",
+        "layers (TLS), UNIX sockets, UDP, processes, host names",
+    ),
+    (
+        "waiting",
+        "Deferred, timed calls, calls from threads, `spawn` of futures",
+        "DeferredList, locks, LoopingCall, streams",
+    ),
+    (
+        "framings",
+        "lines with raw mode, netstrings, 8/16/32-bit length prefixes",
+        "",
+    ),
+    (
+        "clients",
+        "`connect`, `ClientFactory`, `ClientCreator`, `Reconnecting`",
+        "ClientService, happy eyeballs",
+    ),
+];
+
+/// The generated rows: a heading of `tress plugins`, the area, and what is not there yet.
+const LISTED: &[(&str, &str, &str)] = &[
+    (
+        "Endpoints",
+        "endpoint kinds",
+        "tls, unix, udp, haproxy, systemd",
+    ),
+    ("Providers", "providers", "plug-ins in other processes"),
+    (
+        "Protocols",
+        "protocols",
+        "HTTP, XML-RPC, JSON-RPC, PB, AMP, IRC, and the generic ones",
+    ),
+];
+
+/// Writes the table into the README.
+pub(crate) fn write(workspace: &Workspace) -> Result<String, String> {
+    let (path, readme, table) = current(workspace)?;
+    let new = replaced(&readme, &table)?;
+    fs::write(&path, new).map_err(|error| format!("{path}: {error}"))?;
+    Ok("README.md is up to date".into())
+}
+
+/// Fails when the README's table is not what the binary says.
+pub(crate) fn check(workspace: &Workspace) -> Result<(), String> {
+    let (_, readme, table) = current(workspace)?;
+    if replaced(&readme, &table)? == readme {
+        return Ok(());
+    }
+    Err("README.md: the table of what works is out of date: run `cargo xtask works`".into())
+}
+
+fn current(workspace: &Workspace) -> Result<(String, String, String), String> {
+    let path = workspace.root.join("README.md").display().to_string();
+    let readme = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    let mut command = workspace.cargo();
+    command.args([
+        "run",
+        "--quiet",
+        "--locked",
+        "--package",
+        "tress-cli",
+        "--",
+        "plugins",
+    ]);
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(format!("`tress plugins`: {}", output.status));
+    }
+    let listing = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok((path, readme, table(&listing)?))
+}
+
+fn table(listing: &str) -> Result<String, String> {
+    let mut table = "| area | works today | not yet |\n|---|---|---|\n".to_owned();
+    let mut row = |area: &str, works: &str, missing: &str| {
+        table.push_str(&format!("| {area} | {works} | {missing} |\n"));
+    };
+    for (area, works, missing) in BY_HAND {
+        row(area, works, missing);
+    }
+    for (heading, area, missing) in LISTED {
+        let names = names(listing, heading);
+        if names.is_empty() {
+            return Err(format!("`tress plugins` lists nothing under \"{heading}\""));
+        }
+        row(area, &names.join(", "), missing);
+    }
+    Ok(table)
+}
+
+/// The first words of the indented lines below a heading.
+fn names(listing: &str, heading: &str) -> Vec<String> {
+    let mut lines = listing
+        .lines()
+        .skip_while(|line| !line.starts_with(heading));
+    lines.next();
+    let below = lines.take_while(|line| line.starts_with("  "));
+    below
+        .filter_map(|line| line.split_whitespace().next())
+        .map(|name| format!("`{name}`"))
+        .collect()
+}
+
+fn replaced(readme: &str, table: &str) -> Result<String, String> {
+    let parts = readme.split_once(BEGIN).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(END)?;
+        Some((before, after))
+    });
+    let (before, after) = parts.ok_or("README.md: the marks of the table are gone")?;
+    Ok(format!("{before}{BEGIN}{table}{END}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LISTING: &str = "Providers, for x:\n  a.b  Does.\n  c    Too.\n\nProtocols:\n  p  of Q\n\nEndpoints:\n  tcp  tcp:PORT\n";
+
+    #[test]
+    fn names_are_those_below_their_heading() {
+        assert_eq!(names(LISTING, "Providers"), ["`a.b`", "`c`"]);
+        assert!(names(LISTING, "Absent").is_empty());
+        assert!(table(LISTING).is_ok());
+        assert!(table("").is_err());
+    }
+
+    #[test]
+    fn only_what_lies_between_the_marks_changes() {
+        let readme = format!("a\n{BEGIN}old\n{END}\nb\n");
+        assert_eq!(
+            replaced(&readme, "new\n"),
+            Ok(format!("a\n{BEGIN}new\n{END}\nb\n"))
+        );
+        assert!(replaced("no marks", "new").is_err());
+    }
+}
