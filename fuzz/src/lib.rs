@@ -34,7 +34,9 @@ pub fn pieces(mut bytes: &[u8], seed: u8) -> impl Iterator<Item = &[u8]> {
 
 /// What happened to a protocol, in order. A clone is the same list.
 #[derive(Clone, Debug, Default)]
-pub struct Events(Rc<RefCell<Vec<(&'static str, Vec<u8>)>>>);
+pub struct Events(Rc<RefCell<Vec<Event>>>);
+
+type Event = (&'static str, Vec<u8>);
 
 impl Events {
     /// One event more; raw bytes are joined, as how they are cut means nothing.

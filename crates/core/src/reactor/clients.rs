@@ -183,6 +183,10 @@ impl Core {
         } = *attempt;
         let protocol = match factory.build(&to) {
             Ok(Some(protocol)) if !resolver.is_cancelled() => protocol,
+            Ok(Some(unwanted)) => {
+                self.driver.borrow_mut().close(conn, true);
+                return self.catch(unwanted.name(), || drop(unwanted));
+            }
             refused => {
                 self.driver.borrow_mut().close(conn, true);
                 return resolver.fail(match refused {

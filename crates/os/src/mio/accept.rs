@@ -12,8 +12,11 @@ use tress_core::{
     driver::{Report, Token},
 };
 
-/// Peers accepted from one port before everything else has its turn.
-const ACCEPTS_PER_TURN: u32 = 128;
+/// Peers accepted from one port before everything else has its turn: at first, at least and at most. A port that
+/// does not run dry may take twice as many next time; one that runs dry early, half as many.
+const FIRST_BATCH: u32 = 64;
+const SMALLEST_BATCH: u32 = 16;
+const LARGEST_BATCH: u32 = 1024;
 /// Peers turned away at once when descriptors run out.
 const SHED_AT_ONCE: u32 = 32;
 /// How long ports rest when descriptors have run out.
@@ -24,6 +27,8 @@ pub(super) struct Accepting {
     reserve: Option<File>,
     /// How many the port under the cursor has accepted in this turn.
     batch: u32,
+    /// How many it may.
+    batch_limit: u32,
     /// Ports that rest, and until when.
     resting: Vec<Token>,
     until: Option<Time>,
@@ -36,6 +41,7 @@ impl Accepting {
         Ok(Self {
             reserve: Some(reserve()?),
             batch: 0,
+            batch_limit: FIRST_BATCH,
             resting: Vec::new(),
             until: None,
             freed: false,
@@ -45,6 +51,16 @@ impl Accepting {
     #[inline]
     pub(super) fn is_paused(&self) -> bool {
         !self.resting.is_empty()
+    }
+
+    /// The port under the cursor has run dry, or has accepted as many as it may: the next batch follows the demand.
+    fn end_batch(&mut self) {
+        if self.batch >= self.batch_limit {
+            self.batch_limit = (self.batch_limit * 2).min(LARGEST_BATCH);
+        } else if self.batch < self.batch_limit / 2 {
+            self.batch_limit = (self.batch_limit / 2).max(SMALLEST_BATCH);
+        }
+        self.batch = 0;
     }
 
     #[inline]
@@ -86,7 +102,7 @@ impl<C: Clock> Mio<C> {
             self.cursor += 1;
             return None;
         };
-        if self.accepting.batch >= ACCEPTS_PER_TURN {
+        if self.accepting.batch >= self.accepting.batch_limit {
             self.again.push((port, READABLE));
             return self.leave_port();
         }
@@ -120,7 +136,7 @@ impl<C: Clock> Mio<C> {
     }
 
     fn leave_port(&mut self) -> Option<Report> {
-        self.accepting.batch = 0;
+        self.accepting.end_batch();
         self.cursor += 1;
         None
     }
@@ -146,4 +162,23 @@ impl<C: Clock> Mio<C> {
 /// A descriptor that costs nothing else.
 fn reserve() -> io::Result<File> {
     File::open("/dev/null")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_follow_the_demand_within_their_bounds() {
+        let mut accepting = Accepting::new().expect("a descriptor");
+        let mut end = |accepted: u32| {
+            accepting.batch = accepted.min(accepting.batch_limit);
+            accepting.end_batch();
+            accepting.batch_limit
+        };
+        assert_eq!([end(64), end(128), end(100)], [128, 256, 128]);
+        assert_eq!([end(64), end(0), end(0), end(0)], [128, 64, 32, 16]);
+        assert_eq!(end(0), SMALLEST_BATCH);
+        assert_eq!((0..9).map(|_| end(u32::MAX)).last(), Some(LARGEST_BATCH));
+    }
 }

@@ -260,13 +260,17 @@ pub fn cancel_connect_inside_its_callbacks(world: &dyn World) {
     let seen = server.seen();
     let port = super::recorder::listen_once(world, server);
     let (place, cancel) = canceller();
+    let client = Recorder::new();
+    let own = client.seen();
+    let mut client = Some(client);
     let build = move |_: &Address| {
         cancel();
-        Some(Recorder::new())
+        client.take()
     };
     let end = connect_cancellable(world, &port, build, &place);
     world.until(&mut || !end.events().is_empty() && seen.is_lost());
     end.check(&["cancelled"]);
+    own.check(&[]);
 
     let server = Recorder::new();
     let seen = server.seen();
