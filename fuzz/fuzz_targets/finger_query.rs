@@ -13,7 +13,7 @@ struct Names;
 
 impl Finger for Names {
     async fn user(&self, name: String) -> Result<Option<String>> {
-        Ok((name.len() % 2 == 0).then_some(name))
+        Ok(name.len().is_multiple_of(2).then_some(name))
     }
 
     async fn users(&self) -> Result<Vec<String>> {

@@ -12,6 +12,7 @@ mod connections;
 mod inbox;
 mod lifecycle;
 mod ports;
+mod settle;
 mod statistics;
 mod sweep;
 mod tasks;
