@@ -86,7 +86,7 @@ impl<C: Clock> Uring<C> {
     /// # Errors
     /// As [`Uring::new`].
     pub fn with_clock(clock: C) -> io::Result<Self> {
-        Self::with_setup(Setup::Deferred, clock).or_else(|(clock, _)| {
+        Self::with_setup(Setup::best(), clock).or_else(|(clock, _)| {
             let plain = Self::with_setup(Setup::Plain, clock);
             plain.map_err(|(_, error)| error)
         })

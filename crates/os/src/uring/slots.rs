@@ -1,7 +1,7 @@
 //! The sockets of the io_uring driver and what is known of each. Starts and ends no operation.
 
 use super::work::Key;
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::{collections::VecDeque, io, net::SocketAddr, rc::Rc, time::Duration};
 use tress_core::{
     Address,
@@ -101,6 +101,9 @@ impl Slot {
     }
 
     pub(super) fn local_address(&self) -> Address {
+        if self.state == State::Lingering {
+            return Address::Unknown;
+        }
         let address = self
             .socket
             .as_ref()
@@ -114,7 +117,7 @@ impl Slot {
         };
         match option {
             SocketOption::NoDelay(yes) => socket.set_tcp_nodelay(yes),
-            SocketOption::KeepAlive(yes) => SockRef::from(&**socket).set_keepalive(yes),
+            SocketOption::KeepAlive(yes) => socket.set_keepalive(yes),
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }

@@ -246,3 +246,76 @@ fn a_wait_ends_when_another_thread_wakes_it() {
         }
     });
 }
+
+/// A foreign loop turns only when the descriptor says so, or while there is backlog.
+#[test]
+fn a_host_that_watches_the_descriptor_misses_nothing() {
+    on_both(|mut world| {
+        let mut host = mio::Poll::new().expect("epoll works");
+        let mut events = mio::Events::with_capacity(4);
+        let descriptor = world.driver.poll_fd().expect("a ring has one");
+        let mut source = mio::unix::SourceFd(&descriptor);
+        let registry = host.registry();
+        let readable = mio::Interest::READABLE;
+        let registered = registry.register(&mut source, mio::Token(0), readable);
+        registered.expect("a ring can be watched");
+        let mut peer = Peer::connect(world.at).expect("it listens");
+        let mut echoed = 0;
+        for round in 0..50_usize {
+            peer.write_all(b"ping").expect("it is open");
+            while echoed < (round + 1) * 4 {
+                while world.driver.backlog() {
+                    echoed += echo_once(&mut world);
+                }
+                if echoed == (round + 1) * 4 {
+                    break;
+                }
+                host.poll(&mut events, Some(PATIENCE)).expect("epoll works");
+                assert!(!events.is_empty(), "nobody told the host");
+                echoed += echo_once(&mut world);
+            }
+            while world.driver.backlog() {
+                echo_once(&mut world);
+            }
+            let mut answer = [0; 4];
+            peer.read_exact(&mut answer).expect("it is open");
+            assert_eq!(&answer, b"ping");
+        }
+    });
+}
+
+/// A turn without waiting that answers everything; returns how many bytes came.
+fn echo_once(world: &mut World) -> usize {
+    let mut count = 0;
+    world
+        .driver
+        .wait(Some(Duration::ZERO))
+        .expect("io_uring works");
+    while let Some(report) = world.driver.next(&mut world.lease) {
+        match report {
+            Report::Accepted { conn, .. } => world.driver.start_reading(conn),
+            Report::Data { conn } => {
+                let bytes = Bytes::copy_from_slice(world.lease.bytes());
+                count += bytes.len();
+                let sent = world.driver.send(conn, &mut Outgoing::from(bytes));
+                sent.expect("it is open");
+            }
+            _ => {}
+        }
+    }
+    count
+}
+
+#[test]
+fn the_deferred_ring_is_not_for_every_linux() {
+    for (release, best) in [
+        ("6.5.0-14-generic", Setup::Deferred),
+        ("6.6.9", Setup::Plain),
+        ("6.8.0-31-generic", Setup::Plain),
+        ("6.9-rc1", Setup::Deferred),
+        ("6.18.44-fc-v669", Setup::Deferred),
+        ("", Setup::Deferred),
+    ] {
+        assert_eq!(Setup::best_for(release), best, "{release}");
+    }
+}

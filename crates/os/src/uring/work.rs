@@ -108,6 +108,20 @@ pub(super) enum Setup {
 }
 
 impl Setup {
+    /// The one to try first. Linux 6.6 to 6.8 accepted wrong descriptors on a deferred ring (axboe/liburing#1062).
+    pub(super) fn best() -> Self {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease");
+        Self::best_for(&release.unwrap_or_default())
+    }
+
+    pub(super) fn best_for(release: &str) -> Self {
+        let mut numbers = release.split(['.', '-']).map(str::parse::<u32>);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(6)), Some(Ok(6..=8))) => Self::Plain,
+            _ => Self::Deferred,
+        }
+    }
+
     /// An empty ring.
     pub(super) fn build(self) -> io::Result<IoUring> {
         let mut builder = IoUring::builder();
