@@ -46,10 +46,10 @@ pub use strings::{
 
 use crate::{escape::Escaped, transport::Transport};
 
-/// Cuts off a peer that broke the rules, with one line in the log.
+/// Cuts off a peer that broke the rules, with one line in the log. What was answered before still leaves.
 #[cold]
 fn misbehaved(transport: &Transport, protocol: &str, expected: &str, bytes: &[u8]) {
     let (peer, bytes) = (transport.peer(), Escaped(bytes));
     tracing::warn!(target: "tress", "{protocol}: {peer} is cut off: expected {expected}, got {bytes}");
-    transport.abort_connection();
+    transport.lose_connection();
 }

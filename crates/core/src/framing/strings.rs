@@ -30,14 +30,14 @@ pub trait StringReceiver: 'static {
     fn string_received(&mut self, transport: &StringTransport, string: &[u8]) -> Result;
 
     /// The peer declares a string of `at_least` so many bytes, which is longer than it may be; nothing of it is read.
-    /// The default logs that and aborts. The connection is closed after this in any case.
+    /// The default logs that. The connection is closed after this in any case.
     ///
     /// # Errors
     /// Closes the connection too, as a failure.
     fn length_limit_exceeded(&mut self, transport: &StringTransport, at_least: usize) -> Result {
         let (name, peer) = (std::any::type_name::<Self>(), transport.peer());
         tracing::warn!(target: "tress", "{name}: {peer} is cut off: it declares a string of {at_least} bytes or more");
-        transport.abort_connection();
+        transport.lose_connection();
         Ok(())
     }
 

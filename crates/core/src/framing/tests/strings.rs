@@ -93,9 +93,9 @@ fn netstrings_are_strict() {
         b"\xff",
         b"GET / HTTP/1.1\r\n",
     ] {
-        check(&all, wrong, &["aborted "]);
+        check(&all, wrong, &["closed "]);
     }
-    check(&all, b"1:a,1:bb,1:c,", &["string a", "aborted "]);
+    check(&all, b"1:a,1:bb,1:c,", &["string a", "closed "]);
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_pause_stops_delivery_in_mid_buffer() {
     ];
     check(&of::<Netstring>(None), b"5:pause,5:pause,1:x,", &events);
     check(&of::<Prefix<1>>(None), b"\x05pause\x05pause\x01x", &events);
-    let wrong = ["string pause", "pause ", "aborted "];
+    let wrong = ["string pause", "pause ", "closed "];
     check(&of::<Netstring>(None), b"5:pause,x", &wrong);
 }
 
@@ -292,8 +292,9 @@ fn a_string_that_does_not_fit_its_prefix_is_not_sent() {
 #[test]
 fn the_defaults_close() {
     let tester = Tester::new(Int32Strings::new(Echo));
-    tester.receive(b"\xff\xff\xff\xff");
-    assert!(tester.was_aborted());
+    tester.receive(b"\0\0\0\x01a\xff\xff\xff\xff");
+    assert!(tester.is_closed() && !tester.was_aborted());
+    assert_eq!(tester.sent(), b"\0\0\0\x01a", "the answer before leaves");
     let tester = Tester::new(Int16Strings::new(Echo));
     tester.receive(b"\0\x01");
     tester.peer_closes_write();
