@@ -29,7 +29,7 @@ pub mod transport;
 pub use address::Address;
 pub use bytes::Bytes;
 pub use deferred::{Canceller, Deferred, Outcome, Resolver};
-pub use factory::{Factory, IntoFactory, SharedFactory};
+pub use factory::{Factory, IntoFactory, SharedFactory, Sharing};
 pub use failure::{Failure, Result};
 pub use limits::Limits;
 pub use producer::{Pace, Producer};

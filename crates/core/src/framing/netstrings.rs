@@ -21,7 +21,7 @@ use std::io::Write;
 /// tester.receive(b"5:hello,0:,");
 /// assert_eq!(tester.sent(), b"5:hello,0:,");
 /// tester.receive(b"007:James B,");
-/// assert!(tester.was_aborted());
+/// assert!(tester.is_closed());
 /// ```
 pub type Netstrings<P> = Strings<P, Netstring>;
 
