@@ -483,3 +483,6 @@ impl Drop for Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

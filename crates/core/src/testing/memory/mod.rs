@@ -78,6 +78,12 @@ impl Table {
         &self.reactor
     }
 
+    /// The clock, for code under test that lets time pass inside a callback.
+    #[must_use]
+    pub fn clock(&self) -> ManualClock {
+        self.clock.clone()
+    }
+
     /// Lets the loop turn until there is nothing to do at this time.
     ///
     /// # Panics
