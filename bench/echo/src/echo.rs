@@ -48,7 +48,29 @@ pub fn run(args: &Args) -> io::Result<()> {
     bench.report.write(&directory, "echo")?;
     println!("\n{}", bench.report.table());
     println!("written: {}", directory.join("echo.{json,svg}").display());
-    Ok(())
+    held(&bench.report)
+}
+
+/// What tress must hold whatever the machine: counts and sizes, no timings.
+const HELD: &[(&str, f64)] = &[
+    ("instructions_per_message_20", 345.0),
+    ("resident_bytes_per_idle_connection", 384.0),
+    ("idle_resident_bytes", 8.0 * 1024.0 * 1024.0),
+];
+
+/// Fails when a figure of tress is above what it must hold.
+fn held(report: &Report) -> io::Result<()> {
+    let measured = HELD
+        .iter()
+        .filter_map(|(metric, most)| Some((metric, most, report.value("tress", metric)?)));
+    let over: Vec<String> = measured
+        .filter(|(_, most, value)| value > most)
+        .map(|(metric, most, value)| format!("{metric} is {value}, must be at most {most}"))
+        .collect();
+    if over.is_empty() {
+        return Ok(());
+    }
+    Err(io::Error::other(over.join("; ")))
 }
 
 /// Builds the peers; those that fail are named with the reason.

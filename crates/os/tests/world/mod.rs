@@ -1,0 +1,176 @@
+//! Where the behaviour suite runs on a driver of the operating system: real sockets on the loopback interface, and a
+//! clock set by hand. Does not know which driver.
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::{
+    any::Any,
+    cell::RefCell,
+    fs::File,
+    net::{Ipv4Addr, SocketAddr},
+    process::Command,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+use tress_core::{
+    Port, Reactor,
+    testing::{ManualClock, suite::World},
+};
+
+/// Longer than any behaviour takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A wait in which nothing came was this long.
+const QUIET: Duration = Duration::from_millis(1);
+/// Set to a behaviour's name in a process of its own, where descriptors may run out without harm to other tests.
+pub(crate) const ALONE: &str = "TRESS_SUITE_ALONE";
+
+/// Two reactors on real sockets.
+pub(crate) struct SocketWorld {
+    server: Reactor,
+    client: Reactor,
+    clock: ManualClock,
+    /// What a silent endpoint is made of.
+    silence: RefCell<Vec<Socket>>,
+    alone: &'static str,
+    turns_to_free: usize,
+}
+
+impl SocketWorld {
+    /// With reactors that `make` makes, on a driver that gives a descriptor free `turns_to_free` turns after its
+    /// connection has ended. `alone` is the test that runs `close_peer_on_emfile`.
+    pub(crate) fn new(
+        make: impl Fn(ManualClock) -> Reactor,
+        turns_to_free: usize,
+        alone: &'static str,
+    ) -> Self {
+        let clock = ManualClock::new();
+        Self {
+            server: make(clock.clone()),
+            client: make(clock.clone()),
+            clock,
+            silence: RefCell::default(),
+            alone,
+            turns_to_free,
+        }
+    }
+
+    fn turn(&self, longest: Duration) {
+        for reactor in [&self.server, &self.client] {
+            reactor.turn(Some(longest)).expect("the driver works");
+        }
+    }
+}
+
+impl World for SocketWorld {
+    fn reactor(&self) -> Reactor {
+        self.server.clone()
+    }
+
+    fn client(&self) -> Reactor {
+        self.client.clone()
+    }
+
+    fn listen_at(&self) -> String {
+        "tcp:0:interface=127.0.0.1".to_owned()
+    }
+
+    fn connect_to(&self, port: &Port) -> String {
+        let port = port.local_address().port().expect("it is an IP address");
+        format!("tcp:127.0.0.1:{port}")
+    }
+
+    fn until(&self, condition: &mut dyn FnMut() -> bool) {
+        let start = Instant::now();
+        while !condition() {
+            assert!(
+                start.elapsed() < PATIENCE,
+                "the condition does not hold after {PATIENCE:?}"
+            );
+            self.turn(QUIET / 4);
+        }
+    }
+
+    fn settle(&self) {
+        for _ in 0..5 {
+            self.turn(Duration::ZERO);
+        }
+        let mut quiet = 0;
+        for _ in 0..1000 {
+            let start = Instant::now();
+            self.turn(QUIET);
+            quiet = if start.elapsed() < QUIET {
+                0
+            } else {
+                quiet + 1
+            };
+            if quiet == 3 {
+                return;
+            }
+        }
+    }
+
+    fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.settle();
+    }
+
+    fn pass(&self) -> Rc<dyn Fn(Duration)> {
+        let clock = self.clock.clone();
+        Rc::new(move |by| clock.advance(by))
+    }
+
+    /// A port whose queue is full: Linux leaves further attempts unanswered.
+    fn silent(&self) -> Option<String> {
+        let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).expect("there is a socket");
+        let listener = socket();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        listener.bind(&SockAddr::from(any)).expect("port 0 is free");
+        listener.listen(0).expect("it is bound");
+        let address = listener.local_addr().expect("it is bound");
+        let to = address.as_socket().expect("it is an IP address");
+        let mut silence = vec![listener];
+        for _ in 0..4 {
+            let client = socket();
+            client.set_nonblocking(true).expect("it is a socket");
+            // It is in progress, and stays so when the queue is full.
+            client.connect(&address).ok();
+            silence.push(client);
+        }
+        self.silence.borrow_mut().extend(silence);
+        Some(format!("tcp:127.0.0.1:{}", to.port()))
+    }
+
+    fn connect_from_elsewhere(&self, port: &Port) -> Option<String> {
+        Some(format!("{}:bindAddress=192.0.2.7", self.connect_to(port)))
+    }
+
+    fn exhaust(&self) -> Option<Box<dyn Any>> {
+        if std::env::var_os(ALONE).is_none() {
+            run_alone(self.alone);
+            return None;
+        }
+        for _ in 0..self.turns_to_free {
+            let turned = self.server.turn(Some(Duration::ZERO));
+            turned.expect("the driver works");
+        }
+        let mut files = Vec::new();
+        while let Ok(file) = File::open("/dev/null") {
+            files.push(file);
+        }
+        Some(Box::new(files))
+    }
+}
+
+/// Runs one test in a process that may open few files.
+fn run_alone(test: &str) {
+    let program = std::env::current_exe().expect("this program has a path");
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -n 64 && exec \"$0\" \"$@\""])
+        .arg(program)
+        .args(["--exact", test, "--test-threads=1", "--nocapture"])
+        .env(ALONE, "close_peer_on_emfile")
+        .output();
+    let output = output.expect("there is a shell");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("1 passed"), "{said}");
+}
