@@ -11,6 +11,7 @@
 )]
 
 mod crowds;
+mod faults;
 mod hostile_input;
 mod peer;
 mod real_peers;

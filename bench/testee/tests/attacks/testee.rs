@@ -69,6 +69,11 @@ impl Testee {
         }
     }
 
+    /// Its process's number.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What is resident now, bytes. Exact, unlike `VmRSS`.
     pub(crate) fn resident(&self) -> usize {
         self.kibibytes("smaps_rollup", "Rss:")

@@ -3,7 +3,7 @@
 //!
 //! The core knows nothing of it: for it the connection has ended.
 
-use super::{Mio, READABLE, Socket};
+use super::{Mio, READABLE, Socket, socket};
 use std::{
     collections::VecDeque,
     io::{self, Read},
@@ -51,9 +51,13 @@ impl<C: Clock> Mio<C> {
         let Some(slot) = self.slot(token) else {
             return false;
         };
+        let ended = slot.has(socket::ENDED);
         let Socket::Stream(stream) = &mut slot.socket else {
             return false;
         };
+        if ended {
+            return false;
+        }
         match discard(stream) {
             Unread::Nothing => return false,
             Unread::TooMuch => {

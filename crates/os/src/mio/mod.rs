@@ -186,6 +186,7 @@ impl<C: Clock> Mio<C> {
             match stream.read(&mut lease.buffer) {
                 Ok(0) => {
                     slot.clear(socket::READING);
+                    slot.set(socket::ENDED);
                     return Some(Report::ReadClosed { conn: token });
                 }
                 Ok(length) => {

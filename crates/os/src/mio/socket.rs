@@ -22,6 +22,8 @@ pub(super) const READING: u8 = 1;
 pub(super) const UNREAD: u8 = 2;
 /// The kernel had no room for output.
 pub(super) const BLOCKED: u8 = 4;
+/// The peer sends no more, as has been reported.
+pub(super) const ENDED: u8 = 16;
 /// The kernel reports room for output.
 pub(super) const FOR_WRITING: u8 = 8;
 
