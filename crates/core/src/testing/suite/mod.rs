@@ -10,6 +10,7 @@
 pub mod accept;
 pub mod close;
 pub mod connect;
+pub mod connector;
 pub mod failures;
 pub mod half_close;
 pub mod limits;
@@ -135,6 +136,10 @@ table! { $
         user_fail
         dropping_the_deferred_does_not_cancel
         client_build_protocol_returns_none;
+    connector:
+        connector_identity
+        reconnect
+        connection_failed_stops_reactor;
     accept:
         build_protocol_returns_none
         factory_panics
