@@ -3,12 +3,14 @@
 
 #![forbid(unsafe_code)]
 #![expect(
-    clippy::print_stdout,
     clippy::print_stderr,
     reason = "a program, which talks to the terminal"
 )]
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 use tress::{
     Port,
     framing::{
@@ -94,7 +96,8 @@ fn serve(options: &Options) -> Result {
     let reactor = reactor(&options.driver)?;
     let _signals = tress::stop_on_signals(&reactor)?;
     let port = listen(&reactor, &options.protocol, &options.at)?;
-    println!("listening at {}", port.local_address());
+    // Nobody may be reading.
+    writeln!(io::stdout(), "listening at {}", port.local_address()).ok();
     reactor.run()
 }
 

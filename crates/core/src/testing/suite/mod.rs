@@ -3,7 +3,7 @@
 //! Each behaviour is a plain function over a [`World`]: a reactor on the driver under test, peers to talk to, and a
 //! clock set by hand. Names are those of Twisted's reactor tests where they exist. Waits for no real time to pass.
 //!
-//! ```ignore
+//! ```text
 //! tress_core::check_driver!(mio, MioWorld::new);
 //! ```
 
