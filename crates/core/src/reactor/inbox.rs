@@ -152,7 +152,7 @@ pub(super) fn run_calls(reactor: &Reactor) {
     }
     let calls = std::mem::take(&mut *lock(&core.inbox.calls));
     for call in calls {
-        core.mark.set(core.stopwatch.ticks());
+        core.pace.begin_callback();
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| call(reactor))) {
             core.failed("a call from a thread", &Failure::from_panic(&*payload));
         }

@@ -11,6 +11,7 @@ mod clients;
 mod connections;
 mod inbox;
 mod lifecycle;
+mod pace;
 mod ports;
 mod settle;
 mod statistics;
@@ -26,7 +27,7 @@ pub use statistics::{Histogram, Statistics};
 pub use timers::DelayedCall;
 
 use crate::{
-    driver::{Driver, Lease, Report, Stopwatch, Token},
+    driver::{Driver, Lease, Report, Token},
     endpoint::Kinds,
     failure::Failure,
     limits::Limits,
@@ -36,6 +37,7 @@ use crate::{
 use clients::Attempt;
 use inbox::Inbox;
 use lifecycle::Lifecycle;
+use pace::{Ahead, Pace};
 use ports::{PeerCounts, PortState};
 use statistics::Counters;
 use std::{
@@ -48,10 +50,6 @@ use std::{
 };
 use tasks::Tasks;
 use timers::Timers;
-
-/// The loop's own time may lag this many nanoseconds behind the clock before it is read again, so that a busy loop does not read
-/// it every turn. Before a wait that ends at a timed call it is read in any case.
-const FRESH: u64 = 20_000_000;
 
 /// A handle on the loop: cheap to clone. Many can live in one process; each can run, stop and run again.
 #[derive(Clone)]
@@ -71,20 +69,7 @@ pub(crate) struct Core {
     deadline: Cell<Time>,
     next_sweep: Cell<Time>,
     sweep_at: Cell<usize>,
-    /// The time this turn began after its wait.
-    now: Cell<Time>,
-    stopwatch: Box<dyn Stopwatch>,
-    /// The stopwatch when the last callback ended.
-    mark: Cell<u64>,
-    stall_ticks: Cell<u64>,
-    /// The stopwatch when `now` was read.
-    now_ticks: Cell<u64>,
-    /// How long a wait may take, as of `now`; `None` when something is due so soon that the clock must be asked.
-    far: Cell<Option<Option<Duration>>>,
-    /// Ticks for which `now` is good enough: [`FRESH`].
-    fresh_ticks: u64,
-    /// The stopwatch when this turn's wait ended.
-    turn_start: Cell<u64>,
+    pace: Pace,
     /// Whether the reactor is stopping, and has something to do each turn.
     changing: Cell<bool>,
     running: Cell<bool>,
@@ -121,7 +106,8 @@ impl Reactor {
     /// A reactor on this driver: the only constructor there is.
     pub fn with(driver: impl Driver) -> Self {
         let limits = Limits::default();
-        let stopwatch = driver.stopwatch();
+        let pace = Pace::new(driver.stopwatch(), driver.now());
+        pace.set_stall(limits.stall);
         let core = Rc::new_cyclic(|core| Core {
             table: RefCell::default(),
             current: Cell::new(Token {
@@ -140,13 +126,7 @@ impl Reactor {
             deadline: Cell::new(Time::NEVER),
             next_sweep: Cell::new(Time::NEVER),
             sweep_at: Cell::new(0),
-            now: Cell::new(driver.now()),
-            mark: Cell::new(stopwatch.ticks()),
-            stall_ticks: Cell::new(stopwatch.at_least(limits.stall)),
-            now_ticks: Cell::new(stopwatch.ticks()),
-            far: Cell::new(None),
-            fresh_ticks: stopwatch.at_least(Duration::from_nanos(FRESH)),
-            turn_start: Cell::new(stopwatch.ticks()),
+            pace,
             changing: Cell::new(false),
             running: Cell::new(false),
             drain_until: Cell::new(Time::NEVER),
@@ -157,10 +137,9 @@ impl Reactor {
             peers: PeerCounts::default(),
             kinds: RefCell::new(Kinds::builtin()),
             limits: RefCell::new(Rc::new(limits)),
-            stopwatch,
             driver: RefCell::new(Box::new(driver)),
         });
-        core.tick(core.now.get());
+        core.tick(core.pace.now());
         Self(core)
     }
 
@@ -176,7 +155,7 @@ impl Reactor {
         core.driver
             .borrow_mut()
             .set_bytes_per_turn(limits.bytes_per_turn);
-        core.stall_ticks.set(core.stopwatch.at_least(limits.stall));
+        core.pace.set_stall(limits.stall);
         core.inbox.set_capacity(limits.thread_calls);
         core.limits.replace(Rc::new(limits));
     }
@@ -217,9 +196,7 @@ impl Reactor {
     /// The driver can go on no more, or this was called from inside a callback.
     pub fn turn(&self, longest: Option<Duration>) -> io::Result<()> {
         // Time has gone by since the last turn that was not the loop's.
-        let ticks = self.0.stopwatch.ticks();
-        self.0.mark.set(ticks);
-        self.0.turn_start.set(ticks);
+        self.0.pace.begin_turn();
         self.turn_again(longest)
     }
 
@@ -237,9 +214,7 @@ impl Reactor {
         };
         core.count_turn();
         core.driver.borrow_mut().wait(timeout)?;
-        let ticks = core.stopwatch.ticks();
-        core.mark.set(ticks);
-        core.turn_start.set(ticks);
+        core.pace.begin_turn();
         core.guard(|| core.deliver(&mut lease));
         core.flush();
         Ok(())
@@ -279,7 +254,7 @@ impl Core {
         if called {
             inbox::run_calls(reactor);
         }
-        if self.is_stale() || self.far.get().is_none() {
+        if self.pace.is_stale() || matches!(self.pace.ahead(), Ahead::Near) {
             self.run_due();
         }
         if called || self.inbox.is_signalled() {
@@ -307,8 +282,7 @@ impl Core {
 
     /// Sets the loop's time.
     fn tick(&self, now: Time) {
-        self.now.set(now);
-        self.now_ticks.set(self.stopwatch.ticks());
+        self.pace.set_now(now);
         #[expect(clippy::cast_possible_truncation, reason = "it wraps after nine years")]
         self.shared
             .coarse
@@ -322,11 +296,11 @@ impl Core {
         if self.inbox.is_signalled() || self.shared.any_dirty.get() {
             return Some(Duration::ZERO);
         }
-        match self.far.get() {
-            Some(far) if !self.is_stale() => far.map_or(longest, |far| {
-                Some(longest.map_or(far, |longest| longest.min(far)))
-            }),
-            _ => self.exact_timeout(longest),
+        match self.pace.ahead() {
+            _ if self.pace.is_stale() => self.exact_timeout(longest),
+            Ahead::Nothing => longest,
+            Ahead::Far(far) => Some(longest.map_or(far, |longest| longest.min(far))),
+            Ahead::Near => self.exact_timeout(longest),
         }
     }
 
@@ -338,28 +312,15 @@ impl Core {
         match self.next_deadline() {
             Time::NEVER => longest,
             deadline => {
-                let until = deadline.since(self.now.get());
+                let until = deadline.since(self.pace.now());
                 Some(longest.map_or(until, |longest| longest.min(until)))
             }
         }
     }
 
-    /// Works out what the next waits may take as long as the loop's own time is good enough. Before a deadline that
-    /// is far off they end too early by what that time may lag, so that the last one is exact.
+    /// The next deadline has changed, or the loop's own time.
     fn look_ahead(&self) {
-        self.far.set(match self.next_deadline() {
-            Time::NEVER => Some(None),
-            deadline => {
-                let until = deadline.0.saturating_sub(self.now.get().0);
-                (until > 4 * FRESH).then(|| Some(Duration::from_nanos(until - 2 * FRESH)))
-            }
-        });
-    }
-
-    /// Whether so much time has gone by that the loop's own time must be read again.
-    #[inline]
-    fn is_stale(&self) -> bool {
-        self.mark.get().wrapping_sub(self.now_ticks.get()) > self.fresh_ticks
+        self.pace.look_ahead(self.next_deadline());
     }
 
     #[inline]

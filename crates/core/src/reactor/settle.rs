@@ -225,7 +225,7 @@ impl Core {
         self.shared.any_dirty.set(false);
         let mut dirty = std::mem::take(&mut *self.shared.dirty.borrow_mut());
         let mut rest = dirty.drain(..);
-        self.mark.set(self.stopwatch.ticks());
+        self.pace.begin_callback();
         self.guard(|| {
             for token in rest.by_ref() {
                 if let Some(link) = self.link(token) {

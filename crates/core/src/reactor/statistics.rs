@@ -1,7 +1,7 @@
 //! What the loop counts, and the stall detector. Prints nothing but its one warning.
 
-use super::{Core, Entry, Reactor};
-use crate::{driver::Stopwatch, time::Time, transport::Transport};
+use super::{Core, Entry, Reactor, pace::Pace};
+use crate::{time::Time, transport::Transport};
 use std::{cell::Cell, time::Duration};
 
 /// At most one warning of a kind in this time.
@@ -93,7 +93,7 @@ impl Reactor {
         };
         Statistics {
             turns: counters.turns.get(),
-            turn_durations: counters.histogram(&*core.stopwatch),
+            turn_durations: counters.histogram(&core.pace),
             connections: counters.connections.get(),
             accepted: counters.accepted.get(),
             refused: counters.refused.get(),
@@ -109,10 +109,10 @@ impl Reactor {
 }
 
 impl Counters {
-    fn histogram(&self, stopwatch: &dyn Stopwatch) -> Histogram {
+    fn histogram(&self, pace: &Pace) -> Histogram {
         let used = self.durations.iter().rposition(|count| count.get() > 0);
         let used = used.map_or(0, |last| last + 1);
-        let below = (0..64_u32).map(|log| stopwatch.duration(1 << log));
+        let below = (0..64_u32).map(|log| pace.duration(1 << log));
         let counts = self.durations[..used].iter().map(Cell::get);
         Histogram {
             buckets: below.zip(counts).collect(),
@@ -125,7 +125,7 @@ impl Core {
     #[inline]
     pub(super) fn count_turn(&self) {
         self.counters.turns.set(self.counters.turns.get() + 1);
-        let ticks = self.mark.get().wrapping_sub(self.turn_start.get());
+        let ticks = self.pace.turn_ticks();
         let bucket = &self.counters.durations[(63 & (64 - ticks.leading_zeros())) as usize];
         bucket.set(bucket.get() + 1);
     }
@@ -133,8 +133,7 @@ impl Core {
     /// Whether the callback that just ended held the loop too long.
     #[inline]
     pub(super) fn check_stall(&self, link: &Transport) {
-        let ticks = self.stopwatch.ticks();
-        if ticks.wrapping_sub(self.mark.get()) >= self.stall_ticks.get() {
+        if let Some(ticks) = self.pace.end_callback() {
             let protocol = link.0.protocol.try_borrow().ok();
             let protocol = protocol.as_ref().and_then(|protocol| protocol.as_ref());
             self.stalled(
@@ -142,25 +141,20 @@ impl Core {
                 ticks,
             );
         }
-        self.mark.set(ticks);
     }
 
     /// The same for a callback that belongs to no connection.
     #[inline]
     pub(super) fn check_stall_named(&self, what: &str) {
-        let ticks = self.stopwatch.ticks();
-        if ticks.wrapping_sub(self.mark.get()) >= self.stall_ticks.get() {
+        if let Some(ticks) = self.pace.end_callback() {
             self.stalled(what, ticks);
         }
-        self.mark.set(ticks);
     }
 
     #[cold]
     #[inline(never)]
     fn stalled(&self, what: &str, ticks: u64) {
-        let took = self
-            .stopwatch
-            .duration(ticks.saturating_sub(self.mark.get()));
+        let took = self.pace.duration(ticks);
         let allowed = self.limits.borrow().stall;
         if took < allowed {
             return;

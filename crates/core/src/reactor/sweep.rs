@@ -30,7 +30,7 @@ impl Core {
                 .min()
                 .unwrap_or(SWEEP_EVERY);
             let every = SWEEP_EVERY.min(shortest / 4).max(SWEEP_PAUSE);
-            self.next_sweep.set(self.now.get() + every);
+            self.next_sweep.set(self.pace.now() + every);
             self.deadline_changed();
         }
     }

@@ -64,7 +64,7 @@ pub(super) fn run_ready(reactor: &Reactor) {
     for id in core.inbox.take_ready() {
         let task = core.tasks.borrow_mut().waiting.remove(&id);
         if let Some((task, waker)) = task {
-            core.mark.set(core.stopwatch.ticks());
+            core.pace.begin_callback();
             poll(core, id, task, waker);
             core.check_stall_named("a task");
         }

@@ -201,7 +201,7 @@ pub(super) fn run_due(core: &Rc<Core>, now: Time) {
             return;
         };
         call.state.set(State::Called);
-        core.mark.set(core.stopwatch.ticks());
+        core.pace.begin_callback();
         let result = catch_unwind(AssertUnwindSafe(call.function))
             .unwrap_or_else(|payload| Deferred::fail(Failure::from_panic(&*payload)));
         report(core, "a timed call", result);
