@@ -146,13 +146,16 @@ impl<C: Clock> Mio<C> {
         let Socket::Listener(listener) = &self.slots[port.slot as usize].socket else {
             return;
         };
-        self.accepting.reserve = None;
         for _ in 0..SHED_AT_ONCE {
-            if listener.accept().is_err() {
+            self.accepting.reserve = None;
+            // Accepted and closed at once.
+            let more = listener.accept().is_ok();
+            self.accepting.reserve = reserve().ok();
+            // With another one to be had, whoever comes now can be served.
+            if !more || (self.accepting.reserve.is_some() && reserve().is_ok()) {
                 break;
             }
         }
-        self.accepting.reserve = reserve().ok();
         self.accepting.resting.push(port);
         self.accepting.until = Some(self.clock.now() + REST);
         self.accepting.freed = false;
