@@ -1,56 +1,10 @@
 //! What the loop says in the log: who failed, who held it up, and how often it says so.
 
-use crate::{Failure, Protocol, Result, Transport, testing::memory::Tester};
-use std::{
-    fmt::{self, Write},
-    sync::{Arc, Mutex},
-    time::Duration,
+use crate::{
+    Failure, Protocol, Result, Transport,
+    testing::{logged, memory::Tester},
 };
-use tracing::{
-    Event, Metadata, Subscriber,
-    field::{Field, Visit},
-    span,
-};
-
-/// Keeps the messages of a thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-struct Message(String);
-
-impl Visit for Message {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            write!(self.0, "{value:?}").unwrap();
-        }
-    }
-}
-
-impl Subscriber for Log {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn event(&self, event: &Event<'_>) {
-        let mut message = Message(event.metadata().level().to_string() + " ");
-        event.record(&mut message);
-        self.0.lock().unwrap().push(message.0);
-    }
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
-
-/// What is logged while `f` runs.
-fn logged(f: impl FnOnce()) -> Vec<String> {
-    let log = Log::default();
-    tracing::subscriber::with_default(log.clone(), f);
-    let log = log.0.lock().unwrap();
-    log.clone()
-}
+use std::time::Duration;
 
 /// Does what it is told.
 struct Obedient;

@@ -2,7 +2,9 @@
 //! behaviour suite that every driver passes. Opens no socket and waits for no real time.
 
 mod clock;
+mod log;
 pub mod memory;
 pub mod suite;
 
 pub use clock::ManualClock;
+pub use log::logged;

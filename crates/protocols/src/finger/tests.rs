@@ -4,15 +4,16 @@ use super::*;
 use proptest::prelude::*;
 use std::{
     cell::{Cell, RefCell},
-    io,
     rc::Rc,
-    sync::{Arc, Mutex},
     time::Duration,
 };
 use tress_core::{
     Address, Deferred, Failure, Protocol, Resolver, Result, Transport,
     framing::Lines,
-    testing::memory::{Table, Tester},
+    testing::{
+        logged,
+        memory::{Table, Tester},
+    },
 };
 
 /// Users in a list.
@@ -67,30 +68,6 @@ fn server(forwarding: bool) -> Lines<FingerProtocol> {
         ..FingerOptions::default()
     };
     FingerProtocol::new(Users::new(), options)
-}
-
-/// What is logged meanwhile, a line an event.
-fn logged(run: impl FnOnce()) -> Vec<String> {
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-    impl io::Write for Log {
-        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(text)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let log = Log::default();
-    let to = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || to.clone())
-        .with_ansi(false)
-        .without_time()
-        .finish();
-    tracing::subscriber::with_default(subscriber, run);
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    text.lines().map(str::to_owned).collect()
 }
 
 #[track_caller]
