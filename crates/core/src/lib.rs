@@ -9,6 +9,7 @@
 pub mod address;
 pub mod client;
 pub mod clock;
+pub mod context;
 pub mod deferred;
 pub mod driver;
 pub mod endpoint;

@@ -1,325 +1,276 @@
-//! How a chain is held and run: one `Rc` a waiting step, one loop instead of recursion. Knows no public type.
+//! How a chain is held and run: one `Rc` a link, each owned by the one before it, and no recursion however long it is.
+//! Knows no public type.
 //!
-//! A node points at the step that waits for it and a step points back at what it waits for. That circle is broken
-//! when the node fires, and every node fires: a dropped resolver fires it.
+//! The head is shared by a resolver and the Deferred, the last link by the one before it and the Deferred. A result is
+//! handed from link to link. Where a callback returned a Deferred that waits, its link becomes the end of that chain,
+//! and the head remembers what to cancel. A link that waits for another chain owns its own head, and that chain owns
+//! the link: the circle ends when that chain fires, and every chain fires, because a dropped resolver fires it.
 
+use super::{
+    head::{CancelStep, Head, in_place},
+    place::{Next, Place},
+};
 use crate::{
-    error::{Abandoned, Cancelled},
-    failure::{Failure, Result},
+    context::{self, Context},
+    failure::{self, Failure, Passed, Result},
 };
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     panic::{AssertUnwindSafe, Location, catch_unwind},
     rc::Rc,
     task::Waker,
 };
 
-/// Where a chain stands.
-pub(crate) enum State<T> {
-    Done(Result<T>),
-    Waiting(Rc<dyn Output<T>>),
-    Taken,
+/// Links that hand their result on directly before it rests in one of them and the loop in `run` goes on from there.
+const DEPTH: u32 = 32;
+
+/// What a callback came to: a result, or a chain that will have one.
+pub(super) enum Flow<T: 'static> {
+    Now(Result<T>),
+    Later(Chain<T>),
 }
 
-/// Something in a chain, whatever its type.
-pub(crate) trait Chained {
-    /// What it waited for is there: do the work and return who is next.
-    fn advance(self: Rc<Self>) -> Option<Rc<dyn Chained>>;
-    /// Where to go to cancel it.
-    fn cancel_step(&self) -> CancelStep;
+/// A chain that somebody holds the end of.
+pub(super) struct Chain<T: 'static> {
+    tail: Rc<dyn Output<T>>,
+    head: Rc<dyn Head>,
 }
 
-pub(crate) enum CancelStep {
-    /// It waits for this one: cancel that instead.
-    Upstream(Rc<dyn Chained>),
-    /// It has been failed; this one is next.
-    Fired(Option<Rc<dyn Chained>>),
-    /// Nothing to cancel.
-    Nothing,
+/// Something that takes a `T` from the link before it.
+pub(super) trait Input<T> {
+    fn accept(self: Rc<Self>, input: Result<T>, run: &mut Run);
 }
 
-/// Something in a chain that ends in a `T`.
-pub(crate) trait Output<T>: Chained {
-    fn is_done(&self) -> bool;
-    /// The result, which must be there.
-    fn take(&self) -> Result<T>;
-    fn set_next(&self, next: Rc<dyn Chained>);
-    fn set_waker(&self, waker: Waker);
-    fn into_chained(self: Rc<Self>) -> Rc<dyn Chained>;
+/// Something whose result is a `T`.
+pub(super) trait Output<T: 'static> {
+    fn place(&self) -> &Place<T>;
+    /// The chain that it waited for has fired.
+    fn resume(self: Rc<Self>, result: Result<T>, run: &mut Run);
 }
 
-/// Adds a callback: runs it now, or makes a step that waits.
-pub(crate) fn then<T: 'static, U: 'static>(
-    state: State<T>,
-    callback: impl FnOnce(Result<T>) -> State<U> + 'static,
-) -> State<U> {
-    match state {
-        State::Done(result) => guarded(callback, result),
-        State::Waiting(upstream) => {
-            let step = Rc::new(Step {
-                place: Place::new(),
-                wait: RefCell::new(Wait::Upstream(Rc::clone(&upstream), callback)),
-            });
-            upstream.set_next(Rc::clone(&step) as Rc<dyn Chained>);
-            State::Waiting(step)
-        }
-        State::Taken => unreachable!("a Deferred is consumed by what takes its state"),
-    }
+/// Something that a result rests in although it has to go on.
+trait GoOn {
+    fn go_on(self: Rc<Self>, run: &mut Run);
 }
 
-/// Walks up to what a chain waits for and cancels that.
-pub(crate) fn cancel(mut at: Rc<dyn Chained>) {
-    loop {
-        match at.cancel_step() {
-            CancelStep::Upstream(upstream) => at = upstream,
-            CancelStep::Fired(next) => return run(next),
-            CancelStep::Nothing => return,
-        }
-    }
+/// A result on its way.
+pub(super) struct Run {
+    /// The head of the chain that it is in.
+    head: Rc<dyn Head>,
+    /// How many links may still hand it on directly.
+    depth: u32,
+    /// Where it rests when those are used up.
+    paused: Option<Rc<dyn GoOn>>,
 }
 
-/// Logs a failure that nobody handled.
-#[cold]
-pub(crate) fn unhandled(failure: &Failure, created: Option<&'static Location<'static>>) {
-    match created {
-        Some(created) => {
-            tracing::error!(target: "tress", "unhandled failure in a Deferred created at {created}: {failure:?}");
-        }
-        None => tracing::error!(target: "tress", "unhandled failure in a Deferred: {failure:?}"),
-    }
-}
-
-/// The trampoline: a chain of any length runs in one loop.
-fn run(mut next: Option<Rc<dyn Chained>>) {
-    while let Some(chained) = next {
-        next = chained.advance();
-    }
-}
-
-fn guarded<T, U>(callback: impl FnOnce(Result<T>) -> State<U>, result: Result<T>) -> State<U> {
-    catch_unwind(AssertUnwindSafe(|| callback(result)))
-        .unwrap_or_else(|payload| State::Done(Err(Failure::from_panic(&*payload))))
-}
-
-/// Where a result rests until the next one takes it. Dropped with a failure in it, it logs that.
-struct Place<T> {
-    result: Cell<Option<Result<T>>>,
-    done: Cell<bool>,
-    next: Cell<Next>,
-}
-
-#[derive(Default)]
-enum Next {
-    #[default]
-    Nobody,
-    Step(Rc<dyn Chained>),
-    Task(Waker),
-}
-
-impl<T> Place<T> {
-    fn new() -> Self {
+impl<T: 'static> Chain<T> {
+    /// A chain of nothing but its head.
+    pub(super) fn new<H: Head + Output<T> + 'static>(head: &Rc<H>) -> Self {
         Self {
-            result: Cell::new(None),
-            done: Cell::new(false),
-            next: Cell::new(Next::Nobody),
+            tail: Rc::clone(head) as Rc<dyn Output<T>>,
+            head: Rc::clone(head) as Rc<dyn Head>,
         }
     }
 
-    fn put(&self, result: Result<T>) -> Option<Rc<dyn Chained>> {
-        self.result.set(Some(result));
-        self.done.set(true);
-        match self.next.take() {
-            Next::Nobody => None,
-            Next::Step(step) => Some(step),
-            Next::Task(waker) => {
-                waker.wake();
-                None
-            }
-        }
-    }
-
-    fn take(&self) -> Result<T> {
-        self.result
-            .take()
-            .expect("a result is taken once, after it was put")
-    }
-}
-
-impl<T> Drop for Place<T> {
-    fn drop(&mut self) {
-        if let Some(Err(failure)) = self.result.take() {
-            unhandled(&failure, None);
-        }
-    }
-}
-
-/// The head of a chain, shared by a resolver and a Deferred.
-pub(crate) struct Node<T> {
-    place: Place<T>,
-    canceller: Cell<Option<Box<dyn FnOnce()>>>,
-    cancelling: Cell<bool>,
-    created: &'static Location<'static>,
-}
-
-impl<T: 'static> Node<T> {
-    pub(crate) fn new(
-        canceller: Option<Box<dyn FnOnce()>>,
-        created: &'static Location<'static>,
-    ) -> Self {
-        Self {
+    /// Adds a callback; it runs now if the chain has its result.
+    #[inline]
+    pub(super) fn then<U: 'static>(
+        self,
+        callback: impl FnOnce(Result<T>) -> Flow<U> + 'static,
+        added: &'static Location<'static>,
+    ) -> Chain<U> {
+        let context = Context::current();
+        let link = in_place(|| Link {
+            stage: Cell::new(Stage::Callback(callback)),
             place: Place::new(),
-            canceller: Cell::new(canceller),
-            cancelling: Cell::new(false),
-            created,
-        }
-    }
-
-    /// Its resolver was dropped. While the canceller runs that is the canceller's doing.
-    pub(crate) fn abandon(&self) {
-        if !self.cancelling.get() {
-            self.fire(Err(Failure::from(Abandoned)));
-        }
-    }
-
-    pub(crate) fn is_fired(&self) -> bool {
-        self.place.done.get()
-    }
-
-    /// Fires once; a later one, after a cancel, is swallowed.
-    pub(crate) fn fire(&self, result: Result<T>) {
-        if !self.place.done.get() {
-            // Whatever the canceller holds is of no use now, and may hold the chain itself.
-            self.canceller.take();
-            run(self.place.put(result));
-        }
-    }
-}
-
-impl<T: 'static> Chained for Node<T> {
-    fn advance(self: Rc<Self>) -> Option<Rc<dyn Chained>> {
-        None
-    }
-
-    fn cancel_step(&self) -> CancelStep {
-        if self.place.done.get() {
-            return CancelStep::Nothing;
-        }
-        self.cancelling.set(true);
-        if let Some(canceller) = self.canceller.take()
-            && let Err(payload) = catch_unwind(AssertUnwindSafe(canceller))
-        {
-            unhandled(&Failure::from_panic(&*payload), Some(self.created));
-        }
-        if self.place.done.get() {
-            CancelStep::Nothing
-        } else {
-            CancelStep::Fired(self.place.put(Err(Failure::from(Cancelled))))
-        }
-    }
-}
-
-impl<T: 'static> Output<T> for Node<T> {
-    fn is_done(&self) -> bool {
-        self.place.done.get()
-    }
-
-    fn take(&self) -> Result<T> {
-        self.place.take()
-    }
-
-    fn set_next(&self, next: Rc<dyn Chained>) {
-        self.place.next.set(Next::Step(next));
-    }
-
-    fn set_waker(&self, waker: Waker) {
-        self.place.next.set(Next::Task(waker));
-    }
-
-    fn into_chained(self: Rc<Self>) -> Rc<dyn Chained> {
-        self
-    }
-}
-
-impl<T> Drop for Node<T> {
-    fn drop(&mut self) {
-        if let Some(Err(failure)) = self.place.result.take() {
-            unhandled(&failure, Some(self.created));
-        }
-    }
-}
-
-/// A callback and what it waits for.
-struct Step<T: 'static, U: 'static, F> {
-    place: Place<U>,
-    wait: RefCell<Wait<T, U, F>>,
-}
-
-/// The states of a step, in the order in which it passes them.
-enum Wait<T: 'static, U: 'static, F> {
-    /// For the value that the callback gets.
-    Upstream(Rc<dyn Output<T>>, F),
-    /// For the Deferred that the callback returned.
-    Inner(Rc<dyn Output<U>>),
-    /// For nothing: it has its result, or is running.
-    Nothing,
-}
-
-impl<T: 'static, U: 'static, F> Chained for Step<T, U, F>
-where
-    F: FnOnce(Result<T>) -> State<U> + 'static,
-{
-    fn advance(self: Rc<Self>) -> Option<Rc<dyn Chained>> {
-        let wait = self.wait.replace(Wait::Nothing);
-        let state = match wait {
-            Wait::Upstream(upstream, callback) => {
-                let result = upstream.take();
-                drop(upstream);
-                guarded(callback, result)
+            context,
+            added,
+        });
+        let Self { tail, head } = self;
+        let place = tail.place();
+        match place.take() {
+            None => place.next.set(Next::Link(Rc::clone(&link) as Rc<dyn Input<T>>)),
+            Some(result) => {
+                let input: Rc<dyn Input<T>> = Rc::clone(&link) as Rc<dyn Input<T>>;
+                Run::start(Rc::clone(&head), |run| input.accept(result, run));
             }
-            Wait::Inner(inner) => State::Done(inner.take()),
-            Wait::Nothing => return None,
+        }
+        Chain { tail: link, head }
+    }
+
+    /// The result, if it is there.
+    #[inline]
+    pub(super) fn take(&self) -> Option<Result<T>> {
+        self.tail.place().take()
+    }
+
+    /// Whom to wake when the result is there.
+    pub(super) fn set_waker(&self, waker: &Waker) {
+        self.tail.place().next.set(Next::Task(waker.clone()));
+    }
+
+    pub(super) fn head(&self) -> &Rc<dyn Head> {
+        &self.head
+    }
+}
+
+/// Cancels what a chain waits for, however deep that is.
+pub(super) fn cancel(mut head: Rc<dyn Head>) {
+    while let CancelStep::Inner(inner) = head.cancel_step() {
+        head = inner;
+    }
+}
+
+impl Run {
+    /// The trampoline: a chain of any length runs in one loop.
+    #[inline]
+    fn start(head: Rc<dyn Head>, begin: impl FnOnce(&mut Self)) {
+        let mut run = Self {
+            head,
+            depth: DEPTH,
+            paused: None,
         };
-        match state {
-            State::Done(result) => self.place.put(result),
-            State::Waiting(inner) => {
-                inner.set_next(Rc::clone(&self) as Rc<dyn Chained>);
-                self.wait.replace(Wait::Inner(inner));
-                None
-            }
-            State::Taken => unreachable!("a callback returns a Deferred that nobody consumed"),
+        begin(&mut run);
+        while let Some(at) = run.paused.take() {
+            run.depth = DEPTH;
+            at.go_on(&mut run);
         }
     }
 
-    fn cancel_step(&self) -> CancelStep {
-        match &*self.wait.borrow() {
-            Wait::Upstream(upstream, _) => CancelStep::Upstream(Rc::clone(upstream).into_chained()),
-            Wait::Inner(inner) => CancelStep::Upstream(Rc::clone(inner).into_chained()),
-            Wait::Nothing => CancelStep::Nothing,
+    /// Whether a link may hand on directly.
+    #[inline]
+    fn deeper(&mut self) -> bool {
+        let may = self.depth > 0;
+        self.depth = self.depth.saturating_sub(1);
+        may
+    }
+}
+
+/// Calls a callback that was added there: a panic becomes a failure.
+#[inline]
+pub(super) fn guarded<T, U: 'static>(
+    callback: impl FnOnce(Result<T>) -> Flow<U>,
+    input: Result<T>,
+    added: &'static Location<'static>,
+) -> Flow<U> {
+    let flow = catch_unwind(AssertUnwindSafe(|| callback(input)))
+        .unwrap_or_else(|payload| Flow::Now(Err(Failure::from_panic(&*payload))));
+    if let Flow::Now(Err(failure)) = &flow {
+        failure::passes(failure, Passed::Callback, added);
+    }
+    flow
+}
+
+/// The result of the head goes to whoever waits for it.
+#[inline]
+pub(super) fn fire<T: 'static>(place: &Place<T>, result: Result<T>, head: Rc<dyn Head>) {
+    match place.next.take() {
+        Next::Link(next) => Run::start(head, |run| next.accept(result, run)),
+        Next::Waiting(next) => Run::start(head, |run| next.resume(result, run)),
+        Next::Nobody => place.put(result, head.created()),
+        Next::Task(waker) => {
+            place.put(result, head.created());
+            waker.wake();
         }
     }
 }
 
-impl<T: 'static, U: 'static, F> Output<U> for Step<T, U, F>
+/// A callback, and where its result goes.
+struct Link<U: 'static, F> {
+    stage: Cell<Stage<F>>,
+    place: Place<U>,
+    /// What was in force when the callback was added.
+    context: Context,
+    added: &'static Location<'static>,
+}
+
+/// The stages of a link, in the order in which it passes them.
+#[derive(Default)]
+enum Stage<F> {
+    /// It waits for its input.
+    Callback(F),
+    /// It waits for the chain that its callback returned, and keeps the head of its own.
+    Inner(Rc<dyn Head>),
+    /// It waits for nothing.
+    #[default]
+    Done,
+}
+
+impl<T: 'static, U: 'static, F> Input<T> for Link<U, F>
 where
-    F: FnOnce(Result<T>) -> State<U> + 'static,
+    F: FnOnce(Result<T>) -> Flow<U> + 'static,
 {
-    fn is_done(&self) -> bool {
-        self.place.done.get()
+    fn accept(self: Rc<Self>, input: Result<T>, run: &mut Run) {
+        let Stage::Callback(callback) = self.stage.take() else {
+            return;
+        };
+        let callback = |input| context::run_in(&self.context, || callback(input));
+        match guarded(callback, input, self.added) {
+            Flow::Now(result) => self.hand_on(result, run),
+            Flow::Later(inner) => self.wait_for(inner, run),
+        }
+    }
+}
+
+impl<U: 'static, F: 'static> Link<U, F> {
+    #[inline]
+    fn hand_on(self: Rc<Self>, result: Result<U>, run: &mut Run) {
+        match self.place.next.take() {
+            Next::Link(next) if run.deeper() => {
+                drop(self);
+                next.accept(result, run);
+            }
+            Next::Waiting(next) if run.deeper() => {
+                drop(self);
+                next.resume(result, run);
+            }
+            next => self.rest(result, next, run),
+        }
     }
 
-    fn take(&self) -> Result<U> {
-        self.place.take()
+    /// Keeps the result: nobody takes it yet, a task does, or the loop must go on from here.
+    fn rest(self: Rc<Self>, result: Result<U>, next: Next<U>, run: &mut Run) {
+        self.place.put(result, run.head.created());
+        match next {
+            Next::Nobody => {}
+            Next::Task(waker) => waker.wake(),
+            next => {
+                self.place.next.set(next);
+                run.paused = Some(self);
+            }
+        }
     }
 
-    fn set_next(&self, next: Rc<dyn Chained>) {
-        self.place.next.set(Next::Step(next));
+    /// The callback returned another chain: goes on with its result, now or when it comes.
+    #[cold]
+    fn wait_for(self: Rc<Self>, inner: Chain<U>, run: &mut Run) {
+        if let Some(result) = inner.take() {
+            return self.hand_on(result, run);
+        }
+        run.head.wait_for(Some(Rc::downgrade(&inner.head)));
+        self.stage.set(Stage::Inner(Rc::clone(&run.head)));
+        inner.tail.place().next.set(Next::Waiting(self));
+    }
+}
+
+impl<U: 'static, F: 'static> Output<U> for Link<U, F> {
+    fn place(&self) -> &Place<U> {
+        &self.place
     }
 
-    fn set_waker(&self, waker: Waker) {
-        self.place.next.set(Next::Task(waker));
+    fn resume(self: Rc<Self>, result: Result<U>, run: &mut Run) {
+        if let Stage::Inner(head) = self.stage.take() {
+            head.wait_for(None);
+            run.head = head;
+            self.hand_on(result, run);
+        }
     }
+}
 
-    fn into_chained(self: Rc<Self>) -> Rc<dyn Chained> {
-        self
+impl<U: 'static, F: 'static> GoOn for Link<U, F> {
+    fn go_on(self: Rc<Self>, run: &mut Run) {
+        if let Some(result) = self.place.take() {
+            self.hand_on(result, run);
+        }
     }
 }

@@ -4,37 +4,46 @@
 //! Callbacks run at once, in order, inside the call that fires. Source: Twisted's `internet/defer.py`.
 
 mod chain;
+mod head;
 mod outcome;
+mod place;
+mod unhandled;
 
 pub use outcome::Outcome;
 
-use crate::failure::{Failure, Result};
-use chain::{Chained, Node, State};
+use crate::failure::{self, Failure, Passed, Result};
+use chain::{Chain, Flow};
+use head::{Head, Node};
+use unhandled::Unhandled;
 use std::{
     fmt,
     future::Future,
     panic::Location,
     pin::Pin,
     rc::{Rc, Weak},
-    task::{Context, Poll},
+    task::{self, Poll},
 };
 
 /// The read side of a value that comes later, or of the failure that comes instead.
 ///
 /// Dropping the end of a chain detaches it: the callbacks still run, nothing is cancelled, and a failure that
 /// nobody handles is logged once, when it arrives.
-pub struct Deferred<T: 'static> {
-    state: State<T>,
-    /// Whether a task waits for it: then dropping it cancels.
-    awaited: bool,
+pub struct Deferred<T: 'static>(State<T>);
+
+enum State<T: 'static> {
+    Done(Result<T, Unhandled>),
+    Waiting(Chain<T>),
+    /// The same, and dropping it cancels: a task awaits it, or that was asked for.
+    Guarded(CancelOnDrop<T>),
+    Taken,
 }
 
 /// The write side: fires its [`Deferred`] once. Dropped unfired, it fails it with [`Abandoned`](crate::error::Abandoned).
 pub struct Resolver<T: 'static>(Option<Rc<Node<T>>>);
 
-/// Cancels a [`Deferred`] without owning it.
+/// Cancels a [`Deferred`] without owning it: all of its chain, wherever that has gone meanwhile.
 #[derive(Clone)]
-pub struct Canceller(Weak<dyn Chained>);
+pub struct Canceller(Weak<dyn Head>);
 
 impl<T: 'static> Deferred<T> {
     /// A Deferred and what fires it.
@@ -52,7 +61,7 @@ impl<T: 'static> Deferred<T> {
 
     /// One that has its value already.
     pub fn succeed(value: T) -> Self {
-        Self::done(Ok(value))
+        Self(State::Done(Ok(value)))
     }
 
     /// One that has failed already.
@@ -62,79 +71,91 @@ impl<T: 'static> Deferred<T> {
     }
 
     /// One that has this result already.
+    #[track_caller]
     pub fn done(result: Result<T>) -> Self {
-        Self::from_state(State::Done(result))
+        Self(State::Done(Unhandled::rest(result, Location::caller())))
     }
 
     /// Calls `callback` with the value; a failure passes by.
+    #[track_caller]
     pub fn add_callback<R: Outcome>(
         self,
         callback: impl FnOnce(T) -> R + 'static,
     ) -> Deferred<R::Value> {
         self.then(move |result| match result {
-            Ok(value) => callback(value).into_deferred().take_state(),
-            Err(failure) => State::Done(Err(failure)),
+            Ok(value) => callback(value).into_deferred().into_flow(),
+            Err(failure) => Flow::Now(Err(failure)),
         })
     }
 
     /// Calls `callback` with the value, for a callback that cannot fail and returns the next value.
+    #[track_caller]
     pub fn map<U: 'static>(self, callback: impl FnOnce(T) -> U + 'static) -> Deferred<U> {
-        self.then(move |result| State::Done(result.map(callback)))
+        self.then(move |result| Flow::Now(result.map(callback)))
     }
 
     /// Calls `errback` with the failure; a value passes by. Returning `Ok` goes on with that value.
+    #[track_caller]
     pub fn add_errback<R: Outcome<Value = T>>(
         self,
         errback: impl FnOnce(Failure) -> R + 'static,
     ) -> Self {
         self.then(move |result| match result {
-            Ok(value) => State::Done(Ok(value)),
-            Err(failure) => errback(failure).into_deferred().take_state(),
+            Ok(value) => Flow::Now(Ok(value)),
+            Err(failure) => errback(failure).into_deferred().into_flow(),
         })
     }
 
     /// Calls `callback` with whichever comes.
+    #[track_caller]
     pub fn add_both<R: Outcome>(
         self,
         callback: impl FnOnce(Result<T>) -> R + 'static,
     ) -> Deferred<R::Value> {
-        self.then(move |result| callback(result).into_deferred().take_state())
+        self.then(move |result| callback(result).into_deferred().into_flow())
     }
 
     /// Calls one of the two; `errback` does not see what `callback` fails with.
+    #[track_caller]
     pub fn add_callbacks<R: Outcome, E: Outcome<Value = R::Value>>(
         self,
         callback: impl FnOnce(T) -> R + 'static,
         errback: impl FnOnce(Failure) -> E + 'static,
     ) -> Deferred<R::Value> {
         self.then(move |result| match result {
-            Ok(value) => callback(value).into_deferred().take_state(),
-            Err(failure) => errback(failure).into_deferred().take_state(),
+            Ok(value) => callback(value).into_deferred().into_flow(),
+            Err(failure) => errback(failure).into_deferred().into_flow(),
         })
     }
 
     /// Lets the chain run by itself, as dropping it does; a failure that arrives at its end is logged.
     pub fn detach(self) {
-        drop(self);
-    }
-
-    /// Cancels what the chain waits for now: the resolver's side, or the inner Deferred that a callback returned.
-    /// Nothing happens when it has fired.
-    pub fn cancel(&self) {
-        if let Some(canceller) = self.canceller() {
-            canceller.cancel();
+        if let State::Guarded(chain) = self.0 {
+            chain.disarm();
         }
     }
 
-    /// A handle that cancels it, while somebody else owns the chain. `None` when it has fired.
+    /// Cancels what the chain waits for now: the resolver's side, or the inner Deferred that a callback returned.
+    /// Nothing happens when it waits for nothing.
+    pub fn cancel(&self) {
+        if let Some(chain) = self.chain() {
+            chain::cancel(Rc::clone(chain.head()));
+        }
+    }
+
+    /// A handle that cancels it as [`Deferred::cancel`] does, while somebody else owns the chain and adds to it.
+    /// `None` when it has its result.
     #[must_use]
     pub fn canceller(&self) -> Option<Canceller> {
-        match &self.state {
-            State::Waiting(output) => {
-                let chained: Rc<dyn Chained> = output.clone().into_chained();
-                Some(Canceller(Rc::downgrade(&chained)))
-            }
-            State::Done(_) | State::Taken => None,
+        Some(Canceller(Rc::downgrade(self.chain()?.head())))
+    }
+
+    /// The same Deferred, but dropping it cancels it instead of detaching it, as it does once a task has awaited it.
+    #[must_use]
+    pub fn cancel_on_drop(self) -> Self {
+        match self.0 {
+            State::Waiting(chain) => Self(State::Guarded(CancelOnDrop(Some(chain)))),
+            state => Self(state),
         }
     }
 
@@ -142,40 +163,95 @@ impl<T: 'static> Deferred<T> {
     ///
     /// # Errors
     /// The Deferred itself, when it has not fired.
-    pub fn try_result(mut self) -> Result<Result<T>, Self> {
-        match self.take_state() {
-            State::Done(result) => Ok(result),
-            state => Err(Self::from_state(state)),
+    pub fn try_result(self) -> Result<Result<T>, Self> {
+        match self.0 {
+            State::Done(result) => Ok(result.map_err(Unhandled::take)),
+            State::Waiting(chain) => match chain.take() {
+                Some(result) => Ok(result),
+                None => Err(Self(State::Waiting(chain))),
+            },
+            State::Guarded(chain) => match chain.take() {
+                Some(result) => Ok(result),
+                None => Err(Self(State::Guarded(chain))),
+            },
+            State::Taken => unreachable!("only a task that has its result leaves this behind"),
         }
     }
 
-    fn from_node(node: Node<T>) -> (Resolver<T>, Self) {
-        let node = Rc::new(node);
-        (
-            Resolver(Some(Rc::clone(&node))),
-            Self::from_state(State::Waiting(node)),
-        )
+    #[inline]
+    fn from_node(node: Rc<Node<T>>) -> (Resolver<T>, Self) {
+        let chain = Chain::new(&node);
+        (Resolver(Some(node)), Self(State::Waiting(chain)))
     }
 
-    fn from_state(state: State<T>) -> Self {
-        Self {
-            state,
-            awaited: false,
+    /// The chain, unless the result is here.
+    fn chain(&self) -> Option<&Chain<T>> {
+        match &self.0 {
+            State::Waiting(chain) => Some(chain),
+            State::Guarded(chain) => chain.0.as_ref(),
+            State::Done(_) | State::Taken => None,
         }
     }
 
-    fn take_state(&mut self) -> State<T> {
-        match std::mem::replace(&mut self.state, State::Taken) {
-            State::Waiting(output) if output.is_done() => State::Done(output.take()),
-            state => state,
-        }
-    }
-
+    #[track_caller]
+    #[inline]
     fn then<U: 'static>(
-        mut self,
-        callback: impl FnOnce(Result<T>) -> State<U> + 'static,
+        self,
+        callback: impl FnOnce(Result<T>) -> Flow<U> + 'static,
     ) -> Deferred<U> {
-        Deferred::from_state(chain::then(self.take_state(), callback))
+        let added = Location::caller();
+        let (chain, guarded) = match self.0 {
+            State::Waiting(chain) => (chain, false),
+            State::Guarded(chain) => (chain.disarm(), true),
+            State::Done(result) => return Deferred::after(result, callback, added),
+            State::Taken => unreachable!("only a task that has its result leaves this behind"),
+        };
+        let deferred = Deferred(State::Waiting(chain.then(callback, added)));
+        if guarded { deferred.cancel_on_drop() } else { deferred }
+    }
+
+    /// What a callback makes of a result that is there already.
+    fn after<S>(
+        result: Result<S, Unhandled>,
+        callback: impl FnOnce(Result<S>) -> Flow<T>,
+        added: &'static Location<'static>,
+    ) -> Self {
+        let created = result.as_ref().err().map_or(added, Unhandled::created);
+        match chain::guarded(callback, result.map_err(Unhandled::take), added) {
+            Flow::Now(result) => Self(State::Done(Unhandled::rest(result, created))),
+            Flow::Later(chain) => Self(State::Waiting(chain)),
+        }
+    }
+
+    #[inline]
+    fn into_flow(self) -> Flow<T> {
+        match self.0 {
+            State::Done(result) => Flow::Now(result.map_err(Unhandled::take)),
+            State::Waiting(chain) => Flow::Later(chain),
+            State::Guarded(chain) => Flow::Later(chain.disarm()),
+            State::Taken => unreachable!("only a task that has its result leaves this behind"),
+        }
+    }
+}
+
+/// A chain that is cancelled when this is dropped.
+struct CancelOnDrop<T: 'static>(Option<Chain<T>>);
+
+impl<T: 'static> CancelOnDrop<T> {
+    fn take(&self) -> Option<Result<T>> {
+        self.0.as_ref()?.take()
+    }
+
+    fn disarm(mut self) -> Chain<T> {
+        self.0.take().expect("it has its chain until it is consumed")
+    }
+}
+
+impl<T: 'static> Drop for CancelOnDrop<T> {
+    fn drop(&mut self) {
+        if let Some(chain) = &self.0 {
+            chain::cancel(Rc::clone(chain.head()));
+        }
     }
 }
 
@@ -214,10 +290,10 @@ impl<T: 'static> Drop for Resolver<T> {
 }
 
 impl Canceller {
-    /// Cancels the Deferred, if it still waits.
+    /// Cancels what the chain waits for now. Nothing happens when it waits for nothing.
     pub fn cancel(&self) {
-        if let Some(chained) = self.0.upgrade() {
-            chain::cancel(chained);
+        if let Some(head) = self.0.upgrade() {
+            chain::cancel(head);
         }
     }
 }
@@ -227,40 +303,33 @@ impl<T: 'static> Unpin for Deferred<T> {}
 impl<T: 'static> Future for Deferred<T> {
     type Output = Result<T>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<T>> {
-        match self.take_state() {
-            State::Done(result) => {
-                self.awaited = false;
-                Poll::Ready(result)
-            }
-            State::Waiting(output) => {
-                output.set_waker(context.waker().clone());
-                self.state = State::Waiting(output);
-                self.awaited = true;
-                Poll::Pending
-            }
+    #[track_caller]
+    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Result<T>> {
+        let awaited = Location::caller();
+        match std::mem::replace(&mut self.0, State::Taken) {
             State::Taken => panic!("a Deferred was polled after it had finished"),
-        }
-    }
-}
-
-impl<T: 'static> Drop for Deferred<T> {
-    fn drop(&mut self) {
-        if self.awaited {
-            self.cancel();
-        }
-        if let State::Done(Err(failure)) = std::mem::replace(&mut self.state, State::Taken) {
-            chain::unhandled(&failure, None);
+            state => match Self(state).try_result() {
+                Ok(result) => Poll::Ready(
+                    result.inspect_err(|failure| failure::passes(failure, Passed::Await, awaited)),
+                ),
+                Err(waiting) => {
+                    if let Some(chain) = waiting.chain() {
+                        chain.set_waker(context.waker());
+                    }
+                    *self = waiting.cancel_on_drop();
+                    Poll::Pending
+                }
+            },
         }
     }
 }
 
 impl<T: 'static> fmt::Debug for Deferred<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.state {
+        f.write_str(match &self.0 {
             State::Done(Ok(_)) => "Deferred(has its value)",
             State::Done(Err(_)) => "Deferred(has failed)",
-            State::Waiting(_) => "Deferred(waiting)",
+            State::Waiting(_) | State::Guarded(_) => "Deferred(waiting)",
             State::Taken => "Deferred(finished)",
         })
     }

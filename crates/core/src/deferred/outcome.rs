@@ -26,6 +26,8 @@ mod sealed {
 impl Outcome for () {
     type Value = ();
 
+    #[inline]
+    #[track_caller]
     fn into_deferred(self) -> Deferred<()> {
         Deferred::succeed(())
     }
@@ -34,6 +36,8 @@ impl Outcome for () {
 impl<T: 'static> Outcome for Result<T, Failure> {
     type Value = T;
 
+    #[inline]
+    #[track_caller]
     fn into_deferred(self) -> Deferred<T> {
         Deferred::done(self)
     }

@@ -227,7 +227,7 @@ impl Core {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
             self.failed(what, &Failure::from_panic(&*payload));
         }
-        self.check_stall_named(what);
+        self.check_stall_named(&what);
     }
 
     /// Counts and logs a failure of user code that costs no connection.

@@ -11,6 +11,7 @@ mod clients;
 mod connections;
 mod inbox;
 mod lifecycle;
+mod mailbox;
 mod pace;
 mod ports;
 mod settle;

@@ -2,7 +2,7 @@
 
 use super::{Core, Entry, Reactor, pace::Pace};
 use crate::{time::Time, transport::Transport};
-use std::{cell::Cell, time::Duration};
+use std::{cell::Cell, fmt, time::Duration};
 
 /// At most one warning of a kind in this time.
 const WARNING_EVERY: Duration = Duration::from_secs(1);
@@ -136,16 +136,14 @@ impl Core {
         if let Some(ticks) = self.pace.end_callback() {
             let protocol = link.0.protocol.try_borrow().ok();
             let protocol = protocol.as_ref().and_then(|protocol| protocol.as_ref());
-            self.stalled(
-                protocol.map_or("a protocol", |protocol| protocol.name()),
-                ticks,
-            );
+            let name = protocol.map_or("a protocol", |protocol| protocol.name());
+            self.stalled(&name, ticks);
         }
     }
 
     /// The same for a callback that belongs to no connection.
     #[inline]
-    pub(super) fn check_stall_named(&self, what: &str) {
+    pub(super) fn check_stall_named(&self, what: &dyn fmt::Display) {
         if let Some(ticks) = self.pace.end_callback() {
             self.stalled(what, ticks);
         }
@@ -153,7 +151,7 @@ impl Core {
 
     #[cold]
     #[inline(never)]
-    fn stalled(&self, what: &str, ticks: u64) {
+    fn stalled(&self, what: &dyn fmt::Display, ticks: u64) {
         let took = self.pace.duration(ticks);
         let allowed = self.limits.borrow().stall;
         if took < allowed {

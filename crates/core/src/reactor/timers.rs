@@ -2,6 +2,7 @@
 
 use super::{Core, Reactor};
 use crate::{
+    context::Context,
     deferred::{Deferred, Outcome},
     error::NotActive,
     failure::{Failure, Result},
@@ -81,12 +82,13 @@ impl Reactor {
         R: Outcome<Value = ()>,
     {
         let time = self.now() + delay;
+        let context = Context::current();
         let mut timers = self.0.timers.borrow_mut();
         let key = timers.key(time);
         let state = Rc::new(Cell::new(State::Waiting(key)));
         let call = Call {
             state: Rc::clone(&state),
-            function: Box::new(move || function().into_deferred()),
+            function: Box::new(move || context.run(|| function().into_deferred())),
         };
         timers.calls.insert(key, call);
         drop(timers);
@@ -205,7 +207,7 @@ pub(super) fn run_due(core: &Rc<Core>, now: Time) {
         let result = catch_unwind(AssertUnwindSafe(call.function))
             .unwrap_or_else(|payload| Deferred::fail(Failure::from_panic(&*payload)));
         report(core, "a timed call", result);
-        core.check_stall_named("a timed call");
+        core.check_stall_named(&"a timed call");
     }
 }
 

@@ -15,7 +15,7 @@ use tracing::{
 /// ```
 /// # use tress_core::testing::logged;
 /// let lines = logged(|| tress_core::Deferred::<()>::fail(tress_core::Failure::msg("lost")).detach());
-/// assert!(lines[0].starts_with("ERROR unhandled failure in a Deferred: lost"));
+/// assert!(lines[0].starts_with("ERROR unhandled failure in a Deferred created at"));
 /// ```
 #[must_use]
 pub fn logged(run: impl FnOnce()) -> Vec<String> {

@@ -1,6 +1,12 @@
-//! `Failure`: any error, with the place where it became one. Knows nothing of who handles it.
+//! `Failure`: any error, with the place where it became one, what caused it, and, when switched on, the callbacks and
+//! awaits that it passed. Knows nothing of who handles it.
+
+mod trail;
+
+pub(crate) use trail::{Passed, passes};
 
 use std::{error::Error, fmt, marker::PhantomData, ops::Deref, panic::Location, rc::Rc};
+use trail::Trail;
 
 /// What fails, fails with a [`Failure`].
 pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
@@ -14,9 +20,27 @@ pub struct Failure(Rc<Inner>);
 struct Inner {
     error: Box<dyn Error + 'static>,
     at: &'static Location<'static>,
+    trail: Trail,
 }
 
 impl Failure {
+    /// From now on, in all threads, each failure remembers the callbacks, awaits and tasks that it passes (the first
+    /// [`Failure::TRAIL`] of them) and shows them with `{:?}`. Off at first: it costs memory for each failure.
+    pub fn record_trails(yes: bool) {
+        trail::switch(yes);
+    }
+
+    /// How many steps of its way a failure remembers.
+    pub const TRAIL: usize = trail::STEPS;
+
+    /// The same failure as the cause of this one, which says what was being done: `reading users: no such file`.
+    /// [`Failure::check`] and [`Failure::trap`] still find the first error.
+    #[must_use]
+    #[track_caller]
+    pub fn context(self, doing: impl Into<String>) -> Self {
+        Self::from(Doing(doing.into(), self))
+    }
+
     /// A failure that is only a sentence.
     #[track_caller]
     #[cold]
@@ -27,7 +51,10 @@ impl Failure {
     /// The error, if it is an `E`.
     #[must_use]
     pub fn check<E: Error + 'static>(&self) -> Option<&E> {
-        self.0.error.downcast_ref()
+        match self.0.error.downcast_ref() {
+            Some(Doing(_, cause)) => cause.check(),
+            None => self.0.error.downcast_ref(),
+        }
     }
 
     /// Goes on with the error if it is an `E`, and gives the failure back if it is not.
@@ -80,6 +107,7 @@ impl<E: Error + 'static> From<E> for Failure {
         Self(Rc::new(Inner {
             error: Box::new(error),
             at: Location::caller(),
+            trail: Trail::default(),
         }))
     }
 }
@@ -96,7 +124,8 @@ impl fmt::Display for Failure {
 
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self} (at {}:{})", self.0.at.file(), self.0.at.line())
+        write!(f, "{self} (at {}:{})", self.0.at.file(), self.0.at.line())?;
+        write!(f, "{}", self.0.trail)
     }
 }
 
@@ -131,6 +160,22 @@ impl fmt::Display for Message {
 
 impl Error for Message {}
 
+/// What was being done, and why it failed.
+#[derive(Debug)]
+struct Doing(String, Failure);
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Doing {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(self.1.error())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,7 +190,7 @@ mod tests {
         let failure = parse("x").unwrap_err();
         assert!(failure.check::<ParseIntError>().is_some());
         assert!(failure.check::<std::io::Error>().is_none());
-        assert!(failure.location().file().ends_with("failure.rs"));
+        assert!(failure.location().file().ends_with("failure/mod.rs"));
         assert!(failure.trap::<ParseIntError>().is_ok());
     }
 
