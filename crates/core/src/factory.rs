@@ -13,6 +13,11 @@ use std::{
 };
 
 /// Builds the protocols of a port. What they share (a count, a log, a table of users) is an `Rc` that it hands to each.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no factory",
+    label = "`Factory` is not implemented for it",
+    note = "implement `Factory` for it, which builds a protocol for each connection; a `ClientFactory` is one first"
+)]
 pub trait Factory: 'static {
     /// What it builds.
     type Protocol: Protocol;
@@ -33,6 +38,12 @@ pub trait Factory: 'static {
 }
 
 /// What can be used as a factory: a [`Factory`], `|| P`, or `|peer: &Address| -> Option<P>`. The marker is inferred.
+#[diagnostic::on_unimplemented(
+    message = "this is no factory: it builds no protocol for each connection",
+    label = "expected `|| P`, `|peer: &Address| -> Option<P>` or a `Factory`, where `P` is a `Protocol`",
+    note = "a protocol by itself is no factory: write `|| Echo` for `Echo`, or `move || Chat::new(users.clone())`",
+    note = "what a closure builds must implement `Protocol`; a `LineReceiver` does once it is in a `Lines`"
+)]
 pub trait IntoFactory<Marker> {
     /// The factory it becomes.
     type Factory: Factory;

@@ -5,6 +5,11 @@ use crate::{failure::Result, transport::Transport};
 /// Something that writes to a transport for as long as it has something to write.
 ///
 /// Source: Twisted's `docs/core/howto/producers.rst`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no producer",
+    label = "`Producer` is not implemented for it",
+    note = "implement `Producer` for it: its `resume_producing` writes what comes next"
+)]
 pub trait Producer: 'static {
     /// Write more. A streaming producer goes on until it is paused; a pulled one writes once for each call.
     ///

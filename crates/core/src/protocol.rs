@@ -11,6 +11,12 @@ use std::any::Any;
 /// A protocol is never re-entered: what a callback asks of its transport happens after it returns. A callback that
 /// returns `Err` or panics closes its own connection with that reason; the loop and all other connections go on.
 /// Source: Twisted's `internet/protocol.py`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no protocol",
+    label = "`Protocol` is not implemented for it",
+    note = "implement `Protocol` for it: all its methods have defaults",
+    note = "a `LineReceiver` or `StringReceiver` is one once it is in its framing: `Lines::new(receiver)`"
+)]
 pub trait Protocol: Any {
     /// The connection is there. Comes first, once.
     ///

@@ -1,9 +1,10 @@
 //! The operating system's side of tress: the drivers [`Mio`] (epoll, kqueue) and, with the feature `uring`, the
-//! experimental `Uring` (io_uring); and signals.
+//! experimental `Uring` (io_uring); signals; and lock files.
 //!
 //! Nothing else in tress opens a socket, starts a thread or reads a clock. Nothing here knows a protocol.
 
 mod clock;
+pub mod lock_file;
 mod mio;
 mod signals;
 mod sys;

@@ -39,7 +39,7 @@ pub use driver::reactor;
 pub use driver::uring_reactor;
 
 #[cfg(feature = "mio")]
-pub use tress_os::stop_on_signals;
+pub use tress_os::{lock_file, stop_on_signals};
 
 /// A virtual network and a virtual clock, for tests (feature `sim`).
 #[cfg(feature = "sim")]

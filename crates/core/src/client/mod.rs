@@ -24,6 +24,11 @@ use crate::{factory::Factory, failure::Failure, reactor::Reactor};
 /// `client_connection_failed`; the protocol's `connection_lost`, then `client_connection_lost`. A hook that calls
 /// [`Connector::connect`] starts again from `started_connecting`; otherwise `stop_factory` follows. What
 /// `start_factory` fails with, `client_connection_failed` is told at once.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no client factory",
+    label = "`ClientFactory` is not implemented for it",
+    note = "for a factory or a closure: `ClientCallbacks::new(|| Echo)`; for a single protocol: `connect_protocol`"
+)]
 pub trait ClientFactory: Factory {
     /// A connection is being made.
     fn started_connecting(&mut self, connector: &Connector) {

@@ -6,7 +6,9 @@ use crate::failure::{Failure, Result};
 /// What a callback may return: `()`, a `Result<T, Failure>`, or another `Deferred<T>` to wait for.
 #[diagnostic::on_unimplemented(
     message = "a callback returns `()`, `Result<T, Failure>` or `Deferred<T>`, not `{Self}`",
-    note = "for a plain value use `.map(..)`, or return `Ok(value)`"
+    label = "its callback returns `{Self}`",
+    note = "for a plain value use `.map(..)`, or return `Ok(value)`",
+    note = "for a `Result` with another error return `Ok(result?)`, or `result.map_err(Failure::from)`"
 )]
 pub trait Outcome: sealed::Sealed {
     /// What the next callback gets.

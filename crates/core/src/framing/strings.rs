@@ -14,6 +14,11 @@ use std::{error::Error, fmt, marker::PhantomData, ops::Deref, ops::Range};
 /// What a program does with the strings of one connection, whichever way they are framed. All but `string_received`
 /// have defaults; an error or a panic closes the connection, as in a [`Protocol`].
 #[expect(unused_variables, reason = "names are the documentation of defaults")]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` receives no strings",
+    label = "`StringReceiver` is not implemented for it",
+    note = "implement `StringReceiver` instead of `Protocol` for it: the framing around it is the protocol"
+)]
 pub trait StringReceiver: 'static {
     /// The connection is there.
     ///

@@ -22,6 +22,11 @@ use delimiter::skip_line;
 /// What a program does with the lines of one connection. All but `line_received` have defaults; an error or a panic
 /// closes the connection, as in a [`Protocol`].
 #[expect(unused_variables, reason = "names are the documentation of defaults")]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` receives no lines",
+    label = "`LineReceiver` is not implemented for it",
+    note = "implement `LineReceiver` instead of `Protocol` for it: `Lines` is the protocol"
+)]
 pub trait LineReceiver: 'static {
     /// The connection is there.
     ///
