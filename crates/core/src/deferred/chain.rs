@@ -89,7 +89,9 @@ impl<T: 'static> Chain<T> {
         let Self { tail, head } = self;
         let place = tail.place();
         match place.take() {
-            None => place.next.set(Next::Link(Rc::clone(&link) as Rc<dyn Input<T>>)),
+            None => place
+                .next
+                .set(Next::Link(Rc::clone(&link) as Rc<dyn Input<T>>)),
             Some(result) => {
                 let input: Rc<dyn Input<T>> = Rc::clone(&link) as Rc<dyn Input<T>>;
                 Run::start(Rc::clone(&head), |run| input.accept(result, run));

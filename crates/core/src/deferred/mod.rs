@@ -14,7 +14,6 @@ pub use outcome::Outcome;
 use crate::failure::{self, Failure, Passed, Result};
 use chain::{Chain, Flow};
 use head::{Head, Node};
-use unhandled::Unhandled;
 use std::{
     fmt,
     future::Future,
@@ -23,6 +22,7 @@ use std::{
     rc::{Rc, Weak},
     task::{self, Poll},
 };
+use unhandled::Unhandled;
 
 /// The read side of a value that comes later, or of the failure that comes instead.
 ///
@@ -207,7 +207,11 @@ impl<T: 'static> Deferred<T> {
             State::Taken => unreachable!("only a task that has its result leaves this behind"),
         };
         let deferred = Deferred(State::Waiting(chain.then(callback, added)));
-        if guarded { deferred.cancel_on_drop() } else { deferred }
+        if guarded {
+            deferred.cancel_on_drop()
+        } else {
+            deferred
+        }
     }
 
     /// What a callback makes of a result that is there already.
@@ -243,7 +247,9 @@ impl<T: 'static> CancelOnDrop<T> {
     }
 
     fn disarm(mut self) -> Chain<T> {
-        self.0.take().expect("it has its chain until it is consumed")
+        self.0
+            .take()
+            .expect("it has its chain until it is consumed")
     }
 }
 

@@ -35,10 +35,15 @@ impl Failure {
 
     /// The same failure as the cause of this one, which says what was being done: `reading users: no such file`.
     /// [`Failure::check`] and [`Failure::trap`] still find the first error.
+    /// It keeps the place and the way of the first one.
     #[must_use]
-    #[track_caller]
+    #[cold]
     pub fn context(self, doing: impl Into<String>) -> Self {
-        Self::from(Doing(doing.into(), self))
+        Self(Rc::new(Inner {
+            at: self.0.at,
+            trail: self.0.trail.clone(),
+            error: Box::new(Doing(doing.into(), self)),
+        }))
     }
 
     /// A failure that is only a sentence.

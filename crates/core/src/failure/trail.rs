@@ -24,10 +24,10 @@ pub(crate) enum Passed {
     Task,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Trail(RefCell<Way>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Way {
     steps: Vec<(Passed, &'static Location<'static>)>,
     more: usize,

@@ -132,8 +132,10 @@ fn a_full_mailbox_refuses_and_takes_again_after_it_was_emptied() {
     check(|| {
         let world = Loop::new();
         world.mailbox.set_capacity(1);
-        let thread = world.thread(|mailbox| while !mailbox.put(|| 2) {
-            thread::yield_now();
+        let thread = world.thread(|mailbox| {
+            while !mailbox.put(|| 2) {
+                thread::yield_now();
+            }
         });
         let mut seen = 0;
         world.mailbox.put(|| 1);
