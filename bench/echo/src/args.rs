@@ -1,52 +1,18 @@
-//! The command line of `tress-bench echo`, and the sizes that follow from it.
+//! The command line of `tress-bench`: flags that all benches share. Knows of no bench more than the usage says.
 
 use lexopt::prelude::*;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// What is printed when the command line makes no sense.
-pub const USAGE: &str =
-    "usage: tress-bench echo [--quick] [--only METRIC,...] [--peers NAME,...] [--out DIR]
-  METRIC: cpu many syscalls instructions memory accept latency start
-  NAME:   tress tress-uring bare tokio libuv twisted
-  --quick  fewer slices and messages: to see that it works, not to quote
-  --out    directory of echo.json and echo.svg instead of bench/results";
-
-/// What can be measured; each is one module of [`crate::measure`].
-pub const METRICS: [&str; 8] = [
-    "cpu",
-    "many",
-    "syscalls",
-    "instructions",
-    "memory",
-    "accept",
-    "latency",
-    "start",
-];
-
-/// How much is measured.
-#[derive(Debug, Clone)]
-pub struct Sizes {
-    /// Rounds of alternating slices.
-    pub slices: usize,
-    /// How long one slice drives one server.
-    pub slice: Duration,
-    /// Connections of the large instance in `many`.
-    pub many: usize,
-    /// Messages counted under strace, with one connection and with 20.
-    pub syscall_messages: (usize, usize),
-    /// Messages of the short and of the long run under callgrind.
-    pub instruction_messages: (usize, usize),
-    /// Idle connections held open.
-    pub idle: usize,
-    /// Connections per slice of the accept rate.
-    pub accepts: usize,
-    /// Length and number of the open-loop slices.
-    pub latency: (Duration, usize),
-    /// Starts per server.
-    pub starts: usize,
-}
+pub const USAGE: &str = "\
+usage: tress-bench echo     [--quick] [--only METRIC,...] [--out DIR] [--peers NAME,...]
+       tress-bench deferred [--quick] [--only METRIC,...] [--out DIR]
+  METRIC of echo:     cpu many syscalls instructions memory accept latency start
+  METRIC of deferred: steps allocations awaited timers
+  NAME:               tress tress-uring bare tokio libuv twisted
+  --quick  fewer and shorter rounds: to see that it works, not to quote
+  --out    directory of the JSON and the SVG named as the bench, instead of bench/results";
 
 /// The parsed command line.
 #[derive(Debug, Clone)]
@@ -69,42 +35,17 @@ impl Args {
     pub fn wants(&self, metric: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|name| name == metric)
     }
-
-    /// The sizes that go with `--quick` or without it.
-    #[must_use]
-    pub fn sizes(&self) -> Sizes {
-        if self.quick {
-            return Sizes {
-                slices: 5,
-                slice: Duration::from_millis(100),
-                many: 19_000,
-                syscall_messages: (500, 4_000),
-                instruction_messages: (1_000, 4_000),
-                idle: 2_000,
-                accepts: 500,
-                latency: (Duration::from_millis(500), 3),
-                starts: 5,
-            };
-        }
-        Sizes {
-            slices: 30,
-            slice: Duration::from_millis(250),
-            many: 19_000,
-            syscall_messages: (4_000, 20_000),
-            instruction_messages: (2_000, 12_000),
-            idle: 8_000,
-            accepts: 2_000,
-            latency: (Duration::from_secs(3), 3),
-            starts: 15,
-        }
-    }
 }
 
-/// Reads the words after `echo`.
+/// Reads the words after the bench's name, for a bench with these metrics; without peers to choose there is no flag.
 ///
 /// # Errors
 /// A flag, metric or peer that does not exist.
-pub fn parse(words: impl Iterator<Item = String>) -> io::Result<Args> {
+pub fn parse(
+    words: impl Iterator<Item = String>,
+    metrics: &[&str],
+    peers: &[&str],
+) -> io::Result<Args> {
     let words: Vec<String> = words.collect();
     let wrong = |error: lexopt::Error| io::Error::other(format!("{error}\n{USAGE}"));
     let mut args = Args {
@@ -118,8 +59,10 @@ pub fn parse(words: impl Iterator<Item = String>) -> io::Result<Args> {
     while let Some(word) = parser.next().map_err(wrong)? {
         match word {
             Long("quick") => args.quick = true,
-            Long("only") => args.only = list(&mut parser, &METRICS).map_err(wrong)?,
-            Long("peers") => args.peers = list(&mut parser, &crate::peers::NAMES).map_err(wrong)?,
+            Long("only") => args.only = list(&mut parser, metrics).map_err(wrong)?,
+            Long("peers") if !peers.is_empty() => {
+                args.peers = list(&mut parser, peers).map_err(wrong)?;
+            }
             Long("out") => args.out = Some(PathBuf::from(parser.value().map_err(wrong)?)),
             other => return Err(wrong(other.unexpected())),
         }
@@ -140,8 +83,11 @@ fn list(parser: &mut lexopt::Parser, known: &[&str]) -> Result<Vec<String>, lexo
 mod tests {
     use super::*;
 
+    const METRICS: [&str; 3] = ["cpu", "start", "memory"];
+
     fn parsed(line: &str) -> io::Result<Args> {
-        parse(line.split_whitespace().map(str::to_owned))
+        let words = line.split_whitespace().map(str::to_owned);
+        parse(words, &METRICS, &["bare", "libuv"])
     }
 
     #[test]
@@ -164,5 +110,36 @@ mod tests {
         );
         assert!(parsed("--peers nginx").is_err());
         assert!(parsed("--frobnicate").is_err());
+    }
+
+    #[test]
+    fn a_bench_without_peers_to_choose_has_no_such_flag() {
+        let words = ["--peers", "bare"].map(str::to_owned).into_iter();
+        let error = parse(words, &METRICS, &[]).unwrap_err().to_string();
+        assert!(error.contains("'--peers'"), "{error}");
+    }
+
+    #[test]
+    fn the_usage_names_every_metric_and_peer() {
+        let lists = [
+            (
+                "METRIC of echo:",
+                crate::echo::METRICS.map(|(name, _)| name).to_vec(),
+            ),
+            (
+                "METRIC of deferred:",
+                crate::deferred::METRICS.map(|(name, _)| name).to_vec(),
+            ),
+            ("NAME:", crate::peers::NAMES.to_vec()),
+        ];
+        for (heading, mut names) in lists {
+            let line = USAGE
+                .lines()
+                .find_map(|line| line.trim().strip_prefix(heading));
+            let mut said: Vec<&str> = line.unwrap().split_whitespace().collect();
+            said.sort_unstable();
+            names.sort_unstable();
+            assert_eq!(said, names, "{heading}");
+        }
     }
 }

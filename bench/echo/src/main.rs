@@ -1,19 +1,19 @@
-//! `tress-bench echo [FLAGS]` runs the echo bench; `peer-tokio` and `walk` are processes that it starts of itself.
+//! `tress-bench BENCH [FLAGS]` runs a bench. The other words start what a bench runs in a process of its own.
 #![expect(clippy::print_stderr, reason = "usage and errors go to standard error")]
 
 use std::process::ExitCode;
+use tress_bench::{args, deferred, echo, peer_tokio, walker};
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let result = match words.next().as_deref() {
-        Some("echo") => {
-            tress_bench::args::parse(words).and_then(|args| tress_bench::echo::run(&args))
-        }
-        Some("peer-tokio") => tress_bench::peer_tokio::run(words.next().as_deref()),
-        Some("walk") => {
-            tress_bench::walker::serve(words.next().as_deref(), words.next().as_deref())
-        }
-        _ => Err(std::io::Error::other(tress_bench::args::USAGE)),
+        Some("echo") => echo::run(words),
+        Some("deferred") => deferred::run(words),
+        Some("peer-tokio") => peer_tokio::run(words.next().as_deref()),
+        Some("walk") => walker::serve(words.next().as_deref(), words.next().as_deref()),
+        Some("steps") => deferred::steps::serve(words.next().as_deref()),
+        Some("timers") => deferred::timers::serve(words.next().as_deref(), words.next().as_deref()),
+        _ => Err(std::io::Error::other(args::USAGE)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

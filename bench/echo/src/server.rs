@@ -117,12 +117,20 @@ impl Drop for Server {
 pub struct Helper(pub Child);
 
 impl Helper {
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn signal(&self, number: Signal) -> io::Result<()> {
+        signal(&self.0, number)
+    }
+
     /// Sends SIGINT and waits for the end.
     ///
     /// # Errors
     /// It does not end in time.
     pub fn interrupt(mut self, patience: Duration) -> io::Result<ExitStatus> {
-        signal(&self.0, Signal::INT)?;
+        self.signal(Signal::INT)?;
         wait(&mut self.0, patience)
     }
 }

@@ -27,7 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["tress-core", "tress-os", "tress-rpc", "tress-app"],
     ),
     ("tress-testee", &["tress"]),
-    ("tress-bench", &["tress-testee"]),
+    ("tress-bench", &["tress", "tress-testee"]),
     ("tress-examples", &["tress"]),
     ("xtask", &[]),
 ];

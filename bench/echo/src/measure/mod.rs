@@ -6,15 +6,16 @@ pub mod instructions;
 pub mod latency;
 pub mod many;
 pub mod memory;
+pub mod sizes;
 pub mod start;
 pub mod syscalls;
 
-use crate::args::Sizes;
 use crate::client::Client;
 use crate::peers::Peer;
 use crate::proc::cpu_nanos;
 use crate::report::Report;
 use crate::server::{Server, Starter};
+use sizes::Sizes;
 use std::io;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -67,15 +68,15 @@ pub fn drive(starter: &Starter, peer: &Peer, connections: usize) -> io::Result<D
     Ok(Driven { server, client })
 }
 
-/// Lets the server go to sleep, so that the kernel has counted all it did.
+/// Lets a process go to sleep, so that the kernel has counted all it did.
 pub fn settle() {
     std::thread::sleep(Duration::from_millis(3));
 }
 
-/// Nanoseconds on a core that the server spends while `work` runs, and what `work` returns.
+/// Nanoseconds on a core that a process spends while `work` runs, and what `work` returns.
 ///
 /// # Errors
-/// The work fails, or the server is gone.
+/// The work fails, or the process is gone.
 pub fn cpu_during<R>(pid: u32, work: impl FnOnce() -> io::Result<R>) -> io::Result<(f64, R)> {
     let before = cpu_nanos(pid)?;
     let result = work()?;
