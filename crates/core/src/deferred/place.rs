@@ -2,10 +2,11 @@
 
 use super::{
     chain::{Input, Output},
+    head::Head,
     unhandled::Unhandled,
 };
 use crate::failure::{Failure, Result};
-use std::{cell::Cell, panic::Location, rc::Rc, task::Waker};
+use std::{cell::Cell, rc::Rc, task::Waker};
 
 pub(super) struct Place<T: 'static> {
     result: Cell<Option<Result<T, Unhandled>>>,
@@ -38,9 +39,15 @@ impl<T: 'static> Place<T> {
     }
 
     #[inline]
-    pub(super) fn put(&self, result: Result<T>, created: &'static Location<'static>) {
-        self.result.set(Some(Unhandled::rest(result, created)));
+    pub(super) fn put(&self, result: Result<T>, head: &dyn Head) {
+        let rests = result.map_err(|failure| Unhandled::new(failure, head.created()));
+        self.result.set(Some(rests));
         self.done.set(true);
+    }
+
+    #[inline]
+    pub(super) fn set_next(&self, next: Next<T>) {
+        self.next.set(next);
     }
 
     /// The result, if it is there.

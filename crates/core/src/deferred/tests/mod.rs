@@ -238,7 +238,9 @@ fn a_million_nested_run_and_drop_without_recursion() {
             let failed =
                 nested.add_errback(|failure| failure.trap::<crate::error::Abandoned>().map(|_| 1));
             drop(first.take().filter(|_| inside_first));
-            assert!(logged(|| drop(resolvers)).is_empty());
+            // Those inside were let go by the callbacks that held them, and nobody handles their failures.
+            let lines = logged(|| drop(resolvers));
+            assert!(lines.iter().all(|line| line.contains("abandoned")));
             drop(first);
             assert_eq!(failed.try_result().unwrap().unwrap(), 1);
         }

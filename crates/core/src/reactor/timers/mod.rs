@@ -132,9 +132,10 @@ impl Timers {
         // Saturating: while calls are made, those of the next turn are kept outside of the heap.
         if self.heap.len().saturating_sub(self.waiting) > self.waiting.max(USELESS) {
             self.heap.retain(|Reverse(entry)| entry.counts());
-            if self.heap.capacity() / 4 > self.heap.len() {
-                self.heap.shrink_to(2 * self.heap.len());
-            }
+        }
+        let length = self.heap.len().max(USELESS);
+        if self.heap.capacity() / 4 > length {
+            self.heap.shrink_to(2 * length);
         }
     }
 

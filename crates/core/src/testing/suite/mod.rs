@@ -20,6 +20,7 @@ pub mod read;
 mod recorder;
 pub mod shutdown;
 pub mod storms;
+pub mod tasks;
 pub mod timers;
 pub mod write;
 
@@ -298,6 +299,17 @@ table! { $
     storms:
         connect_and_abort
         connect_and_reuse_in_one_turn;
+    tasks:
+        a_task_is_polled_once_at_once
+        a_task_that_is_always_ready_starves_nobody
+        a_task_that_holds_the_loop_is_named
+        a_task_is_woken_from_another_thread
+        cancelling_a_task_drops_it_and_what_it_awaits
+        a_task_may_cancel_itself
+        dropping_the_deferred_of_a_task_lets_it_run
+        a_task_that_turns_the_loop_is_polled_again
+        values_in_force_go_with_timers_tasks_and_calls_from_threads
+        the_failure_of_a_task_knows_its_way;
 }
 
 #[cfg(test)]
