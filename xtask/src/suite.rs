@@ -7,7 +7,7 @@ use crate::{
     tools::{self, Tools},
     works,
 };
-use std::{ffi::OsStr, time::Instant};
+use std::{ffi::OsStr, process::Command, time::Instant};
 
 /// Runs every step; the answer is the summary, with what could not be installed.
 pub(crate) fn run(workspace: &Workspace) -> Result<String, String> {
@@ -26,6 +26,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String, String> {
     let clippy = "clippy --workspace --all-targets --locked -- -D warnings";
     cargo("clippy", clippy, None)?;
     cargo("test", "test --workspace --locked", tools.variable())?;
+    step("models", || cargo::run(&mut models(workspace)))?;
     let doc = "doc --workspace --no-deps --locked";
     let deny_warnings = ("RUSTDOCFLAGS", OsStr::new("-D warnings"));
     cargo("doc", doc, Some(deny_warnings))?;
@@ -35,6 +36,18 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String, String> {
     })?;
     let seconds = start.elapsed().as_secs_f64();
     Ok(format!("all steps in {seconds:.1} s{}", tools.skipped()))
+}
+
+/// The loom models of what threads share. They replace the atomics, so everything is compiled anew, beside the rest.
+fn models(workspace: &Workspace) -> Command {
+    let mut command = workspace.cargo();
+    command
+        .env("RUSTFLAGS", "--cfg loom")
+        .args(["test", "-p", "tress-core", "--lib", "--locked"])
+        .arg("--target-dir")
+        .arg(workspace.target.join("models"))
+        .arg("models::");
+    command
 }
 
 /// One step, between a line with its name and a line with its outcome and duration.

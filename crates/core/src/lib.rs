@@ -35,6 +35,6 @@ pub use failure::{Failure, Result};
 pub use limits::Limits;
 pub use producer::{Pace, Producer};
 pub use protocol::Protocol;
-pub use reactor::{Connection, DelayedCall, EventType, Phase, Port, Reactor, Remote};
+pub use reactor::{Connection, DelayedCall, EventType, Phase, Port, Reactor, Remote, WeakReactor};
 pub use time::Time;
 pub use transport::Transport;

@@ -52,7 +52,7 @@ pub use tress_app as app;
 pub use tress_core::{
     Address, Bytes, Canceller, Connection, Deferred, DelayedCall, EventType, Factory, Failure,
     IntoFactory, Limits, Outcome, Pace, Phase, Port, Producer, Protocol, Reactor, Remote, Resolver,
-    Result, SharedFactory, Time, Transport,
+    Result, SharedFactory, Time, Transport, WeakReactor,
     client::{
         ClientCallbacks, ClientCreator, ClientFactory, Connector, ReconnectPolicy, Reconnecting,
         Retries,

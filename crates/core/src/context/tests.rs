@@ -61,6 +61,7 @@ fn a_scoped_future_has_its_value_at_each_poll_and_nobody_else_does() {
 #[test]
 fn a_context_can_be_taken_to_another_thread() {
     let context = NUMBER.with(7, Context::current);
+    #[expect(clippy::disallowed_methods, reason = "a test of threads needs one")]
     let thread = std::thread::spawn(move || (NUMBER.get(), context.run(|| NUMBER.get())));
     assert_eq!(thread.join().unwrap(), (None, Some(7)));
 }

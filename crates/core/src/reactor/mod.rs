@@ -45,7 +45,7 @@ use std::{
     cell::{Cell, RefCell},
     fmt, io,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    rc::Rc,
+    rc::{Rc, Weak},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -55,6 +55,24 @@ use timers::Timers;
 /// A handle on the loop: cheap to clone. Many can live in one process; each can run, stop and run again.
 #[derive(Clone)]
 pub struct Reactor(pub(crate) Rc<Core>);
+
+/// A handle on a reactor that does not keep it. `Reactor -> timed call -> Reactor` is a circle that nobody breaks.
+#[derive(Clone, Default)]
+pub struct WeakReactor(Weak<Core>);
+
+impl WeakReactor {
+    /// The reactor, while anybody keeps it.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Reactor> {
+        self.0.upgrade().map(Reactor)
+    }
+}
+
+impl fmt::Debug for WeakReactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakReactor")
+    }
+}
 
 pub(crate) struct Core {
     pub(crate) driver: RefCell<Box<dyn Driver>>,
@@ -177,6 +195,12 @@ impl Reactor {
     #[must_use]
     pub fn entropy(&self) -> u64 {
         self.0.driver.borrow_mut().entropy()
+    }
+
+    /// A handle that does not keep the reactor: for what the reactor itself keeps, such as the function of a timed call.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakReactor {
+        WeakReactor(Rc::downgrade(&self.0))
     }
 
     /// A handle for other threads.

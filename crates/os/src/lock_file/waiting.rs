@@ -12,7 +12,7 @@ use std::{
     rc::Rc,
     time::Duration,
 };
-use tress_core::{Deferred, Reactor, Resolver, Time, reactor::DelayedCall};
+use tress_core::{Deferred, Reactor, Resolver, Time, WeakReactor, reactor::DelayedCall};
 
 /// How long a waiting [`FilesystemLock`] rests between two tries.
 pub const RETRY_EVERY: Duration = Duration::from_secs(1);
@@ -60,7 +60,7 @@ impl FilesystemLock {
 
     /// Fires with the lock, at once if nobody holds it; until then it is tried each [`RETRY_EVERY`], and a last time
     /// at the end of `timeout`. Cancelling ends the waiting; dropping the Deferred does not, but a lock that nobody
-    /// takes out of it is released. Keeps the reactor alive while it waits.
+    /// takes out of it is released.
     ///
     /// Fails with [`LockTimedOut`], with [`AlreadyTryingToLock`] when somebody waits with this object already, and as
     /// [`LockFile::try_lock`].
@@ -80,12 +80,12 @@ impl FilesystemLock {
         let timeout = timeout.unwrap_or(Duration::MAX);
         let attempt = Attempt {
             lock: self.clone(),
-            reactor: reactor.clone(),
+            reactor: reactor.downgrade(),
             deadline: reactor.now() + timeout,
             timeout,
             resolver,
         };
-        attempt.step();
+        attempt.step(reactor);
         deferred
     }
 
@@ -100,29 +100,33 @@ impl FilesystemLock {
 /// Somebody who waits.
 struct Attempt {
     lock: FilesystemLock,
-    reactor: Reactor,
+    reactor: WeakReactor,
     deadline: Time,
     timeout: Duration,
     resolver: Resolver<LockGuard>,
 }
 
 impl Attempt {
-    fn step(self) {
-        let left = self.deadline.since(self.reactor.now());
+    fn step(self, reactor: &Reactor) {
+        let left = self.deadline.since(reactor.now());
         match self.lock.file.try_lock() {
             Ok(Some(guard)) => self.resolver.resolve(guard),
             Ok(None) if left.is_zero() => self.resolver.fail(LockTimedOut {
                 path: self.lock.path().to_owned(),
                 after: self.timeout,
             }),
-            Ok(None) => self.again_in(left.min(RETRY_EVERY)),
+            Ok(None) => self.again_in(left.min(RETRY_EVERY), reactor),
             Err(error) => self.resolver.fail(error),
         }
     }
 
-    fn again_in(self, delay: Duration) {
-        let (reactor, waiting) = (self.reactor.clone(), Rc::clone(&self.lock.waiting));
-        let call = reactor.call_later(delay, move || self.step());
+    fn again_in(self, delay: Duration, reactor: &Reactor) {
+        let waiting = Rc::clone(&self.lock.waiting);
+        let call = reactor.call_later(delay, move || {
+            if let Some(reactor) = self.reactor.upgrade() {
+                self.step(&reactor);
+            }
+        });
         waiting.replace(Some(call));
     }
 }

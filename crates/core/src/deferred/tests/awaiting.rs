@@ -62,7 +62,7 @@ fn the_waker_of_the_last_poll_is_woken() {
 #[test]
 fn async_code_that_is_dropped_cancels_what_it_awaits() {
     let (resolver, deferred) = Deferred::<u32>::pair();
-    let mut future = Box::pin(async move { deferred.await });
+    let mut future = Box::pin(async move { deferred.await.map(|x| x + 1) });
     let mut context = task::Context::from_waker(Waker::noop());
     assert!(future.as_mut().poll(&mut context).is_pending());
     assert!(!resolver.is_cancelled());
@@ -73,7 +73,7 @@ fn async_code_that_is_dropped_cancels_what_it_awaits() {
 #[test]
 fn async_code_that_was_never_polled_only_detaches() {
     let (resolver, deferred) = Deferred::<u32>::pair();
-    drop(async move { deferred.await });
+    drop(async move { deferred.await.map(|x| x + 1) });
     assert!(!resolver.is_cancelled());
 }
 

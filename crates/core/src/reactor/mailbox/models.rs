@@ -1,7 +1,7 @@
 //! What loom proves of the mailbox, trying every order of the threads' steps: nothing that was put in is overlooked by
 //! a loop that waits whenever the mailbox is not signalled, and nothing is done twice.
 //!
-//! Run by `cargo xtask test`; by hand `RUSTFLAGS="--cfg loom" cargo test -p tress-core --lib models`.
+//! Run by `cargo xtask test`; by hand `RUSTFLAGS="--cfg loom" cargo test -p tress-core --lib models::`.
 
 use super::*;
 use loom::{sync::Notify, thread};

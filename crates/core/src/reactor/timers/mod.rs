@@ -23,6 +23,7 @@ use std::{
 
 /// When, and which of those at the same time.
 type Key = (Time, u64);
+type Function = Box<dyn FnOnce() -> Deferred<()>>;
 
 /// Entries that may be of no use before anybody looks how many there are.
 const USELESS: usize = 64;
@@ -45,7 +46,7 @@ struct Call {
     state: Cell<State>,
     /// The key of its entry: earlier than the call's time when that was put off meanwhile.
     entry: Cell<Key>,
-    function: Cell<Option<Box<dyn FnOnce() -> Deferred<()>>>>,
+    function: Cell<Option<Function>>,
 }
 
 #[derive(Clone, Copy)]
@@ -79,7 +80,7 @@ impl Timers {
         (time, self.sequence)
     }
 
-    fn add(&mut self, time: Time, function: Box<dyn FnOnce() -> Deferred<()>>) -> Rc<Call> {
+    fn add(&mut self, time: Time, function: Function) -> Rc<Call> {
         let key = self.key(time);
         let call = Rc::new(Call {
             state: Cell::new(State::Waiting(key)),

@@ -117,6 +117,7 @@ pub fn a_task_is_woken_from_another_thread(world: &dyn World) {
         Ok(())
     }));
     let outside = Arc::clone(&shared);
+    #[expect(clippy::disallowed_methods, reason = "a test of threads needs one")]
     let thread = std::thread::spawn(move || {
         let mut shared = outside.lock().expect("no panic");
         shared.0 = true;
@@ -232,6 +233,7 @@ pub fn values_in_force_go_with_timers_tasks_and_calls_from_threads(world: &dyn W
         })
     });
     let (remote, note) = (reactor.remote(), Arc::clone(&seen));
+    #[expect(clippy::disallowed_methods, reason = "a test of threads needs one")]
     let thread = std::thread::spawn(move || {
         NAME.with("thread", || {
             let called = remote.call_from_thread(move |_| {
