@@ -23,13 +23,17 @@ pub mod outgoing;
 pub mod producer;
 pub mod protocol;
 pub mod reactor;
+pub mod sync;
 pub mod testing;
 pub mod time;
 pub mod transport;
 
 pub use address::Address;
 pub use bytes::Bytes;
-pub use deferred::{Canceller, Deferred, Outcome, Resolver};
+pub use deferred::{
+    Canceller, Deferred, DeferredList, FailureGroup, FirstError, Outcome, Pauser, Resolver,
+    gather_results, race,
+};
 pub use factory::{Factory, IntoFactory, SharedFactory, Sharing};
 pub use failure::{Failure, Result};
 pub use limits::Limits;

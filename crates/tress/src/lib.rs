@@ -50,16 +50,17 @@ pub use tress_sim as sim;
 pub use tress_app as app;
 
 pub use tress_core::{
-    Address, Bytes, Canceller, Connection, Deferred, DelayedCall, EventType, Factory, Failure,
-    IntoFactory, Limits, Outcome, Pace, Phase, Port, Producer, Protocol, Reactor, Remote, Resolver,
-    Result, SharedFactory, Time, Transport, WeakReactor,
+    Address, Bytes, Canceller, Connection, Deferred, DeferredList, DelayedCall, EventType, Factory,
+    Failure, FailureGroup, FirstError, IntoFactory, Limits, Outcome, Pace, Pauser, Phase, Port,
+    Producer, Protocol, Reactor, Remote, Resolver, Result, SharedFactory, Time, Transport,
+    WeakReactor,
     client::{
         ClientCallbacks, ClientCreator, ClientFactory, Connector, ReconnectPolicy, Reconnecting,
         Retries,
     },
-    endpoint, error,
+    context, endpoint, error,
     factory::Sharing,
-    framing, testing,
+    framing, gather_results, race, sync, testing,
 };
 
 /// The README's program compiles.

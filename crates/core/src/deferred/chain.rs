@@ -8,7 +8,7 @@
 
 use super::{
     head::{CancelStep, Head, in_place},
-    place::{Next, Place},
+    place::{Next, Other, Place},
 };
 use crate::{
     context::{self, Context},
@@ -108,7 +108,9 @@ impl<T: 'static> Chain<T> {
 
     /// Whom to wake when the result is there.
     pub(super) fn set_waker(&self, waker: &Waker) {
-        self.tail.place().set_next(Next::Task(waker.clone()));
+        self.tail
+            .place()
+            .set_next(Next::Other(Other::Task(waker.clone())));
     }
 
     pub(super) fn head(&self) -> &Rc<dyn Head> {
@@ -168,9 +170,9 @@ pub(super) fn guarded<T, U: 'static>(
 pub(super) fn fire<T: 'static>(place: &Place<T>, result: Result<T>, head: Rc<dyn Head>) {
     match place.next.take() {
         Next::Link(next) => Run::start(head, |run| next.accept(result, run)),
-        Next::Waiting(next) => Run::start(head, |run| next.resume(result, run)),
+        Next::Other(Other::Waiting(next)) => Run::start(head, |run| next.resume(result, run)),
         Next::Nobody => place.put(result, &*head),
-        Next::Task(waker) => {
+        Next::Other(Other::Task(waker)) => {
             place.put(result, &*head);
             waker.wake();
         }
@@ -223,7 +225,7 @@ impl<U: 'static, F: 'static> Link<U, F> {
                 drop(self);
                 next.accept(result, run);
             }
-            Next::Waiting(next) if run.deeper() => {
+            Next::Other(Other::Waiting(next)) if run.deeper() => {
                 drop(self);
                 next.resume(result, run);
             }
@@ -236,7 +238,7 @@ impl<U: 'static, F: 'static> Link<U, F> {
         self.place.put(result, &*run.head);
         match next {
             Next::Nobody => {}
-            Next::Task(waker) => waker.wake(),
+            Next::Other(Other::Task(waker)) => waker.wake(),
             next => {
                 self.place.next.set(next);
                 run.paused = Some(self);
@@ -252,7 +254,11 @@ impl<U: 'static, F: 'static> Link<U, F> {
         }
         run.head.wait_for(Some(Rc::downgrade(&inner.head)));
         self.stage.set(Stage::Inner(Rc::clone(&run.head)));
-        inner.tail.place().next.set(Next::Waiting(self));
+        inner
+            .tail
+            .place()
+            .next
+            .set(Next::Other(Other::Waiting(self)));
     }
 }
 

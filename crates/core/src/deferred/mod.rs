@@ -5,13 +5,22 @@
 
 mod chain;
 mod head;
+mod list;
 mod outcome;
+mod pause;
 mod place;
+mod race;
 mod unhandled;
 
+pub use list::{DeferredList, FirstError, gather_results};
 pub use outcome::Outcome;
+pub use pause::Pauser;
+pub use race::{FailureGroup, race};
 
-use crate::failure::{self, Failure, Passed, Result};
+use crate::{
+    error::Cancelled,
+    failure::{self, Failure, Passed, Result},
+};
 use chain::{Chain, Flow};
 use head::{Head, Node};
 use std::{
@@ -255,8 +264,16 @@ impl<T: 'static> CancelOnDrop<T> {
 
 impl<T: 'static> Drop for CancelOnDrop<T> {
     fn drop(&mut self) {
-        if let Some(chain) = &self.0 {
-            chain::cancel(Rc::clone(chain.head()));
+        if let Some(chain) = self.0.take() {
+            let head = Rc::clone(chain.head());
+            // It was wanted, so nobody needs to be told of it, now or later.
+            let swallow = |result: Result<T>| match result {
+                Err(failure) if failure.check::<Cancelled>().is_none() => Err(failure),
+                _ => Ok(()),
+            };
+            let end = chain.then(move |result| Flow::Now(swallow(result)), head.created());
+            chain::cancel(head);
+            drop(end);
         }
     }
 }

@@ -23,6 +23,11 @@ pub(super) enum Next<T: 'static> {
     Nobody,
     /// The callback that was added.
     Link(Rc<dyn Input<T>>),
+    Other(Other<T>),
+}
+
+/// Who else. Apart, so that the usual links are told and dropped without a table of jumps.
+pub(super) enum Other<T: 'static> {
     /// The link whose callback returned this chain.
     Waiting(Rc<dyn Output<T>>),
     /// The task that awaits it.

@@ -6,7 +6,7 @@ mod cancelling;
 mod losing;
 
 use super::*;
-use crate::{error::Cancelled, testing::logged};
+use crate::testing::logged;
 use std::{cell::RefCell, num::ParseIntError};
 
 /// Notes what happens, in order.
