@@ -6,5 +6,8 @@ pub mod first_server {}
 #[doc = include_str!("../guide/clients.md")]
 pub mod clients {}
 
+#[doc = include_str!("../guide/waiting.md")]
+pub mod waiting {}
+
 #[doc = include_str!("../guide/twisted.md")]
 pub mod twisted {}

@@ -58,6 +58,47 @@ fn the_waker_of_the_last_poll_is_woken() {
     assert_eq!((first.get(), last.get()), (0, 1));
 }
 
+/// Twisted: a yielded value that is no Deferred comes straight back. Here that is one that has its result.
+#[test]
+fn awaiting_what_is_there_already_goes_straight_on() {
+    let future = pin!(async {
+        let one = Deferred::succeed(1).await?;
+        let failed = Deferred::<u32>::fail(Failure::msg("no")).await;
+        Ok::<_, Failure>((one, failed.is_err()))
+    });
+    let polled = future.poll(&mut task::Context::from_waker(Waker::noop()));
+    assert!(matches!(polled, Poll::Ready(Ok((1, true)))));
+}
+
+/// Twisted: coroutines and generators that are yielded are run.
+#[test]
+fn async_functions_are_awaited_like_deferreds() {
+    async fn twice(deferred: Deferred<u32>) -> Result<u32> {
+        Ok(deferred.await? * 2)
+    }
+    let (resolver, deferred) = Deferred::pair();
+    let mut future = pin!(async { twice(deferred).await.map(|x| x + 1) });
+    let mut context = task::Context::from_waker(Waker::noop());
+    assert!(future.as_mut().poll(&mut context).is_pending());
+    resolver.resolve(2);
+    assert!(matches!(future.poll(&mut context), Poll::Ready(Ok(5))));
+}
+
+#[test]
+fn a_failure_is_raised_where_it_is_awaited() {
+    let (resolver, deferred) = Deferred::<u32>::pair();
+    let mut future = pin!(async {
+        match deferred.await {
+            Err(failure) => Ok(failure.to_string()),
+            Ok(_) => Err(Failure::msg("it has failed")),
+        }
+    });
+    let mut context = task::Context::from_waker(Waker::noop());
+    assert!(future.as_mut().poll(&mut context).is_pending());
+    resolver.fail(Failure::msg("bad"));
+    assert!(matches!(future.poll(&mut context), Poll::Ready(Ok(text)) if text == "bad"));
+}
+
 /// Twisted: cancelling the outer cancels what it waits for. A task is cancelled by dropping its future.
 #[test]
 fn async_code_that_is_dropped_cancels_what_it_awaits() {
