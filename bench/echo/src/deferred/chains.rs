@@ -4,8 +4,11 @@
 //! What fires a chain passes through `black_box` after the links were added, so that the compiler knows no more of the
 //! chain than in a program, where the two happen in different places.
 
+use std::cell::{Cell, RefCell};
 use std::error::Error;
+use std::fmt;
 use std::hint::black_box;
+use std::rc::Rc;
 use tress::testing::memory::Table;
 use tress::{Deferred, Resolver};
 
@@ -47,19 +50,12 @@ pub fn fire_tress(resolver: Resolver<u64>, end: Deferred<u64>, value: u64) -> u6
     }
 }
 
-/// The same four links, each a closure in a box, in a list that never grows. Nothing guards them against panics.
+/// The same four links, each a closure in a box, in a list that never grows. Nothing guards them against panics, and
+/// only who holds them can run them.
 #[must_use]
-pub fn links_in_boxes() -> Vec<BoxedLink> {
-    let captured = black_box(3);
-    let mut links: Vec<BoxedLink> = Vec::with_capacity(LINKS);
-    links.push(Box::new(move |result| {
-        result.map(|value| value.wrapping_add(captured))
-    }));
-    links.push(Box::new(move |result| result.map(|value| value ^ captured)));
-    links.push(Box::new(move |result| result.or_else(|_| Ok(captured))));
-    links.push(Box::new(move |result| {
-        result.map(|value| value.wrapping_mul(captured))
-    }));
+pub fn links_in_one_hand() -> Vec<BoxedLink> {
+    let mut links = Vec::with_capacity(LINKS);
+    add_boxes(&mut links);
     links
 }
 
@@ -68,12 +64,69 @@ pub fn links_in_boxes() -> Vec<BoxedLink> {
 /// # Panics
 /// The chain has failed.
 #[must_use]
-pub fn fire_boxes(links: Vec<BoxedLink>, value: u64) -> u64 {
-    let first: BoxedResult = Ok(black_box(value));
-    let last = black_box(links)
-        .into_iter()
-        .fold(first, |result, link| link(result));
-    match last {
+pub fn fire_in_one_hand(links: Vec<BoxedLink>, value: u64) -> u64 {
+    number(run_boxes(black_box(links), Ok(black_box(value))))
+}
+
+/// The least that a chain can be which one part of a program fires and another one waits for: the same list behind one
+/// `Rc`, and a place for the result.
+#[derive(Default)]
+pub struct BoxedChain {
+    links: RefCell<Vec<BoxedLink>>,
+    result: Cell<Option<BoxedResult>>,
+}
+
+impl fmt::Debug for BoxedChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BoxedChain({} links)", self.links.borrow().len())
+    }
+}
+
+/// Such a chain with four links: for who fires it, and for who waits.
+#[must_use]
+pub fn links_in_boxes() -> [Rc<BoxedChain>; 2] {
+    let chain = Rc::new(BoxedChain {
+        links: RefCell::new(Vec::with_capacity(LINKS)),
+        result: Cell::default(),
+    });
+    let end = black_box(Rc::clone(&chain));
+    add_boxes(&mut end.links.borrow_mut());
+    [chain, end]
+}
+
+/// Fires it and takes the result.
+///
+/// # Panics
+/// The chain has failed.
+#[must_use]
+pub fn fire_boxes([chain, end]: [Rc<BoxedChain>; 2], value: u64) -> u64 {
+    let chain = black_box(chain);
+    let links = chain.links.take();
+    chain
+        .result
+        .set(Some(run_boxes(links, Ok(black_box(value)))));
+    drop(chain);
+    end.result.take().map_or(0, number)
+}
+
+fn add_boxes(links: &mut Vec<BoxedLink>) {
+    let captured = black_box(3);
+    links.push(Box::new(move |result| {
+        result.map(|value| value.wrapping_add(captured))
+    }));
+    links.push(Box::new(move |result| result.map(|value| value ^ captured)));
+    links.push(Box::new(move |result| result.or_else(|_| Ok(captured))));
+    links.push(Box::new(move |result| {
+        result.map(|value| value.wrapping_mul(captured))
+    }));
+}
+
+fn run_boxes(links: Vec<BoxedLink>, first: BoxedResult) -> BoxedResult {
+    links.into_iter().fold(first, |result, link| link(result))
+}
+
+fn number(result: BoxedResult) -> u64 {
+    match result {
         Ok(value) => black_box(value),
         Err(error) => panic!("the chain has failed: {error}"),
     }
@@ -127,6 +180,7 @@ mod tests {
             let expect = (value.wrapping_add(3) ^ 3).wrapping_mul(3);
             assert_eq!(fire_tress(resolver, end, value), expect);
             assert_eq!(fire_boxes(links_in_boxes(), value), expect);
+            assert_eq!(fire_in_one_hand(links_in_one_hand(), value), expect);
         }
     }
 

@@ -18,8 +18,10 @@ use std::time::Duration;
 
 /// The row of tress, which all others are compared with.
 pub const TRESS: &str = "tress";
-/// The row of closures in boxes: the least that a chain of callbacks can be.
+/// The row of closures in boxes: the least that a chain can be which one fires and another one waits for.
 pub const BOXED: &str = "boxed closures";
+/// The row of the same in one hand: a list of closures that only its owner can run. For information.
+pub const ONE_HAND: &str = "boxed, one owner";
 /// The row of Twisted.
 pub const TWISTED: &str = "Twisted";
 
@@ -151,7 +153,7 @@ fn note_method(report: &mut Report, sizes: &Sizes) {
     report.note(
         "steps",
         "a step is a link: two that map, one for failures, one that may fail; added before the value comes, each \
-         capturing a number; Twisted's are functions that exist already",
+         capturing a number; boxed closures stand behind one Rc, as somebody else fires them, but for those of one owner",
     );
     report.note(
         "awaited",

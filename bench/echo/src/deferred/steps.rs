@@ -1,6 +1,6 @@
 //! Steps a second: links of chains that fire, and awaits of tasks. Knows no chain but by name.
 
-use super::{BOXED, Bench, TRESS, TWISTED, chains};
+use super::{BOXED, Bench, ONE_HAND, TRESS, TWISTED, chains};
 use crate::compile;
 use crate::lines::{self, Asker};
 use crate::measure::cpu_during;
@@ -18,6 +18,7 @@ pub fn measure(bench: &mut Bench) {
     let commands = [
         (TRESS, own("tress")),
         (BOXED, own("boxed")),
+        (ONE_HAND, own("one-hand")),
         (TWISTED, twisted(bench, "steps")),
     ];
     fill(bench, "steps_per_second", commands);
@@ -92,8 +93,14 @@ pub fn serve(kind: Option<&str>) -> io::Result<()> {
             }
             BATCH * chains::LINKS
         }),
+        Some("one-hand") => serve_batches(|| {
+            for value in 0..BATCH as u64 {
+                let _ = chains::fire_in_one_hand(chains::links_in_one_hand(), value);
+            }
+            BATCH * chains::LINKS
+        }),
         Some("awaited") => serve_batches(|| chains::await_all(&table)),
-        _ => Err(io::Error::other("steps tress|boxed|awaited")),
+        _ => Err(io::Error::other("steps tress|boxed|one-hand|awaited")),
     }
 }
 

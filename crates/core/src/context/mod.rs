@@ -101,11 +101,7 @@ impl Context {
     #[inline]
     #[must_use]
     pub fn current() -> Self {
-        if ANY.get() {
-            CURRENT.with_borrow(Self::clone)
-        } else {
-            Self(None)
-        }
+        if ANY.get() { in_force() } else { Self(None) }
     }
 
     /// Calls `function` with exactly these values in force.
@@ -124,6 +120,12 @@ impl Context {
     fn bindings(&self) -> &[Binding] {
         self.0.as_ref().map_or(&[], |bindings| bindings)
     }
+}
+
+#[cold]
+#[inline(never)]
+fn in_force() -> Context {
+    CURRENT.with_borrow(Context::clone)
 }
 
 /// Calls `function` in this context; costs one look when there is none, before and now.
