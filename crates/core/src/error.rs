@@ -42,6 +42,10 @@ errors! {
     InboxFull = "too many calls from other threads are waiting";
     /// The output kept for one connection grew past its hard limit.
     OutputOverflow = "more output was queued than the hard limit allows";
+    /// `start` on a looping call whose last run has not ended.
+    AlreadyLooping = "the looping call is running already";
+    /// `stop` or `reset` on a looping call that does not run, or is stopping.
+    NotLooping = "the looping call is not running";
 }
 
 /// The connection broke: reset, unreachable, a failed read or write.
@@ -109,6 +113,8 @@ pub enum Deadline {
     Idle,
     /// Closing took too long: the peer does not read.
     Shutdown,
+    /// A Deferred had no result in time: `Deferred::add_timeout`.
+    Deferred,
 }
 
 /// A deadline passed. Names the limit, so that a reader knows what to change.
@@ -127,6 +133,7 @@ impl fmt::Display for TimedOut {
             Deadline::Handshake => "the handshake",
             Deadline::Idle => "an idle connection",
             Deadline::Shutdown => "closing",
+            Deadline::Deferred => "a Deferred",
         };
         write!(f, "{what} timed out after {:?}", self.after)
     }
@@ -165,3 +172,44 @@ impl fmt::Display for NotActive {
 }
 
 impl Error for NotActive {}
+
+/// What a task of a `Cooperator` cannot do any more, or not now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchedulerError {
+    /// It is not paused.
+    NotPaused,
+    /// Its iterator has ended.
+    TaskDone,
+    /// Its iterator has failed.
+    TaskFailed,
+    /// It was stopped.
+    TaskStopped,
+    /// Its cooperator was stopped.
+    SchedulerStopped,
+}
+
+impl fmt::Display for SchedulerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotPaused => "the task is not paused",
+            Self::TaskDone => "the task is done",
+            Self::TaskFailed => "the task has failed",
+            Self::TaskStopped => "the task was stopped",
+            Self::SchedulerStopped => "the cooperator was stopped",
+        })
+    }
+}
+
+impl Error for SchedulerError {}
+
+/// The program shall end with this code and say nothing (Twisted's `SystemExit` in `react`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit(pub u8);
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "exit with code {}", self.0)
+    }
+}
+
+impl Error for Exit {}

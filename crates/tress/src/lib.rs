@@ -31,9 +31,14 @@ pub mod prelude;
 
 #[cfg(feature = "mio")]
 mod driver;
+#[cfg(feature = "mio")]
+mod react;
 
 #[cfg(feature = "mio")]
 pub use driver::reactor;
+
+#[cfg(feature = "mio")]
+pub use react::{Reacted, react};
 
 #[cfg(all(feature = "uring", target_os = "linux"))]
 pub use driver::uring_reactor;
@@ -50,10 +55,10 @@ pub use tress_sim as sim;
 pub use tress_app as app;
 
 pub use tress_core::{
-    Address, Bytes, Canceller, Connection, Deferred, DeferredList, DelayedCall, EventType, Factory,
-    Failure, FailureGroup, FirstError, IntoFactory, Limits, Outcome, Pace, Pauser, Phase, Port,
-    Producer, Protocol, Reactor, Remote, Resolver, Result, SharedFactory, Time, Transport,
-    WeakReactor,
+    Address, Bytes, Canceller, Connection, CooperativeTask, Cooperator, Deferred, DeferredList,
+    DelayedCall, EventType, Factory, Failure, FailureGroup, FirstError, IntoFactory, Limits,
+    LoopingCall, Outcome, Pace, Pauser, Phase, Port, Producer, Protocol, Reactor, Remote, Resolver,
+    Result, SharedFactory, Time, Transport, WeakReactor,
     client::{
         ClientCallbacks, ClientCreator, ClientFactory, Connector, ReconnectPolicy, Reconnecting,
         Retries,

@@ -1,5 +1,5 @@
 //! Clients that outlive one connection (`ClientFactory`, `Connector`, `Reconnecting`), and those that do not
-//! (`ClientCreator`, `run_until`).
+//! (`ClientCreator`).
 //!
 //! What a factory is told comes from the loop alone, never from inside what it asks, so no hook is ever re-entered.
 //! Opens nothing itself. Source: Twisted's `internet/protocol.py` and `internet/base.py`.
@@ -9,7 +9,6 @@ mod connector;
 mod creator;
 mod hooks;
 mod reconnecting;
-mod run_until;
 
 pub use callbacks::ClientCallbacks;
 pub use connector::Connector;

@@ -149,6 +149,18 @@ impl Timers {
     }
 }
 
+impl Drop for Timers {
+    /// Handles own their calls, and functions may own handles: taking the functions out breaks the circle.
+    fn drop(&mut self) {
+        for Reverse(entry) in self.heap.drain() {
+            let function = entry.call.function.take();
+            if catch_unwind(AssertUnwindSafe(|| drop(function))).is_err() {
+                tracing::error!(target: "tress", "a timed call panicked while it was dropped");
+            }
+        }
+    }
+}
+
 impl Entry {
     /// Whether its call waits for exactly its time.
     fn is_due_then(&self) -> bool {

@@ -263,6 +263,8 @@ table! { $
         reset_inside_its_own_call
         calls_scheduled_during_a_turn_run_in_the_next
         a_failing_call_does_not_stop_the_others
+        a_failing_call_is_logged
+        a_call_in_ten_years_neither_overflows_nor_spins
         distant_delayed_call
         a_million_timers_cancelled_leave_nothing
         after_fires_and_cancels

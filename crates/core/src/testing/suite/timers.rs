@@ -9,6 +9,7 @@ use crate::{
     error::NotActive,
     failure::{Failure, Result},
     reactor::{DelayedCall, Reactor},
+    testing::logged,
 };
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
@@ -150,6 +151,46 @@ pub fn a_failing_call_does_not_stop_the_others(world: &dyn World) {
     assert_eq!(reactor.statistics().failures, 2);
     resolver.fail(Failure::msg("late"));
     assert_eq!(reactor.statistics().failures, 3);
+}
+
+/// What a call fails with is logged, once, with where it failed.
+pub fn a_failing_call_is_logged(world: &dyn World) {
+    let reactor = world.reactor();
+    reactor.call_later(SECOND, || Err(Failure::msg("no luck")));
+    reactor.call_later(SECOND, || -> Result { panic!("oh") });
+    let (resolver, later) = Deferred::<()>::pair();
+    reactor.call_later(SECOND, move || later);
+    let lines = logged(|| {
+        world.advance(SECOND);
+        resolver.fail(Failure::msg("late"));
+    });
+    for what in ["no luck", "a callback panicked: oh", "late"] {
+        let start = format!("ERROR a timed call failed: {what} (at ");
+        let said = lines.iter().filter(|line| line.starts_with(&start));
+        assert_eq!(said.count(), 1, "{what}: {lines:?}");
+    }
+}
+
+/// A call that is further off than a system call can wait (Twisted caps its sleep at 2147483 s) comes at its time, and
+/// the loop rests until then.
+pub fn a_call_in_ten_years_neither_overflows_nor_spins(world: &dyn World) {
+    let (reactor, log) = (world.reactor(), Log::default());
+    let ten_years = Duration::from_secs(10 * 365 * 24 * 3600);
+    let longest_sleep = Duration::from_secs(2_147_483);
+    reactor.call_later(ten_years, {
+        let log = log.clone();
+        move || log.note("call")
+    });
+    for pass in [longest_sleep, ten_years - longest_sleep - SECOND] {
+        world.advance(pass);
+        let before = reactor.statistics().turns;
+        world.settle();
+        let turns = reactor.statistics().turns - before;
+        assert!(turns < 100, "it turned {turns} times with nothing to do");
+        log.check(&[]);
+    }
+    world.advance(SECOND);
+    log.check(&["call"]);
 }
 
 /// A call in a hundred years is accepted, does not upset the loop (RT-06), and can be moved and cancelled.
