@@ -21,8 +21,8 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ),
     (
         "waiting",
-        "Deferred, timed calls, calls from threads, `spawn` of futures",
-        "DeferredList, locks, LoopingCall, streams",
+        "Deferred, lists, `race`, timeouts, locks, queues, lock files, LoopingCall, Cooperator, `react`, async/await both ways, streams (`AsyncRead`, hyper)",
+        "threads, processes",
     ),
     (
         "framings",

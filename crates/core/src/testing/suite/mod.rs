@@ -311,6 +311,7 @@ table! { $
         dropping_the_deferred_of_a_task_lets_it_run
         a_task_that_turns_the_loop_is_polled_again
         values_in_force_go_with_timers_tasks_and_calls_from_threads
+        the_context_of_a_task_is_taken_at_its_start
         the_failure_of_a_task_knows_its_way;
 }
 

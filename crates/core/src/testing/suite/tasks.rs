@@ -253,6 +253,29 @@ pub fn values_in_force_go_with_timers_tasks_and_calls_from_threads(world: &dyn W
     assert!(task.try_result().is_ok());
 }
 
+/// Twisted: the context is copied once, at the start. What is in force for whoever fires or wakes changes nothing.
+pub fn the_context_of_a_task_is_taken_at_its_start(world: &dyn World) {
+    let (reactor, log) = (world.reactor(), Log::default());
+    let (resolver, waits) = Deferred::<()>::pair();
+    let note = log.clone();
+    let task = NAME.with("start", || {
+        reactor.spawn(async move {
+            waits.await?;
+            note.note(NAME.get().unwrap_or("none"));
+            NAME.with("inner", || note.note(NAME.get().unwrap_or("none")));
+            yield_now().await;
+            note.note(NAME.get().unwrap_or("none"));
+            Ok(())
+        })
+    });
+    NAME.with("other", || {
+        resolver.resolve(());
+        world.until(&mut || reactor.statistics().tasks == 0);
+    });
+    log.check(&["start", "inner", "start"]);
+    assert!(task.try_result().is_ok());
+}
+
 /// When recording is on, a failure that leaves a task says where that was spawned, and which awaits it passed.
 pub fn the_failure_of_a_task_knows_its_way(world: &dyn World) {
     Failure::record_trails(true);

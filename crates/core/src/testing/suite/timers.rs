@@ -21,7 +21,8 @@ fn noting(reactor: &Reactor, log: &Log, seconds: u32, name: &'static str) -> Del
     reactor.call_later(SECOND * seconds, move || log.note(name))
 }
 
-/// Calls come by their time; those of one time in the order in which they were asked for.
+/// Calls come by their time; those of one time in the order in which they were asked for. That is more than Twisted
+/// promises: its real reactors take equal ones in any order.
 pub fn fifo_among_equals(world: &dyn World) {
     let (reactor, log) = (world.reactor(), Log::default());
     noting(&reactor, &log, 2, "late");
