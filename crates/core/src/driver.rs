@@ -3,9 +3,10 @@
 //! A driver is pulled and never pushes: it never calls the core, so no borrow of it is alive while user code runs.
 //! It makes the tokens. It knows nothing of protocols.
 
-use crate::{address::Address, outgoing::Outgoing, time::Time};
+use crate::{address::Address, outgoing::Outgoing, received::Spares, time::Time};
 use std::{
     fmt, io,
+    rc::Rc,
     task::Waker,
     time::{Duration, SystemTime},
 };
@@ -20,7 +21,8 @@ pub struct Token {
 }
 
 /// Where a driver puts received bytes for one callback. The core keeps one and passes it to every
-/// [`Driver::next`], which may fill, exchange or take back its buffer: so nothing moves on the way.
+/// [`Driver::next`], which may fill, exchange or take back its buffer: so nothing moves on the way. A protocol may
+/// take the buffer and leave another ([`Received::take`](crate::received::Received::take)).
 #[derive(Default)]
 pub struct Lease {
     /// The driver's buffer; empty until the driver puts one in.
@@ -31,6 +33,10 @@ pub struct Lease {
     pub conn: Token,
     /// The driver's own mark, such as the number of the buffer in a ring.
     pub mark: u32,
+    /// Whether the driver goes on with this buffer: then whoever takes it leaves one of the same length in its place.
+    pub reused: bool,
+    /// What is left there; made when it is needed first.
+    pub(crate) spares: Option<Rc<Spares>>,
 }
 
 impl Lease {

@@ -23,6 +23,7 @@ pub mod outgoing;
 pub mod producer;
 pub mod protocol;
 pub mod reactor;
+pub mod received;
 pub mod sync;
 pub mod task;
 pub mod testing;

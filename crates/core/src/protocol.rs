@@ -2,6 +2,7 @@
 
 use crate::{
     failure::{Failure, Result},
+    received::Received,
     transport::Transport,
 };
 use std::any::Any;
@@ -36,6 +37,17 @@ pub trait Protocol: Any {
         Ok(())
     }
 
+    /// The same bytes, for a protocol that keeps them: it can take the buffer they lie in, so that nothing is copied.
+    /// Called in place of `data_received` after [`Transport::deliver_buffers`]. A protocol that has this has
+    /// `data_received` as well: whoever stands between it and the connection may have no buffer to give.
+    ///
+    /// # Errors
+    /// Closes the connection.
+    #[inline]
+    fn buffer_received(&mut self, transport: &Transport, received: Received<'_>) -> Result {
+        self.data_received(transport, received.bytes())
+    }
+
     /// The peer sends no more, but may still read. The default closes once everything is sent.
     ///
     /// # Errors
@@ -54,7 +66,7 @@ pub trait Protocol: Any {
         Ok(())
     }
 
-    /// All output has left.
+    /// All output has left: after `write_paused`, and whenever [`Transport::watch_flush`] asked for it.
     ///
     /// # Errors
     /// Closes the connection.
@@ -90,6 +102,9 @@ impl Protocol for Box<dyn Protocol> {
     }
     fn data_received(&mut self, transport: &Transport, data: &[u8]) -> Result {
         (**self).data_received(transport, data)
+    }
+    fn buffer_received(&mut self, transport: &Transport, received: Received<'_>) -> Result {
+        (**self).buffer_received(transport, received)
     }
     fn read_closed(&mut self, transport: &Transport) -> Result {
         (**self).read_closed(transport)

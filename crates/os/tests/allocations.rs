@@ -10,7 +10,10 @@ use std::{
     rc::Rc,
     sync::atomic::{AtomicUsize, Ordering},
 };
-use tress_core::{Protocol, Reactor, Result, Transport};
+use tress_core::{
+    IntoFactory, Protocol, Reactor, Result, Transport,
+    received::{Chunk, Received},
+};
 
 struct Counting;
 
@@ -48,6 +51,23 @@ impl Protocol for Echo {
     }
 }
 
+/// Takes every buffer and answers from it; the last one stays with it until the next.
+struct Keeper(Option<Chunk>);
+
+impl Protocol for Keeper {
+    fn connection_made(&mut self, transport: &Transport) -> Result {
+        transport.deliver_buffers();
+        Ok(())
+    }
+
+    fn buffer_received(&mut self, transport: &Transport, received: Received<'_>) -> Result {
+        let chunk = received.take();
+        transport.write(&chunk);
+        self.0 = Some(chunk);
+        Ok(())
+    }
+}
+
 /// Sends a message, and the next one for each answer.
 struct PingPong {
     rounds: Rc<Cell<usize>>,
@@ -73,11 +93,18 @@ impl Protocol for PingPong {
     }
 }
 
+/// Both in one test, since all threads share the count.
 #[test]
 fn a_message_costs_no_allocation() {
+    check(|| Echo);
+    check(|| Keeper(None));
+}
+
+#[track_caller]
+fn check<M>(factory: impl IntoFactory<M>) {
     let reactor = Reactor::with(tress_os::Mio::new().expect("a driver"));
     let port = reactor
-        .listen("tcp:0:interface=127.0.0.1", || Echo)
+        .listen("tcp:0:interface=127.0.0.1", factory)
         .expect("a port");
     let port = port.local_address().port().expect("a number");
     let rounds = Rc::new(Cell::new(0));

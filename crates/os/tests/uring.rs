@@ -59,5 +59,5 @@ macro_rules! themes {
 }
 
 themes! {
-    connect connector accept read write producers close half_close failures limits timers reactor_loop shutdown storms tasks
+    connect connector accept read buffers write producers close half_close failures limits timers reactor_loop shutdown storms tasks
 }

@@ -79,6 +79,7 @@ impl SimDriver {
         let mut network = self.network.borrow_mut();
         if lease.buffer.is_empty() {
             lease.buffer = vec![0; BUFFER_BYTES].into();
+            lease.reused = true;
         }
         lease.length = 0;
         let most = self.budget.min(lease.buffer.len());

@@ -22,7 +22,8 @@
 //!
 //! The [`guide`] goes on from here. This crate holds no logic: it gathers the engine (`tress-core`) and its drivers
 //! under one name. Features: `mio` (on by default) is the driver that [`reactor`] makes, `uring` the experimental one
-//! over io_uring (Linux), `sim` the simulator, `app` the applications that a TOML file describes.
+//! over io_uring (Linux), `sim` the simulator, `streams` transports as `AsyncRead` and `AsyncWrite` and `hyper` the same
+//! for hyper, `app` the applications that a TOML file describes.
 
 #![forbid(unsafe_code)]
 
@@ -49,6 +50,10 @@ pub use tress_os::{lock_file, stop_on_signals};
 /// A virtual network and a virtual clock, for tests (feature `sim`).
 #[cfg(feature = "sim")]
 pub use tress_sim as sim;
+
+/// Any transport as a byte stream for async code (feature `streams`), and for hyper (feature `hyper`).
+#[cfg(feature = "streams")]
+pub use tress_streams as streams;
 
 /// Applications put together by a TOML file: providers, protocols, services (feature `app`).
 #[cfg(feature = "app")]

@@ -3,13 +3,14 @@
 
 use super::{Core, Entry};
 use crate::{
-    driver::{Report, Token},
+    driver::{Lease, Report, Token},
     error::{ConnectionAborted, ConnectionLost},
     failure::{Failure, Result},
     protocol::Protocol,
+    received::Received,
     transport::{
         Role, Transport,
-        flags::{BLOCKED, CORKED, LOST, READ_CLOSED, READING, RUNNING, SERVER, UNUSUAL},
+        flags::{BLOCKED, BUFFERS, CORKED, LOST, READ_CLOSED, READING, RUNNING, SERVER, UNUSUAL},
     },
 };
 use std::{
@@ -21,20 +22,33 @@ impl Core {
     /// Bytes for a connection, by the way that few take.
     #[cold]
     #[inline(never)]
-    pub(super) fn unusual_data(self: &Rc<Self>, conn: Token, data: &[u8]) {
-        self.data(conn, data);
+    pub(super) fn unusual_data(self: &Rc<Self>, conn: Token, lease: &mut Lease) {
+        self.data(conn, lease);
     }
 
     /// Bytes for a connection.
     #[inline(always)]
-    pub(super) fn data(self: &Rc<Self>, conn: Token, data: &[u8]) {
+    pub(super) fn data(self: &Rc<Self>, conn: Token, lease: &mut Lease) {
+        let data = lease.bytes();
         let Some(link) = self.link(conn) else { return };
         link.0
             .received
             .set(link.0.received.get() + data.len() as u64);
         self.active(&link);
+        if link.has(BUFFERS) {
+            return self.enter_with_buffer(conn, &link, lease);
+        }
         self.enter(conn, &link, |protocol, transport| {
             protocol.data_received(transport, data)
+        });
+    }
+
+    /// The same for a protocol that may take the buffer.
+    #[cold]
+    #[inline(never)]
+    fn enter_with_buffer(self: &Rc<Self>, conn: Token, link: &Transport, lease: &mut Lease) {
+        self.enter(conn, link, |protocol, transport| {
+            protocol.buffer_received(transport, Received::new(lease))
         });
     }
 

@@ -382,12 +382,12 @@ impl Core {
     fn deliver(self: &Rc<Self>, lease: &mut Lease) {
         loop {
             if self.driver.borrow_mut().next_data(lease) {
-                self.data(lease.conn, lease.bytes());
+                self.data(lease.conn, lease);
                 continue;
             }
             let report = self.driver.borrow_mut().next(lease);
             match report {
-                Some(Report::Data { conn }) => self.unusual_data(conn, lease.bytes()),
+                Some(Report::Data { conn }) => self.unusual_data(conn, lease),
                 Some(report) => self.report(report),
                 None => return,
             }

@@ -13,7 +13,7 @@ use crate::{
         flags::{
             ABORT, BLOCKED, CALLS, CLOSE, CORKED, DIRTY, FULL, LOST, OUT, PAUSE_CHANGED, PAUSED,
             PRODUCER, PRODUCER_CHANGED, PRODUCER_PAUSED, PULLED, READ_CLOSED, READ_WHEN_FULL,
-            READING, REQUESTS, RESUMED, RUNNING, SHUT, WRITE_SHUT,
+            READING, REQUESTS, RESUMED, RUNNING, SHUT, WATCHED, WRITE_SHUT,
         },
     },
 };
@@ -167,12 +167,16 @@ impl Core {
             self.call(link, |protocol, transport| protocol.write_paused(transport))?;
             return Ok(true);
         }
-        if link.has(FULL) && pending == 0 {
-            link.clear(FULL);
+        if link.has(FULL | WATCHED) && pending == 0 {
+            link.clear(FULL | WATCHED);
             self.update_reading(conn, link);
             self.call(link, |protocol, transport| {
                 protocol.write_resumed(transport)
             })?;
+            if !link.has(CORKED | OUT) {
+                // Asked again with nothing written: that was the answer.
+                link.clear(WATCHED);
+            }
             return Ok(true);
         }
         if link.has(PRODUCER) {

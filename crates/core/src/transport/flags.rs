@@ -57,11 +57,16 @@ pub(crate) const UNUSUAL: u32 = OUT
     | PRODUCER_CHANGED
     | BLOCKED
     | FULL
+    | WATCHED
     | LOST
     | PRODUCER;
 /// Everything that one round of settling answers.
 pub(crate) const REQUESTS: u32 = ABORT | CALLS | PAUSE_CHANGED | PRODUCER_CHANGED;
 /// `resume_producing` was called after a pause: the protocol is to be told.
 pub(crate) const RESUMED: u32 = 1 << 23;
+/// `deliver_buffers` was called.
+pub(crate) const BUFFERS: u32 = 1 << 24;
+/// `watch_flush` was called and the output has not left since.
+pub(crate) const WATCHED: u32 = 1 << 25;
 /// Nothing can be written any more.
 pub(crate) const WRITE_ENDED: u32 = LOST | WRITE_SHUT | SHUT | ABORT;

@@ -19,8 +19,9 @@ use crate::{
 };
 use bytes::Bytes;
 use flags::{
-    ABORT, CALLS, CLOSE, CORKED, DIRTY, HANDSHAKE, LOST, OUT, PAUSE_CHANGED, PAUSED, PRODUCER,
-    PRODUCER_CHANGED, PULLED, READ_WHEN_FULL, RESUMED, RUNNING, SHUT, WRITE_ENDED,
+    ABORT, BUFFERS, CALLS, CLOSE, CORKED, DIRTY, HANDSHAKE, LOST, OUT, PAUSE_CHANGED, PAUSED,
+    PRODUCER, PRODUCER_CHANGED, PULLED, READ_WHEN_FULL, RESUMED, RUNNING, SHUT, WATCHED,
+    WRITE_ENDED,
 };
 use std::{fmt, io, rc::Rc, time::Duration};
 
@@ -149,6 +150,27 @@ impl Transport {
         self.ask(PAUSE_CHANGED);
     }
 
+    /// From now on the protocol's [`buffer_received`](crate::Protocol::buffer_received) is called in place of its
+    /// `data_received`: for `connection_made` of a protocol that keeps the bytes it gets.
+    pub fn deliver_buffers(&self) {
+        self.set(BUFFERS);
+    }
+
+    /// Bytes that may be written before the output that waits reaches the high-water mark (see
+    /// [`Limits::output_high_water`](crate::limits::Limits)).
+    #[must_use]
+    pub fn room(&self) -> usize {
+        let most = self.0.origin.limits.output_high_water;
+        most.saturating_sub(self.queued())
+    }
+
+    /// Has `write_resumed` called, once, when all output has left, although there was never too much of it.
+    pub fn watch_flush(&self) {
+        if !self.has(LOST) {
+            self.ask(WATCHED);
+        }
+    }
+
     /// Lets `producer` write at the pace of the peer, until `unregister_producer`. On a connection that has ended it
     /// is stopped at once.
     ///
@@ -244,15 +266,21 @@ impl Transport {
     /// What it has done so far.
     #[must_use]
     pub fn statistics(&self) -> ConnectionStatistics {
-        let mut queued = self.0.out.try_borrow().map_or(0, |out| out.pending());
-        if self.has(CORKED) {
-            queued += self.0.origin.shared.cork.borrow().pending();
-        }
+        let queued = self.queued();
         ConnectionStatistics {
             received: self.0.received.get(),
             sent: self.0.written.get().saturating_sub(queued as u64),
             queued,
         }
+    }
+
+    /// Bytes that have been written and have not left.
+    fn queued(&self) -> usize {
+        let mut queued = self.0.out.try_borrow().map_or(0, |out| out.pending());
+        if self.has(CORKED) {
+            queued += self.0.origin.shared.cork.borrow().pending();
+        }
+        queued
     }
 
     /// Queues a call to the protocol, made right after the running callback.

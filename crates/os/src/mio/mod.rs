@@ -348,6 +348,7 @@ impl<C: Clock> Driver for Mio<C> {
     fn next(&mut self, lease: &mut Lease) -> Option<Report> {
         if lease.buffer.len() != self.bytes_per_turn {
             lease.buffer = vec![0; self.bytes_per_turn].into();
+            lease.reused = true;
         }
         loop {
             let &(token, bits) = self.ready[..self.found].get(self.cursor)?;

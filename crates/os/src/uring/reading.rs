@@ -109,6 +109,7 @@ impl<C: Clock> Uring<C> {
             lease.length = length.min(loan.buffer.len());
             lease.buffer = loan.buffer;
             lease.mark = u32::from(loan.id) + 1;
+            lease.reused = true;
             return Some(Report::Data { conn });
         }
         let bytes = loan.buffer.get(..length).unwrap_or(&loan.buffer);
@@ -145,6 +146,7 @@ impl<C: Clock> Uring<C> {
                 lease.length = bytes.len();
                 lease.buffer = bytes;
                 lease.mark = 0;
+                lease.reused = false;
                 Some(Report::Data { conn: token })
             }
             Parked::End => {

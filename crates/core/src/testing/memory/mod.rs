@@ -30,6 +30,7 @@ use crate::{
     failure::{Failure, Result},
     protocol::Protocol,
     reactor::{Connection, Reactor},
+    received::Received,
     testing::ManualClock,
     transport::Transport,
 };
@@ -355,6 +356,9 @@ impl<P: Protocol> Protocol for Seat<P> {
     }
     fn data_received(&mut self, transport: &Transport, data: &[u8]) -> Result {
         self.protocol.data_received(transport, data)
+    }
+    fn buffer_received(&mut self, transport: &Transport, received: Received<'_>) -> Result {
+        self.protocol.buffer_received(transport, received)
     }
     fn read_closed(&mut self, transport: &Transport) -> Result {
         self.protocol.read_closed(transport)

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod accept;
+pub mod buffers;
 pub mod close;
 pub mod connect;
 pub mod connector;
@@ -169,6 +170,12 @@ table! { $
         a_quiet_peer_is_answered_beside_a_flooding_one
         large_data_arrives_byte_exact
         small_writes_arrive_in_order;
+    buffers:
+        taken_bytes_stay_as_they_were
+        some_buffers_are_taken_and_some_are_not
+        buffers_that_were_given_back_are_used_again
+        buffers_are_bytes_for_who_does_not_take_them
+        a_failure_with_a_taken_buffer_costs_one_connection;
     write:
         write_after_disconnect
         write_sequence_after_disconnect
@@ -182,6 +189,10 @@ table! { $
         mixed_writes_keep_their_order
         writes_after_lose_connection_go_out_before_the_flush
         nothing_is_sent_after_the_end
+        watch_flush_tells_once_when_all_has_left
+        watch_flush_inside_write_resumed
+        watch_flush_before_the_end
+        room_ends_at_the_high_water_mark
         statistics_count_bytes;
     producers:
         disconnect_while_producing

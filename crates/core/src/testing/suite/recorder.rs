@@ -117,6 +117,7 @@ pub(super) struct Recorder {
     data: OnData,
     read_closed: On,
     write_paused: On,
+    write_resumed: On,
     lost: Option<Box<dyn FnMut()>>,
 }
 
@@ -147,6 +148,14 @@ impl Recorder {
 
     pub(super) fn on_write_paused(mut self, f: impl FnMut(&Transport) -> Result + 'static) -> Self {
         self.write_paused = Some(Box::new(f));
+        self
+    }
+
+    pub(super) fn on_write_resumed(
+        mut self,
+        f: impl FnMut(&Transport) -> Result + 'static,
+    ) -> Self {
+        self.write_resumed = Some(Box::new(f));
         self
     }
 
@@ -203,9 +212,9 @@ impl Protocol for Recorder {
         Self::call(&mut self.write_paused, transport)
     }
 
-    fn write_resumed(&mut self, _transport: &Transport) -> Result {
+    fn write_resumed(&mut self, transport: &Transport) -> Result {
         self.seen.note("write resumed");
-        Ok(())
+        Self::call(&mut self.write_resumed, transport)
     }
 
     fn reading_resumed(&mut self, _transport: &Transport) -> Result {

@@ -113,6 +113,98 @@ pub fn reading_goes_on_when_asked_although_output_is_full(world: &dyn World) {
     assert_eq!(pair.server.count("write resumed"), 0);
 }
 
+/// `watch_flush` has `write_resumed` called once everything has left, although it was never too much; and at once, but
+/// not from inside the call, when nothing waits.
+pub fn watch_flush_tells_once_when_all_has_left(world: &dyn World) {
+    set_limits(&world.reactor(), |limits| limits.output_high_water = FLOOD);
+    let pair = slow_reader(world, Recorder::new());
+    let server = pair.server.transport();
+    server.watch_flush();
+    pair.server.check(&["made"]);
+    world.settle();
+    pair.server.check(&["made", "write resumed"]);
+    server.write(&pattern(FLOOD));
+    server.watch_flush();
+    server.watch_flush();
+    world.settle();
+    assert!(server.statistics().queued > 0, "nothing waits");
+    pair.server.check(&["made", "write resumed"]);
+    pair.client.transport().resume_producing();
+    world.until(&mut || pair.server.count("write resumed") == 2);
+    assert_eq!(server.statistics().queued, 0);
+    server.write(b"more");
+    world.until(&mut || pair.client.received() == FLOOD + 4);
+    world.settle();
+    pair.server
+        .check(&["made", "write resumed", "write resumed"]);
+}
+
+/// Asked from inside a callback it tells of what that callback wrote; asked in `write_resumed` with nothing written,
+/// that was the answer.
+pub fn watch_flush_inside_write_resumed(world: &dyn World) {
+    let mut left = 3;
+    let watch = |transport: &crate::Transport| {
+        transport.write(b"x");
+        transport.watch_flush();
+        Ok(())
+    };
+    let server = Recorder::new()
+        .on_made(watch)
+        .on_write_resumed(move |transport| {
+            if left > 0 {
+                left -= 1;
+                return watch(transport);
+            }
+            transport.watch_flush();
+            Ok(())
+        });
+    let pair = pair(world, server, Recorder::new());
+    world.until(&mut || pair.client.received() == 4);
+    world.settle();
+    assert_eq!(pair.server.count("write resumed"), 4);
+    pair.server.transport().write(b"x");
+    world.settle();
+    assert_eq!(pair.server.count("write resumed"), 4);
+}
+
+/// It tells before the connection is closed, and never after it has ended.
+pub fn watch_flush_before_the_end(world: &dyn World) {
+    let pair = pair(world, Recorder::new(), Recorder::new());
+    let server = pair.server.transport();
+    server.write(b"last");
+    server.watch_flush();
+    server.lose_connection();
+    world.until(&mut || pair.server.is_lost() && pair.client.is_lost());
+    server.watch_flush();
+    pair.client.transport().watch_flush();
+    world.settle();
+    pair.server.check(&["made", "write resumed", "lost: done"]);
+    assert_eq!(pair.client.bytes(), b"last");
+    assert_eq!(pair.client.count("write resumed"), 0);
+}
+
+/// What may still be written shrinks with what waits, whether it waits in the cork or in the queue.
+pub fn room_ends_at_the_high_water_mark(world: &dyn World) {
+    set_limits(&world.reactor(), |limits| limits.output_high_water = 1000);
+    let server = Recorder::new().on_data(|transport, _| {
+        assert_eq!(transport.room(), 1000);
+        transport.write(&[0; 999]);
+        assert_eq!(transport.room(), 1);
+        transport.write(&[0; 10]);
+        assert_eq!(transport.room(), 0);
+        Ok(())
+    });
+    let pair = slow_reader(world, server);
+    pair.client.transport().write(b"x");
+    world.until(&mut || pair.server.received() == 1);
+    world.settle();
+    assert_eq!(pair.server.transport().room(), 1000);
+    pair.server.transport().write(&pattern(FLOOD));
+    world.settle();
+    assert_eq!(pair.server.transport().room(), 0);
+    assert!(!pair.server.is_lost());
+}
+
 /// More output than the hard limit ends the connection; nothing stays queued.
 pub fn output_hard_limit_aborts(world: &dyn World) {
     set_limits(&world.reactor(), |limits| limits.output_hard = 100_000);
