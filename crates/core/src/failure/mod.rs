@@ -92,6 +92,15 @@ impl Failure {
         self.0.at
     }
 
+    /// An error that happened there: for what only later turns out to be one.
+    pub(crate) fn happened(error: impl Error + 'static, at: &'static Location<'static>) -> Self {
+        Self(Rc::new(Inner {
+            error: Box::new(error),
+            at,
+            trail: Trail::default(),
+        }))
+    }
+
     /// What a panic's payload says, as a failure.
     #[track_caller]
     #[cold]
@@ -109,11 +118,7 @@ impl<E: Error + 'static> From<E> for Failure {
     #[track_caller]
     #[cold]
     fn from(error: E) -> Self {
-        Self(Rc::new(Inner {
-            error: Box::new(error),
-            at: Location::caller(),
-            trail: Trail::default(),
-        }))
+        Self::happened(error, Location::caller())
     }
 }
 

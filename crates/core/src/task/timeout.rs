@@ -7,7 +7,7 @@ use crate::{
     failure::{Failure, Result},
     reactor::Reactor,
 };
-use std::{cell::Cell, rc::Rc, time::Duration};
+use std::{cell::Cell, panic::Location, rc::Rc, time::Duration};
 
 impl<T: 'static> Deferred<T> {
     /// Cancels it when it has no result `after` this. If the chain then ends in [`Cancelled`], that becomes
@@ -18,7 +18,10 @@ impl<T: 'static> Deferred<T> {
     /// timeout comes.
     #[track_caller]
     pub fn add_timeout(self, reactor: &Reactor, after: Duration) -> Self {
-        self.add_timeout_with(reactor, after, into_timed_out)
+        let asked = Location::caller();
+        self.add_timeout_with(reactor, after, move |result, after| {
+            into_timed_out(result, after, asked)
+        })
     }
 
     /// The same, with a function for what came of the cancel and for the time it was given: what it returns goes on.
@@ -53,12 +56,15 @@ impl<T: 'static> Deferred<T> {
     }
 }
 
-fn into_timed_out<T>(result: Result<T>, after: Duration) -> Result<T> {
+/// The failure happens where the timeout was asked for: the place that says how long is long enough.
+fn into_timed_out<T>(
+    result: Result<T>,
+    after: Duration,
+    asked: &'static Location<'static>,
+) -> Result<T> {
+    let deadline = Deadline::Deferred;
     result.map_err(|failure| match failure.check::<Cancelled>() {
-        Some(_) => Failure::from(TimedOut {
-            deadline: Deadline::Deferred,
-            after,
-        }),
+        Some(_) => Failure::happened(TimedOut { deadline, after }, asked),
         None => failure,
     })
 }

@@ -36,15 +36,20 @@ fn what_is_not_there_in_time_fails_as_timed_out() {
 }
 
 #[test]
-fn the_error_names_the_limit() {
+fn the_error_names_the_limit_and_who_asked_for_it() {
     let table = Table::new();
     let (_resolver, deferred) = Deferred::<()>::pair();
+    let asked = line!() + 1;
     let deferred = deferred.add_timeout(table.reactor(), millis(250));
     table.advance(SECOND);
     let failure = deferred.try_result().expect("it has fired").unwrap_err();
     let error = *failure.check::<crate::error::TimedOut>().expect("its type");
     assert_eq!(error.deadline, crate::error::Deadline::Deferred);
     assert_eq!(error.after, millis(250));
+    assert_eq!(
+        (failure.location().file(), failure.location().line()),
+        (file!(), asked)
+    );
 }
 
 #[test]
