@@ -180,7 +180,10 @@ impl<T: 'static> Deferred<T> {
                 None => Err(Self(State::Waiting(chain))),
             },
             State::Guarded(chain) => match chain.take() {
-                Some(result) => Ok(result),
+                Some(result) => {
+                    drop(chain.disarm());
+                    Ok(result)
+                }
                 None => Err(Self(State::Guarded(chain))),
             },
             State::Taken => unreachable!("only a task that has its result leaves this behind"),

@@ -28,7 +28,9 @@ pub(super) struct Tasks {
 struct Task {
     /// Borrowed while it is polled; `None` after its end.
     future: RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>,
-    waker: Arc<TaskWaker<Call>>,
+    wakes: Arc<TaskWaker<Call>>,
+    /// The same, as futures want it.
+    waker: Waker,
     context: Context,
     spawned: &'static Location<'static>,
     /// It was cancelled while it was being polled.
@@ -52,9 +54,11 @@ impl Reactor {
                 cancel(&core, id);
             }
         });
+        let wakes = Arc::new(TaskWaker::new(id, &self.0.inbox));
         let task = Rc::new(Task {
             future: RefCell::new(Some(Box::pin(run(future, resolver, spawned)))),
-            waker: Arc::new(TaskWaker::new(id, &self.0.inbox)),
+            waker: Waker::from(Arc::clone(&wakes)),
+            wakes,
             context: Context::current(),
             spawned,
             cancelled: Cell::new(false),
@@ -101,13 +105,12 @@ async fn run<T: 'static>(
 }
 
 fn poll(core: &Core, id: u64, task: &Task) {
-    task.waker.runs();
-    let waker = Waker::from(Arc::clone(&task.waker));
+    task.wakes.runs();
     let Ok(mut future) = task.future.try_borrow_mut() else {
         // It turns the loop itself: it is polled in a later turn.
-        return waker.wake();
+        return task.waker.wake_by_ref();
     };
-    let mut context = task::Context::from_waker(&waker);
+    let mut context = task::Context::from_waker(&task.waker);
     let polled = match &mut *future {
         Some(future) => task.context.run(|| future.as_mut().poll(&mut context)),
         None => return,
