@@ -26,6 +26,7 @@ use head::{Head, Node};
 use std::{
     fmt,
     future::Future,
+    mem,
     panic::Location,
     pin::Pin,
     rc::{Rc, Weak},
@@ -196,6 +197,22 @@ impl<T: 'static> Deferred<T> {
         (Resolver(Some(node)), Self(State::Waiting(chain)))
     }
 
+    /// From now on dropping it cancels.
+    fn guard(&mut self) {
+        if let State::Waiting(_) = self.0 {
+            let waiting = mem::replace(&mut self.0, State::Taken);
+            self.0 = Self(waiting).cancel_on_drop().0;
+        }
+    }
+
+    /// Its result has been taken: nothing is left to cancel.
+    fn disarm(&mut self) {
+        if let State::Guarded(chain) = &mut self.0 {
+            drop(chain.0.take());
+        }
+        self.0 = State::Taken;
+    }
+
     /// The chain, unless the result is here.
     fn chain(&self) -> Option<&Chain<T>> {
         match &self.0 {
@@ -332,21 +349,25 @@ impl<T: 'static> Future for Deferred<T> {
     #[track_caller]
     fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Result<T>> {
         let awaited = Location::caller();
-        match std::mem::replace(&mut self.0, State::Taken) {
-            State::Taken => panic!("a Deferred was polled after it had finished"),
-            state => match Self(state).try_result() {
-                Ok(result) => Poll::Ready(
-                    result.inspect_err(|failure| failure::passes(failure, Passed::Await, awaited)),
-                ),
-                Err(waiting) => {
-                    if let Some(chain) = waiting.chain() {
-                        chain.set_waker(context.waker());
-                    }
-                    *self = waiting.cancel_on_drop();
-                    Poll::Pending
+        let result = match (self.chain(), &self.0) {
+            (Some(chain), _) => match chain.take() {
+                Some(result) => {
+                    self.disarm();
+                    result
+                }
+                None => {
+                    chain.set_waker(context.waker());
+                    self.guard();
+                    return Poll::Pending;
                 }
             },
-        }
+            (None, State::Taken) => panic!("a Deferred was polled after it had finished"),
+            (None, _) => match Self(mem::replace(&mut self.0, State::Taken)).try_result() {
+                Ok(result) => result,
+                Err(_) => unreachable!("it has no chain, so it has its result"),
+            },
+        };
+        Poll::Ready(result.inspect_err(|failure| failure::passes(failure, Passed::Await, awaited)))
     }
 }
 
