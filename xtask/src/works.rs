@@ -17,7 +17,7 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     (
         "engine",
         "Protocol, Factory, Transport, producers, half-close, limits, deadlines, statistics, stall warnings",
-        "layers (TLS), UNIX sockets, UDP, processes, host names",
+        "layers (TLS), UNIX sockets, UDP, processes",
     ),
     (
         "waiting",
@@ -32,7 +32,7 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     (
         "clients",
         "`connect`, `ClientFactory`, `ClientCreator`, `Reconnecting`",
-        "ClientService, happy eyeballs",
+        "ClientService",
     ),
 ];
 

@@ -7,7 +7,8 @@ use crate::{
     driver::{ConnectOptions, ListenOptions},
     factory::SharedFactory,
     failure::{Failure, Result},
-    reactor::{Port, Reactor, Target},
+    names::{BadHostName, HostName},
+    reactor::{Destination, Port, Reactor, Target},
 };
 use std::{
     collections::BTreeMap,
@@ -275,21 +276,25 @@ impl Reactor {
     }
 }
 
-/// `tcp:` and `tcp6:`: they differ in where they listen when no interface is given.
+/// `tcp:` and `tcp6:`: they differ in where they listen when no interface is given, and only `tcp:` looks up names,
+/// as it tries the addresses of both families.
 struct Tcp {
     wildcard: IpAddr,
+    destination: fn(&EndpointSpec, &str, u16) -> Result<Destination>,
     server: &'static str,
     client: &'static str,
 }
 
 const TCP: Tcp = Tcp {
     wildcard: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    destination: address_or_host,
     server: "tcp:PORT[:interface=ADDRESS][:backlog=COUNT]",
-    client: "tcp:ADDRESS:PORT[:timeout=SECONDS][:bindAddress=ADDRESS]",
+    client: "tcp:HOST:PORT[:timeout=SECONDS][:bindAddress=ADDRESS]",
 };
 
 const TCP6: Tcp = Tcp {
     wildcard: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    destination: only_address,
     server: "tcp6:PORT[:interface=ADDRESS][:backlog=COUNT]",
     client: "tcp6:ADDRESS:PORT[:timeout=SECONDS][:bindAddress=ADDRESS]",
 };
@@ -305,7 +310,7 @@ impl Tcp {
         )?;
         let ip = match spec.option("interface") {
             None | Some("") => self.wildcard,
-            Some(interface) => ip_address(spec, interface)?,
+            Some(interface) => own_address(spec, interface)?,
         };
         let mut options = ListenOptions::default();
         if let Some(backlog) = spec.option("backlog") {
@@ -330,14 +335,14 @@ impl EndpointKind for Tcp {
         spec.only(2, &["host", "port", "timeout", "bindAddress"], self.client)?;
         let host = spec
             .named(0, "host")
-            .ok_or_else(|| spec.problem("expected an address"))?;
+            .ok_or_else(|| spec.problem("expected a host name or an address"))?;
         let port = spec
             .named(1, "port")
             .ok_or_else(|| spec.problem("expected a port number"))?;
-        let address = SocketAddr::new(ip_address(spec, host)?, number(spec, "port", port)?);
+        let to = (self.destination)(spec, host, number(spec, "port", port)?)?;
         let bind = spec
             .option("bindAddress")
-            .map(|bind| ip_address(spec, bind))
+            .map(|bind| own_address(spec, bind))
             .transpose()?;
         let timeout: Option<u32> = spec
             .option("timeout")
@@ -348,7 +353,7 @@ impl EndpointKind for Tcp {
                 bind: bind.map(|ip| SocketAddr::new(ip, 0).into()),
             },
             timeout: timeout.map(|seconds| Duration::from_secs(seconds.into())),
-            ..Target::new(address.into())
+            ..Target::from(to)
         })
     }
 
@@ -375,16 +380,46 @@ fn number<N: std::str::FromStr>(spec: &EndpointSpec, name: &str, text: &str) -> 
     })
 }
 
-/// Numeric addresses, and `localhost`, which RFC 6761 says is the loopback whatever a resolver says.
-fn ip_address(spec: &EndpointSpec, text: &str) -> Result<IpAddr> {
-    if text == "localhost" {
-        return Ok(Ipv4Addr::LOCALHOST.into());
+/// An address, or a name that will be looked up.
+fn address_or_host(spec: &EndpointSpec, host: &str, port: u16) -> Result<Destination> {
+    if let Some(ip) = ip_address(host) {
+        return Ok(Destination::Address(SocketAddr::new(ip, port).into()));
     }
-    text.parse().map_err(|_| {
+    match HostName::parse(host) {
+        Ok(name) => Ok(Destination::Host(name, port)),
+        Err(BadHostName { problem, .. }) => Err(spec.problem(format!(
+            "`{host}` is no IP address and no host name: {problem}"
+        ))),
+    }
+}
+
+fn only_address(spec: &EndpointSpec, host: &str, port: u16) -> Result<Destination> {
+    let ip = ip_address(host).ok_or_else(|| {
         spec.problem(format!(
-            "`{text}` is no IP address; host names cannot be looked up yet"
+            "`{host}` is no IP address; to connect to a host name, write `tcp:{}:{port}`",
+            quote(host)
+        ))
+    })?;
+    Ok(Destination::Address(SocketAddr::new(ip, port).into()))
+}
+
+/// An address of this machine.
+fn own_address(spec: &EndpointSpec, text: &str) -> Result<IpAddr> {
+    ip_address(text).ok_or_else(|| {
+        spec.problem(format!(
+            "`{text}` is no IP address; names are looked up only to connect to them: \
+             write an address of this machine, such as `127.0.0.1` or `\\:\\:1`"
         ))
     })
+}
+
+/// Numeric addresses, and `localhost`, which RFC 6761 says is the loopback whatever a resolver says.
+fn ip_address(text: &str) -> Option<IpAddr> {
+    let is_localhost = HostName::parse(text).is_ok_and(|name| name.is_localhost());
+    if is_localhost {
+        return Some(Ipv4Addr::LOCALHOST.into());
+    }
+    text.parse().ok()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The errors a loop, a connection or a timer can end in: unit types, so that `Failure::check` can ask for each.
 //! Names are those of Twisted's `internet/error.py`.
 
+use crate::{address::Address, failure::Failure};
 use std::{error::Error, fmt, io, time::Duration};
 
 macro_rules! errors {
@@ -79,6 +80,47 @@ impl Error for ConnectError {
         Some(&self.0)
     }
 }
+
+/// A host name could not be looked up, or has no address (Twisted's `DNSLookupError`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsLookupError {
+    /// The name.
+    pub name: String,
+    /// What went wrong.
+    pub problem: String,
+}
+
+impl fmt::Display for DnsLookupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot look up `{}`: {}", self.name, self.problem)
+    }
+}
+
+impl Error for DnsLookupError {}
+
+/// A host has addresses, and none of them could be connected to. Its text lists them all.
+///
+/// `source` is `None`, as there is not one source but all of them.
+#[derive(Clone, Debug)]
+pub struct NoAddressWorked {
+    /// The name and the port.
+    pub to: String,
+    /// Every address, in the order in which they were tried, and why it did not work.
+    pub failures: Vec<(Address, Failure)>,
+}
+
+impl fmt::Display for NoAddressWorked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no address of {} worked", self.to)?;
+        for (index, (address, failure)) in self.failures.iter().enumerate() {
+            let separator = if index == 0 { ": " } else { "; " };
+            write!(f, "{separator}{address}: {failure}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for NoAddressWorked {}
 
 /// Nothing can listen at this address.
 #[derive(Debug)]

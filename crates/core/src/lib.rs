@@ -19,6 +19,7 @@ pub mod factory;
 pub mod failure;
 pub mod framing;
 pub mod limits;
+pub mod names;
 pub mod outgoing;
 pub mod producer;
 pub mod protocol;

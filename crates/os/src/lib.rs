@@ -1,11 +1,12 @@
 //! The operating system's side of tress: the drivers [`Mio`] (epoll, kqueue) and, with the feature `uring`, the
-//! experimental `Uring` (io_uring); signals; and lock files.
+//! experimental `Uring` (io_uring); signals; host names ([`SystemResolver`]); and lock files.
 //!
 //! Nothing else in tress opens a socket, starts a thread or reads a clock. Nothing here knows a protocol.
 
 mod clock;
 pub mod lock_file;
 mod mio;
+pub mod resolver;
 mod signals;
 mod sys;
 #[cfg(all(feature = "uring", target_os = "linux"))]
@@ -13,6 +14,7 @@ mod uring;
 
 pub use clock::SystemClock;
 pub use mio::Mio;
+pub use resolver::SystemResolver;
 pub use signals::{Signals, stop_on_signals};
 #[cfg(all(feature = "uring", target_os = "linux"))]
 pub use uring::Uring;

@@ -41,6 +41,8 @@
 //! error `deadlock: nothing will ever happen` rather than hang. (A call from another thread that comes later than that
 //! comes too late.)
 //!
+//! Host names are a table ([`World::add_name`]), which a reactor asks after `reactor.set_name_resolver(world.clone())`.
+//!
 //! What a virtual connection does is what Linux does: attempts to connect to a closed port are refused and those to
 //! nobody stay unanswered; connections are made before they are accepted, as many as the backlog holds; bytes for an
 //! end that has gone are answered by a reset; EMFILE stops accepting until a descriptor is free. Two things differ: a
@@ -51,6 +53,7 @@
 
 mod driver;
 mod host;
+mod names;
 mod network;
 mod process;
 mod stream;

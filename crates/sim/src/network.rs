@@ -3,6 +3,7 @@
 
 use crate::{
     host::{Accepting, Host, Listener, ListenerKey, loopback},
+    names::NameTable,
     process::{Process, Socket},
     stream::{End, EndId, Event, Owner, Segment, is_client, peer_of},
     world::{Policy, Statistics},
@@ -30,6 +31,7 @@ pub(crate) struct Network {
     pub(crate) clock: ManualClock,
     pub(crate) policy: Policy,
     pub(crate) statistics: Statistics,
+    pub(crate) names: NameTable,
     rng: Rng,
     hosts: Vec<Host>,
     processes: Vec<Process>,
@@ -60,6 +62,7 @@ impl Network {
             clock: ManualClock::new(),
             policy: Policy::default(),
             statistics: Statistics::default(),
+            names: NameTable::new(),
             rng: Rng::with_seed(seed),
             hosts: Vec::new(),
             processes: Vec::new(),

@@ -14,7 +14,7 @@ const MOST_JUMPS: usize = 10_000_000;
 
 /// A virtual network with its clock; clones are the same one. It belongs to one thread.
 #[derive(Clone)]
-pub struct World(Rc<RefCell<Network>>);
+pub struct World(pub(crate) Rc<RefCell<Network>>);
 
 /// How the links of a world behave. The same for all of them, those within one host included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -308,7 +308,7 @@ impl Statistics {
 }
 
 #[track_caller]
-fn host_address(text: &str) -> IpAddr {
+pub(crate) fn host_address(text: &str) -> IpAddr {
     let ip: Option<IpAddr> = text.parse().ok();
     match ip.filter(|ip| !ip.is_unspecified() && !ip.is_loopback() && !ip.is_multicast()) {
         Some(ip) => ip,

@@ -2,12 +2,13 @@
 
 use tress_core::{Reactor, Result};
 
-/// A reactor on the default driver. Any number of them can live in one process.
+/// A reactor on the default driver that looks host names up as the system does. Any number of them can live in one
+/// process.
 ///
 /// # Errors
 /// The operating system has no room for another.
 pub fn reactor() -> Result<Reactor> {
-    Ok(Reactor::with(tress_os::Mio::new()?))
+    Ok(with_names(Reactor::with(tress_os::Mio::new()?)))
 }
 
 /// A reactor on the experimental driver over io_uring (feature `uring`, Linux only).
@@ -16,5 +17,10 @@ pub fn reactor() -> Result<Reactor> {
 /// The kernel has no io_uring, lacks what the driver needs of it, or does not allow it.
 #[cfg(all(feature = "uring", target_os = "linux"))]
 pub fn uring_reactor() -> Result<Reactor> {
-    Ok(Reactor::with(tress_os::Uring::new()?))
+    Ok(with_names(Reactor::with(tress_os::Uring::new()?)))
+}
+
+fn with_names(reactor: Reactor) -> Reactor {
+    reactor.set_name_resolver(tress_os::SystemResolver::new());
+    reactor
 }

@@ -45,7 +45,7 @@ pub use react::{Reacted, react};
 pub use driver::uring_reactor;
 
 #[cfg(feature = "mio")]
-pub use tress_os::{lock_file, stop_on_signals};
+pub use tress_os::{SystemResolver, lock_file, stop_on_signals};
 
 /// A virtual network and a virtual clock, for tests (feature `sim`).
 #[cfg(feature = "sim")]
@@ -70,7 +70,7 @@ pub use tress_core::{
     },
     context, endpoint, error,
     factory::Sharing,
-    framing, gather_results, race, sync, testing,
+    framing, gather_results, names, race, sync, testing,
 };
 
 /// The README's program compiles.

@@ -97,7 +97,7 @@ fn wrong_endpoints() {
         ),
         (
             "tcp:79:interface=here",
-            "`here` is no IP address; host names cannot be looked up yet",
+            "`here` is no IP address; names are looked up only to connect to them: write an address of this machine",
         ),
     ] {
         let table = Table::new();

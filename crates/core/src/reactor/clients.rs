@@ -1,16 +1,17 @@
-//! Outgoing connections: attempts, their deadline and cancel, and the typed handle on a live one.
+//! Outgoing connections: where they go, their protocol once they are there, and the typed handle on a live one.
 
-use super::{Core, Entry, Reactor};
+use super::{
+    Core, Entry, Reactor,
+    dial::{Dial, Purpose, Won},
+};
 use crate::{
     address::{Address, Peer},
-    deferred::{Deferred, Outcome, Resolver},
+    deferred::{Deferred, Outcome},
     driver::{ConnectOptions, Token},
-    error::{
-        ConnectError, ConnectingCancelled, ConnectionDone, Deadline, NoProtocol, NotRunning,
-        TimedOut,
-    },
+    error::{ConnectionDone, NoProtocol, NotRunning},
     factory::{IntoFactory, SharedFactory},
     failure::{Failure, Result},
+    names::{HostName, NameResolver},
     protocol::Protocol,
     transport::{
         Link, Origin, Role, Transport, Watcher,
@@ -19,32 +20,39 @@ use crate::{
 };
 use std::{any::Any, cell::Cell, fmt, marker::PhantomData, rc::Rc};
 
-/// A connection that is being made.
-pub(super) struct Attempt {
-    to: Address,
-    factory: SharedFactory,
-    origin: Rc<Origin>,
-    resolver: Resolver<Transport>,
-    timeout: super::DelayedCall,
-}
-
 /// What a connection is made with.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// Where to.
-    pub address: Address,
+    pub to: Destination,
     /// From where.
     pub options: ConnectOptions,
     /// How long it may take; the limit `connect` when `None`.
     pub timeout: Option<std::time::Duration>,
 }
 
+/// Where a connection goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// To this address.
+    Address(Address),
+    /// To whichever address of this host works, at this port.
+    Host(HostName, u16),
+}
+
 impl Target {
     /// This address, with no options.
     #[must_use]
     pub fn new(address: Address) -> Self {
+        Self::from(Destination::Address(address))
+    }
+}
+
+impl From<Destination> for Target {
+    /// With no options.
+    fn from(to: Destination) -> Self {
         Self {
-            address,
+            to,
             options: ConnectOptions::default(),
             timeout: None,
         }
@@ -71,6 +79,11 @@ pub struct Connection<P> {
 impl Reactor {
     /// Connects to an endpoint (`tcp:127.0.0.1:8007`) with a protocol of this factory, which is started before and
     /// stopped after. Fires after the protocol's `connection_made`; cancelling it gives the attempt up.
+    ///
+    /// A host name (`tcp:example.org:8007`) is looked up, and its addresses are tried by RFC 8305: IPv6 and IPv4 in
+    /// turn, another every [`CONNECTION_ATTEMPT_DELAY`](crate::names::CONNECTION_ATTEMPT_DELAY) and as soon as one
+    /// fails; the first that is there wins. The timeout is over all of it. When every address fails, this fails with
+    /// [`NoAddressWorked`](crate::error::NoAddressWorked), which lists them.
     #[track_caller]
     pub fn connect<M, F: IntoFactory<M>>(
         &self,
@@ -101,69 +114,58 @@ impl Reactor {
         factory: &SharedFactory,
         watcher: Option<Watcher>,
     ) -> Deferred<Transport> {
-        match self
-            .endpoint(to)
-            .and_then(|(kind, spec)| kind.target(&spec))
-        {
-            Ok(target) => self.connect_at(&target, factory, watcher),
+        match self.target(to) {
+            Ok((target, names)) => self.connect_at(target, names, factory, watcher),
             Err(failure) => Deferred::fail(failure),
         }
     }
 
+    /// Where an endpoint goes, and who looks its name up if it has one.
+    fn target(&self, to: &str) -> Result<(Target, Option<Rc<dyn NameResolver>>)> {
+        let (kind, spec) = self.endpoint(to)?;
+        let target = kind.target(&spec)?;
+        let names = match &target.to {
+            Destination::Address(_) => None,
+            Destination::Host(name, _) => match self.name_resolver() {
+                Some(names) => Some(names),
+                None => {
+                    return Err(spec.problem(format!(
+                        "`{name}` is no IP address, and this reactor has no name resolver that could look it up"
+                    )));
+                }
+            },
+        };
+        Ok((target, names))
+    }
+
     fn connect_at(
         &self,
-        target: &Target,
+        target: Target,
+        names: Option<Rc<dyn NameResolver>>,
         factory: &SharedFactory,
         watcher: Option<Watcher>,
     ) -> Deferred<Transport> {
-        let core = &self.0;
-        if core.is_closing() {
+        if self.0.is_closing() {
             return Deferred::fail(NotRunning);
         }
-        let connecting = core
-            .driver
-            .borrow_mut()
-            .connect(&target.address, &target.options);
-        let token = match connecting {
-            Ok(token) => token,
-            Err(error) => return Deferred::fail(ConnectError(error)),
-        };
-        let weak = Rc::downgrade(core);
-        let (resolver, deferred) = Deferred::with_canceller(move || {
-            if let Some(core) = weak.upgrade() {
-                core.give_up(token, ConnectingCancelled.into());
-            }
-        });
-        let after = target.timeout.unwrap_or(self.limits().connect);
-        let weak = Rc::downgrade(core);
-        let timeout = self.call_later(after, move || {
-            if let Some(core) = weak.upgrade() {
-                core.give_up(
-                    token,
-                    TimedOut {
-                        deadline: Deadline::Connect,
-                        after,
-                    }
-                    .into(),
-                );
-            }
-        });
-        let attempt = Attempt {
-            to: target.address.clone(),
+        let limits = self.limits();
+        let purpose = Purpose {
             factory: factory.clone(),
+            options: target.options,
+            after: target.timeout.unwrap_or(limits.connect),
             origin: Rc::new(Origin {
-                shared: Rc::clone(&core.shared),
-                limits: self.limits(),
+                shared: Rc::clone(&self.0.shared),
+                limits,
                 role: Role::Client(watcher),
             }),
-            resolver,
-            timeout,
         };
-        core.put(
-            token,
-            Entry::Connecting(token.generation, Box::new(attempt)),
-        );
-        deferred
+        match (target.to, names) {
+            (Destination::Host(name, port), Some(names)) => {
+                Dial::to_host(self, &*names, &name, port, purpose)
+            }
+            (Destination::Address(address), _) => Dial::to_address(self, address, purpose),
+            (Destination::Host(..), None) => unreachable!("`target` found who looks it up"),
+        }
     }
 }
 
@@ -173,14 +175,15 @@ impl Core {
         let Some(Entry::Connecting(_, attempt)) = self.take(conn) else {
             return;
         };
-        attempt.timeout.cancel().ok();
-        let Attempt {
+        let Some(won) = attempt.won(self) else {
+            return self.driver.borrow_mut().close(conn, true);
+        };
+        let Won {
             to,
             factory,
             origin,
             resolver,
-            ..
-        } = *attempt;
+        } = won;
         let protocol = match factory.build(&to) {
             Ok(Some(protocol)) if !resolver.is_cancelled() => protocol,
             Ok(Some(unwanted)) => {
@@ -210,25 +213,6 @@ impl Core {
             resolver.fire(live.map(|_| made));
         }));
         self.begin(conn, &link);
-    }
-
-    fn give_up(&self, token: Token, reason: Failure) {
-        let taken = match self.table.borrow().get(token.slot as usize) {
-            Some(Entry::Connecting(generation, _)) => *generation == token.generation,
-            _ => false,
-        };
-        if taken && let Some(Entry::Connecting(_, attempt)) = self.take(token) {
-            self.driver.borrow_mut().close(token, true);
-            attempt.failed(reason);
-        }
-    }
-}
-
-impl Attempt {
-    /// It came to nothing.
-    pub(super) fn failed(self, reason: Failure) {
-        self.timeout.cancel().ok();
-        self.resolver.fail(reason);
     }
 }
 

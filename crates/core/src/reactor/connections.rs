@@ -79,7 +79,7 @@ impl Core {
                     self.ended(&link, ConnectionLost(error).into());
                 }
                 Some(Entry::Connecting(_, attempt)) => {
-                    attempt.failed(crate::error::ConnectError(error).into());
+                    attempt.failed(self, crate::error::ConnectError(error).into());
                 }
                 Some(Entry::Port(..) | Entry::Free) | None => {}
             },

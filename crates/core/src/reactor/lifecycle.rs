@@ -309,6 +309,7 @@ impl Core {
 
     /// Stops listening and connecting, and asks every connection to close.
     fn close_everything(self: &Rc<Self>) {
+        self.lookups.give_up(|| NotRunning.into());
         for token in self.tokens(|entry| !matches!(entry, Entry::Free)) {
             if let Some(link) = self.link(token) {
                 link.lose_connection();
@@ -318,7 +319,7 @@ impl Core {
                 Some(Entry::Port(_, port)) => self.close_port(token, &port),
                 Some(Entry::Connecting(_, attempt)) => {
                     self.driver.borrow_mut().close(token, true);
-                    attempt.failed(NotRunning.into());
+                    attempt.give_up(NotRunning.into());
                 }
                 Some(Entry::Conn(..) | Entry::Free) | None => {}
             }

@@ -9,6 +9,7 @@
 
 mod clients;
 mod connections;
+mod dial;
 mod inbox;
 mod lifecycle;
 mod mailbox;
@@ -20,7 +21,7 @@ mod sweep;
 mod tasks;
 mod timers;
 
-pub use clients::{Connection, Target};
+pub use clients::{Connection, Destination, Target};
 pub use inbox::{Rejected, Remote, SignalSender};
 pub use lifecycle::{EventType, Phase, TriggerId};
 pub use ports::Port;
@@ -32,10 +33,11 @@ use crate::{
     endpoint::Kinds,
     failure::Failure,
     limits::Limits,
+    names::NameResolver,
     time::Time,
     transport::{Shared, Transport},
 };
-use clients::Attempt;
+use dial::{Attempt, Lookups};
 use inbox::Inbox;
 use lifecycle::Lifecycle;
 use pace::{Ahead, Pace};
@@ -100,6 +102,8 @@ pub(crate) struct Core {
     counters: Counters,
     peers: PeerCounts,
     pub(crate) kinds: RefCell<Kinds>,
+    pub(crate) names: RefCell<Option<Rc<dyn NameResolver>>>,
+    lookups: Lookups,
 }
 
 /// What a token stands for. The generation is beside it so that a late report reaches nobody.
@@ -155,6 +159,8 @@ impl Reactor {
             counters: Counters::default(),
             peers: PeerCounts::default(),
             kinds: RefCell::new(Kinds::builtin()),
+            names: RefCell::default(),
+            lookups: Lookups::default(),
             limits: RefCell::new(Rc::new(limits)),
             driver: RefCell::new(Box::new(driver)),
         });
