@@ -17,7 +17,7 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     (
         "engine",
         "Protocol, Factory, Transport, producers, half-close, limits, deadlines, statistics, stall warnings",
-        "layers (TLS), UNIX sockets, UDP, processes",
+        "layers (TLS), UDP, processes",
     ),
     (
         "waiting",
@@ -38,11 +38,7 @@ const BY_HAND: &[(&str, &str, &str)] = &[
 
 /// The generated rows: a heading of `tress plugins`, the area, and what is not there yet.
 const LISTED: &[(&str, &str, &str)] = &[
-    (
-        "Endpoints",
-        "endpoint kinds",
-        "tls, unix, udp, haproxy, systemd",
-    ),
+    ("Endpoints", "endpoint kinds", "tls, udp, haproxy, systemd"),
     ("Providers", "providers", "plug-ins in other processes"),
     (
         "Protocols",

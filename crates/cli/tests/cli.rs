@@ -10,6 +10,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, Output, Stdio},
     sync::{
@@ -202,6 +203,47 @@ fn it_runs_answers_sets_and_stops() {
     running.line("finger has stopped");
     assert_eq!(running.code(), Some(0));
     assert!(TcpStream::connect_timeout(&finger, PATIENCE).is_err());
+}
+
+#[test]
+fn it_serves_at_a_unix_socket_and_removes_it() {
+    let directory = finger();
+    let file = directory.path("finger.toml");
+    let socket = directory.path("finger.socket");
+    let at = format!("unix:{}:mode=600", socket.display());
+    let config = fs::read_to_string(&file).unwrap();
+    fs::write(&file, config.replacen("tcp:0:interface=127.0.0.1", &at, 1)).unwrap();
+    let mut running = Running::start(&file);
+    running.line("finger is running");
+    let mode = fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let mut stream = UnixStream::connect(&socket).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"moshez\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "Happy and well\r\n");
+    running.signal("-TERM");
+    assert_eq!(running.code(), Some(0));
+    assert!(!socket.exists());
+    assert!(!directory.path("finger.socket.lock").exists());
+}
+
+#[test]
+fn check_finds_a_bad_mode() {
+    let directory = finger();
+    let file = directory.path("finger.toml");
+    let config = fs::read_to_string(&file).unwrap();
+    fs::write(
+        &file,
+        config.replacen("tcp:0:interface=127.0.0.1", "unix:/run/x:mode=rw", 1),
+    )
+    .unwrap();
+    let output = tress(&["check", file.to_str().unwrap()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    let problem = "mode `rw` is no octal number from 0 to 777, as `660` is";
+    assert!(said.contains(problem), "{said}");
 }
 
 #[test]

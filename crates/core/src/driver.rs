@@ -112,11 +112,34 @@ pub enum Report {
 pub struct ListenOptions {
     /// Connections the operating system may queue before they are accepted.
     pub backlog: u32,
+    /// For the file of a UNIX socket.
+    pub unix: UnixOptions,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { backlog: 1024 }
+        Self {
+            backlog: 1024,
+            unix: UnixOptions::default(),
+        }
+    }
+}
+
+/// The file of a UNIX socket that listens. Defaults are Twisted's (`internet/endpoints.py`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixOptions {
+    /// The file's mode, whatever the umask is: who may write to it may connect. `0o666` by default.
+    pub mode: u32,
+    /// Holds the lock file, which is the path with `.lock` behind it, while it listens. On by default.
+    pub lock_file: bool,
+}
+
+impl Default for UnixOptions {
+    fn default() -> Self {
+        Self {
+            mode: 0o666,
+            lock_file: true,
+        }
     }
 }
 
@@ -125,6 +148,8 @@ impl Default for ListenOptions {
 pub struct ConnectOptions {
     /// The local address to connect from.
     pub bind: Option<Address>,
+    /// To a UNIX socket: only when a living process holds its lock file.
+    pub unix_lock_file: bool,
 }
 
 /// An option of a living connection.

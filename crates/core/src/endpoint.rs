@@ -5,6 +5,7 @@
 use crate::{
     address::Address,
     driver::{ConnectOptions, ListenOptions},
+    endpoint_unix::Unix,
     factory::SharedFactory,
     failure::{Failure, Result},
     names::{BadHostName, HostName},
@@ -136,7 +137,7 @@ impl EndpointSpec {
     }
 
     /// The argument at `index`, which may be given by name instead.
-    fn named(&self, index: usize, name: &str) -> Option<&str> {
+    pub(crate) fn named(&self, index: usize, name: &str) -> Option<&str> {
         self.arguments
             .get(index)
             .map(|value| &**value)
@@ -144,7 +145,7 @@ impl EndpointSpec {
     }
 
     /// Refuses what is not known, so that a slip of the pen is not silently ignored.
-    fn only(&self, arguments: usize, options: &[&str], usage: &str) -> Result {
+    pub(crate) fn only(&self, arguments: usize, options: &[&str], usage: &str) -> Result {
         if let Some(extra) = self.arguments.get(arguments) {
             return Err(self.problem(format!(
                 "`{extra}` is one part too many; expected `{usage}`"
@@ -227,6 +228,7 @@ impl Kinds {
         let mut kinds: BTreeMap<String, Rc<dyn EndpointKind>> = BTreeMap::new();
         kinds.insert("tcp".to_owned(), Rc::new(TCP));
         kinds.insert("tcp6".to_owned(), Rc::new(TCP6));
+        kinds.insert("unix".to_owned(), Rc::new(Unix));
         Self(kinds)
     }
 }
@@ -351,6 +353,7 @@ impl EndpointKind for Tcp {
         Ok(Target {
             options: ConnectOptions {
                 bind: bind.map(|ip| SocketAddr::new(ip, 0).into()),
+                ..ConnectOptions::default()
             },
             timeout: timeout.map(|seconds| Duration::from_secs(seconds.into())),
             ..Target::from(to)
@@ -372,7 +375,11 @@ impl EndpointKind for Tcp {
     }
 }
 
-fn number<N: std::str::FromStr>(spec: &EndpointSpec, name: &str, text: &str) -> Result<N> {
+pub(crate) fn number<N: std::str::FromStr>(
+    spec: &EndpointSpec,
+    name: &str,
+    text: &str,
+) -> Result<N> {
     let bits = 8 * size_of::<N>();
     text.parse().map_err(|_| {
         let most = (1_u64 << bits) - 1;

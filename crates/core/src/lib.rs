@@ -13,6 +13,7 @@ pub mod context;
 pub mod deferred;
 pub mod driver;
 pub mod endpoint;
+mod endpoint_unix;
 pub mod error;
 pub mod escape;
 pub mod factory;
@@ -31,7 +32,7 @@ pub mod testing;
 pub mod time;
 pub mod transport;
 
-pub use address::Address;
+pub use address::{Address, UnixName};
 pub use bytes::Bytes;
 pub use deferred::{
     Canceller, Deferred, DeferredList, FailureGroup, FirstError, Outcome, Pauser, Resolver,

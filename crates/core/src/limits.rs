@@ -78,7 +78,8 @@ pub struct Limits {
     pub connect: Duration,
     /// Accepted connections at once, over all ports of a reactor.
     pub connections: usize,
-    /// Accepted connections at once from one IPv4 address or IPv6 /64 network.
+    /// Accepted connections at once from one IPv4 address or IPv6 /64 network. Those of UNIX sockets, which come from
+    /// nowhere, are not counted.
     pub connections_per_peer: usize,
     /// Bytes read from one connection before the others have their turn.
     pub bytes_per_turn: usize,

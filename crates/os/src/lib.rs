@@ -9,6 +9,7 @@ mod mio;
 pub mod resolver;
 mod signals;
 mod sys;
+mod unix;
 #[cfg(all(feature = "uring", target_os = "linux"))]
 mod uring;
 

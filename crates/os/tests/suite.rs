@@ -1,4 +1,4 @@
-//! The behaviour suite on the mio driver.
+//! The behaviour suite on the mio driver, over TCP and over UNIX sockets.
 
 mod world;
 
@@ -7,8 +7,17 @@ use tress_os::Mio;
 use world::SocketWorld;
 
 fn mio_world() -> SocketWorld {
+    world("mio::accept::close_peer_on_emfile")
+}
+
+fn unix_world() -> SocketWorld {
+    world("unix::accept::close_peer_on_emfile").with_unix_sockets()
+}
+
+fn world(alone: &'static str) -> SocketWorld {
     let make = |clock| Reactor::with(Mio::with_clock(clock).expect("epoll works"));
-    SocketWorld::new(make, 0, "mio::accept::close_peer_on_emfile")
+    SocketWorld::new(make, 0, alone)
 }
 
 tress_core::check_driver!(mio, mio_world);
+tress_core::check_driver!(unix, unix_world);

@@ -10,7 +10,11 @@
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use tress_core::{Reactor, testing::suite::BEHAVIOURS};
+use tress_core::{
+    Protocol, Reactor,
+    error::CannotListen,
+    testing::suite::{BEHAVIOURS, World},
+};
 use tress_os::Uring;
 use world::{ALONE, SocketWorld};
 
@@ -18,6 +22,27 @@ fn uring_world() -> SocketWorld {
     let make = |clock| Reactor::with(Uring::with_clock(clock).expect("it worked a moment ago"));
     SocketWorld::new(make, 3, "accept")
 }
+
+#[test]
+fn unix_sockets_are_refused() {
+    if let Err(error) = Uring::new() {
+        eprintln!("skipped: this machine has no io_uring for us: {error}");
+        return;
+    }
+    let world = uring_world().with_unix_sockets();
+    let listening = world.reactor().listen(&world.listen_at(), || Quiet);
+    let failure = listening.expect_err("it has none");
+    let cannot = failure.check::<CannotListen>().expect("it is that error");
+    let error = cannot.error.to_string();
+    assert!(
+        error.starts_with("the io_uring driver has no sockets for the address /"),
+        "{error}"
+    );
+}
+
+struct Quiet;
+
+impl Protocol for Quiet {}
 
 /// Runs all behaviours of a theme and names those that fail.
 fn check(theme: &str) {

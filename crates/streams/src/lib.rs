@@ -42,14 +42,16 @@
 //! transport is paused, and the peer has to wait as well. It is resumed once all of them have been read.
 //!
 //! At the peer's end of stream a read gives `Ok(0)`, and writing goes on. When the connection breaks, a read first
-//! gives what had arrived, then the error, once, and `Ok(0)` after that.
+//! gives what had arrived, then the error, once, and `Ok(0)` after that. A connection that this end closes under its
+//! reader (the reactor stops, say) is no end of stream but the error `ConnectionAborted`: the peer may have had more.
 //!
 //! # Writing
 //!
 //! A write takes as much as may wait for the peer (`Limits::output_high_water`) and is pending while that much waits.
-//! `flush` is done when everything has left for the operating system. `close` flushes and tells the peer that no more
-//! follows; reading goes on; a write after it fails with `BrokenPipe`. When the connection has broken, everything on
-//! this side fails with the error that broke it, each time.
+//! What was written leaves by itself, at the end of the turn at the latest. `flush` is done when everything has left for
+//! the operating system, so it waits for the next turn; hyper's is done at once. `close` flushes and tells the peer
+//! that no more follows; reading goes on; a write after it fails with `BrokenPipe`. When the connection has broken,
+//! everything on this side fails with the error that broke it, each time.
 //!
 //! # The end
 //!

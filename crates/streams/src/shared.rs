@@ -98,11 +98,8 @@ impl Shared {
         self.writer.wake();
     }
 
-    /// The connection has ended, or will never be. What is told first counts.
+    /// The connection has ended, or will never be. Comes once.
     pub(crate) fn lost(&self, reason: Failure) {
-        if self.has_ended() {
-            return;
-        }
         let clean = reason.check::<ConnectionDone>().is_some();
         let mut state = self.state.borrow_mut();
         state.output = if clean {

@@ -63,7 +63,7 @@ pub use tress_core::{
     Address, Bytes, Canceller, Connection, CooperativeTask, Cooperator, Deferred, DeferredList,
     DelayedCall, EventType, Factory, Failure, FailureGroup, FirstError, IntoFactory, Limits,
     LoopingCall, Outcome, Pace, Pauser, Phase, Port, Producer, Protocol, Reactor, Remote, Resolver,
-    Result, SharedFactory, Time, Transport, WeakReactor,
+    Result, SharedFactory, Time, Transport, UnixName, WeakReactor,
     client::{
         ClientCallbacks, ClientCreator, ClientFactory, Connector, ReconnectPolicy, Reconnecting,
         Retries,

@@ -17,3 +17,4 @@ mod peer;
 mod real_peers;
 mod stopping;
 mod testee;
+mod unix;

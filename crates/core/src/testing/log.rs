@@ -2,10 +2,10 @@
 
 use std::{
     fmt::{self, Write},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 use tracing::{
-    Event, Metadata, Subscriber,
+    Dispatch, Event, Metadata, Subscriber,
     field::{Field, Visit},
     span,
 };
@@ -20,10 +20,15 @@ use tracing::{
 #[must_use]
 pub fn logged(run: impl FnOnce()) -> Vec<String> {
     let log = Log::default();
+    SECOND.get_or_init(|| Dispatch::new(Log::default()));
     tracing::subscriber::with_default(log.clone(), run);
     let lines = log.0.lock().unwrap_or_else(PoisonError::into_inner);
     lines.clone()
 }
+
+/// A subscriber that nobody logs to. While there is only one, tracing asks the thread on which an event comes up first
+/// whether anybody wants it, and if that thread is another test's, nobody ever gets it.
+static SECOND: OnceLock<Dispatch> = OnceLock::new();
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);

@@ -89,6 +89,15 @@ impl LockFile {
         }))
     }
 
+    /// Whether a living process holds the lock, this one included. Changes nothing.
+    ///
+    /// # Errors
+    /// The link cannot be read, or something else is at its path.
+    pub fn is_locked(&self) -> Result<bool, LockError> {
+        let holder = self.holder().map_err(|error| self.error(error))?;
+        Ok(matches!(holder, Holder::Living(_)))
+    }
+
     /// Whether the lock was taken and, if so, whether it had been released properly.
     fn attempt(&self) -> io::Result<Option<bool>> {
         let mut clean = true;

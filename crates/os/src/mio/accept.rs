@@ -7,7 +7,7 @@ use super::{Mio, READABLE, Socket, socket};
 use mio::Interest;
 use std::{fs::File, io, time::Duration};
 use tress_core::{
-    Address, Time,
+    Time,
     clock::Clock,
     driver::{Report, Token},
 };
@@ -98,10 +98,6 @@ impl<C: Clock> Mio<C> {
 
     /// A port has peers waiting: one is accepted, and the cursor stays until none is left.
     pub(super) fn listener_event(&mut self, port: Token) -> Option<Report> {
-        let Socket::Listener(listener) = &self.slots[port.slot as usize].socket else {
-            self.cursor += 1;
-            return None;
-        };
         if self.accepting.batch >= self.accepting.batch_limit {
             self.again.push((port, READABLE));
             return self.leave_port();
@@ -110,15 +106,14 @@ impl<C: Clock> Mio<C> {
             self.slots[port.slot as usize].set(socket::UNREAD);
             return self.leave_port();
         }
-        match listener.accept() {
+        let Some(accepted) = self.slots[port.slot as usize].socket.accept() else {
+            return self.leave_port();
+        };
+        match accepted {
             Ok((stream, peer)) => {
                 self.accepting.batch += 1;
                 match self.insert(Socket::Stream(stream), 0, Interest::READABLE) {
-                    Ok(conn) => Some(Report::Accepted {
-                        port,
-                        conn,
-                        peer: Address::Ip(peer),
-                    }),
+                    Ok(conn) => Some(Report::Accepted { port, conn, peer }),
                     Err(error) => Some(Report::AcceptFailed { port, error }),
                 }
             }
@@ -143,13 +138,11 @@ impl<C: Clock> Mio<C> {
 
     /// Turns some peers away with the reserved descriptor, and lets the port rest.
     fn out_of_descriptors(&mut self, port: Token) {
-        let Socket::Listener(listener) = &self.slots[port.slot as usize].socket else {
-            return;
-        };
+        let socket = &self.slots[port.slot as usize].socket;
         for _ in 0..SHED_AT_ONCE {
             self.accepting.reserve = None;
             // Accepted and closed at once.
-            let more = listener.accept().is_ok();
+            let more = matches!(socket.accept(), Some(Ok(_)));
             self.accepting.reserve = reserve().ok();
             // With another one to be had, whoever comes now can be served.
             if !more || (self.accepting.reserve.is_some() && reserve().is_ok()) {

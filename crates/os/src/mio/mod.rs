@@ -7,12 +7,14 @@ mod accept;
 mod linger;
 mod socket;
 
-use crate::{clock::SystemClock, sys};
+use crate::{clock::SystemClock, sys, unix::SocketFile};
 use accept::Accepting;
 use linger::Lingering;
 use mio::Interest;
 use socket::{HUNG_UP, READABLE, Slot, Socket, WRITABLE};
+use socket2::SockRef;
 use std::{
+    collections::BTreeMap,
     io::{self, Read, Write},
     os::fd::AsRawFd,
     sync::Arc,
@@ -47,6 +49,8 @@ const WAKER: mio::Token = mio::Token(usize::MAX);
 pub struct Mio<C = SystemClock> {
     poll: mio::Poll,
     events: mio::Events,
+    /// The files of UNIX ports, by slot. Dropped before the sockets: see [`SocketFile`].
+    files: BTreeMap<u32, SocketFile>,
     slots: Vec<Slot>,
     free: Vec<u32>,
     /// What the last wait found: the first `found` of these, of which `cursor` have been pulled. Longer than that,
@@ -85,6 +89,7 @@ impl<C: Clock> Mio<C> {
         Ok(Self {
             poll,
             events: mio::Events::with_capacity(EVENTS),
+            files: BTreeMap::new(),
             slots: Vec::new(),
             free: Vec::new(),
             ready: vec![NOTHING; EVENTS],
@@ -134,7 +139,10 @@ impl<C: Clock> Mio<C> {
     /// Closes the socket; the slot's next user has another generation.
     fn remove(&mut self, token: Token) {
         if let Some(slot) = self.slot(token) {
-            slot.empty();
+            if matches!(slot.socket, Socket::UnixListener(_)) {
+                self.files.remove(&token.slot);
+            }
+            self.slots[token.slot as usize].empty();
             self.free.push(token.slot);
             self.accepting.descriptor_freed();
         }
@@ -146,6 +154,13 @@ impl<C: Clock> Mio<C> {
         self.cursor = 0;
         self.found = 0;
         if !self.again.is_empty() {
+            // Whoever was left over and then found by the kernel as well stands in it twice, and would read ever more.
+            self.again.sort_unstable_by_key(|(token, _)| *token);
+            self.again.dedup_by(|later, first| {
+                let same = later.0 == first.0;
+                first.1 |= if same { later.1 } else { 0 };
+                same
+            });
             self.found = self.again.len();
             self.ready
                 .resize((self.found + EVENTS).max(self.ready.len()), NOTHING);
@@ -217,7 +232,7 @@ impl<C: Clock> Mio<C> {
             return None;
         }
         let failed = match stream.take_error() {
-            Ok(None) => match stream.peer_addr() {
+            Ok(None) => match SockRef::from(stream).peer_addr() {
                 Ok(_) => None,
                 // Not yet: a spurious event.
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => return None,
@@ -355,7 +370,7 @@ impl<C: Clock> Driver for Mio<C> {
             let report = match self.slot(token).map(|slot| &slot.socket) {
                 Some(Socket::Stream(_)) => self.stream_event(token, bits, lease),
                 Some(Socket::Connecting(_)) => self.connecting_event(token, bits),
-                Some(Socket::Listener(_)) => self.listener_event(token),
+                Some(Socket::Listener(_) | Socket::UnixListener(_)) => self.listener_event(token),
                 Some(Socket::Lingering(_)) => self.lingering_event(token),
                 Some(Socket::Free) | None => {
                     self.cursor += 1;
@@ -369,13 +384,9 @@ impl<C: Clock> Driver for Mio<C> {
     }
 
     fn listen(&mut self, at: &Address, options: &ListenOptions) -> io::Result<(Token, Address)> {
-        let listener = socket::listen(at, options)?;
-        let address = Address::Ip(listener.local_addr()?);
-        let token = self.insert(
-            Socket::Listener(listener),
-            socket::READING,
-            Interest::READABLE,
-        )?;
+        let (listener, address, file) = socket::listen(at, options)?;
+        let token = self.insert(listener, socket::READING, Interest::READABLE)?;
+        self.files.extend(file.map(|file| (token.slot, file)));
         Ok((token, address))
     }
 

@@ -1,11 +1,17 @@
 //! The sockets of the mio driver and what is known of each. Decides nothing about when to read or write.
 
+use crate::unix::{self, SocketFile};
 use mio::{
     event::Source,
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UnixListener},
 };
 use socket2::{Domain, Protocol, SockRef, Type};
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
+    time::Duration,
+};
 use tress_core::{
     Address,
     driver::{ConnectOptions, ListenOptions, SocketOption},
@@ -27,11 +33,14 @@ pub(super) const ENDED: u8 = 16;
 /// The kernel reports room for output.
 pub(super) const FOR_WRITING: u8 = 8;
 
+/// Streams are what mio calls `TcpStream`, those of UNIX sockets too: nothing that is asked of one differs, but its
+/// addresses, and so the path of every message has no case to tell apart.
 #[derive(Default)]
 pub(super) enum Socket {
     #[default]
     Free,
     Listener(TcpListener),
+    UnixListener(UnixListener),
     Connecting(TcpStream),
     Stream(TcpStream),
     /// Closed by the core; what the peer still sends is thrown away.
@@ -105,6 +114,7 @@ impl Socket {
         match self {
             Self::Free => None,
             Self::Listener(listener) => Some(listener),
+            Self::UnixListener(listener) => Some(listener),
             Self::Connecting(stream) | Self::Stream(stream) | Self::Lingering(stream) => {
                 Some(stream)
             }
@@ -120,12 +130,32 @@ impl Socket {
     }
 
     pub(super) fn local_address(&self) -> Address {
-        let address = match self {
+        let socket = match self {
             Self::Free | Self::Lingering(_) => return Address::Unknown,
-            Self::Listener(listener) => listener.local_addr(),
-            Self::Connecting(stream) | Self::Stream(stream) => stream.local_addr(),
+            Self::Listener(listener) => listener.as_fd(),
+            Self::UnixListener(listener) => listener.as_fd(),
+            Self::Connecting(stream) | Self::Stream(stream) => stream.as_fd(),
         };
-        address.map_or(Address::Unknown, Address::Ip)
+        let address = SockRef::from(&socket).local_addr();
+        address.map_or(Address::Unknown, |address| unix::address_of(&address))
+    }
+
+    /// The next peer of a port; `None` when this is none.
+    pub(super) fn accept(&self) -> Option<io::Result<(TcpStream, Address)>> {
+        match self {
+            Self::Listener(listener) => {
+                let accepted = listener.accept();
+                Some(accepted.map(|(stream, peer)| (stream, Address::Ip(peer))))
+            }
+            Self::UnixListener(listener) => {
+                let accepted = listener.accept();
+                Some(accepted.map(|(stream, peer)| {
+                    let stream = TcpStream::from(OwnedFd::from(stream));
+                    (stream, Address::Unix(unix::name_of(&peer)))
+                }))
+            }
+            Self::Free | Self::Connecting(_) | Self::Stream(_) | Self::Lingering(_) => None,
+        }
     }
 
     pub(super) fn set_option(&self, option: SocketOption) -> io::Result<()> {
@@ -133,16 +163,35 @@ impl Socket {
             return Err(io::ErrorKind::NotConnected.into());
         };
         match option {
-            SocketOption::NoDelay(yes) => stream.set_nodelay(yes),
+            SocketOption::NoDelay(yes) => match stream.set_nodelay(yes) {
+                // A UNIX socket never delays anything.
+                Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
+                result => result,
+            },
             SocketOption::KeepAlive(yes) => SockRef::from(stream).set_keepalive(yes),
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
 
-/// A listening socket. What it accepts inherits `TCP_NODELAY` from it on Linux, which saves a call a connection.
-pub(super) fn listen(at: &Address, options: &ListenOptions) -> io::Result<TcpListener> {
-    let address = ip(at)?;
+/// A listening socket, the address it has, and its file if it has one. The file goes when that is dropped, which is to
+/// happen before the socket is closed.
+pub(super) fn listen(
+    at: &Address,
+    options: &ListenOptions,
+) -> io::Result<(Socket, Address, Option<SocketFile>)> {
+    if let Address::Unix(name) = at {
+        let (socket, file) = unix::listen(name, options)?;
+        let listener = UnixListener::from_std(socket.into());
+        return Ok((Socket::UnixListener(listener), at.clone(), file));
+    }
+    let listener = listen_at_ip(ip(at)?, options)?;
+    let address = Address::Ip(listener.local_addr()?);
+    Ok((Socket::Listener(listener), address, None))
+}
+
+/// What it accepts inherits `TCP_NODELAY` from it on Linux, which saves a call a connection.
+fn listen_at_ip(address: SocketAddr, options: &ListenOptions) -> io::Result<TcpListener> {
     let socket = socket2::Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -161,6 +210,10 @@ pub(super) fn listen(at: &Address, options: &ListenOptions) -> io::Result<TcpLis
 
 /// A socket that has started to connect.
 pub(super) fn connect(to: &Address, options: &ConnectOptions) -> io::Result<TcpStream> {
+    if let Address::Unix(name) = to {
+        let socket = unix::connect(name, options)?;
+        return Ok(TcpStream::from(OwnedFd::from(socket)));
+    }
     let address = ip(to)?;
     let socket = socket2::Socket::new(
         Domain::for_address(address),

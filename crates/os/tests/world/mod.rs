@@ -1,18 +1,20 @@
-//! Where the behaviour suite runs on a driver of the operating system: real sockets on the loopback interface, and a
-//! clock set by hand. Does not know which driver.
+//! Where the behaviour suite runs on a driver of the operating system: real sockets, on the loopback interface or in a
+//! directory, and a clock set by hand. Does not know which driver.
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
     any::Any,
-    cell::RefCell,
-    fs::File,
+    cell::{Cell, RefCell},
+    fs::{self, File},
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     process::Command,
     rc::Rc,
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 use tress_core::{
-    Port, Reactor,
+    Address, Port, Reactor,
     testing::{ManualClock, suite::World},
 };
 
@@ -32,6 +34,29 @@ pub(crate) struct SocketWorld {
     silence: RefCell<Vec<Socket>>,
     alone: &'static str,
     turns_to_free: usize,
+    /// Where the sockets are, when they are UNIX sockets, and how many have been there.
+    directory: Option<Directory>,
+    sockets: Cell<u32>,
+}
+
+/// A directory that is gone when this is dropped.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tress-unix-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("a directory can be made");
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
 }
 
 impl SocketWorld {
@@ -50,6 +75,16 @@ impl SocketWorld {
             silence: RefCell::default(),
             alone,
             turns_to_free,
+            directory: None,
+            sockets: Cell::new(0),
+        }
+    }
+
+    /// The same with UNIX sockets.
+    pub(crate) fn with_unix_sockets(self) -> Self {
+        Self {
+            directory: Some(Directory::new()),
+            ..self
         }
     }
 
@@ -70,12 +105,22 @@ impl World for SocketWorld {
     }
 
     fn listen_at(&self) -> String {
-        "tcp:0:interface=127.0.0.1".to_owned()
+        let Some(Directory(directory)) = &self.directory else {
+            return "tcp:0:interface=127.0.0.1".to_owned();
+        };
+        self.sockets.set(self.sockets.get() + 1);
+        format!("unix:{}/{}", directory.display(), self.sockets.get())
     }
 
     fn connect_to(&self, port: &Port) -> String {
-        let port = port.local_address().port().expect("it is an IP address");
-        format!("tcp:127.0.0.1:{port}")
+        match port.local_address() {
+            Address::Ip(address) => format!("tcp:127.0.0.1:{}", address.port()),
+            other => format!("unix:{other}"),
+        }
+    }
+
+    fn tells_peers_apart(&self) -> bool {
+        self.directory.is_none()
     }
 
     fn until(&self, condition: &mut dyn FnMut() -> bool) {
@@ -118,8 +163,16 @@ impl World for SocketWorld {
         Rc::new(move |by| clock.advance(by))
     }
 
-    /// A port whose queue is full: Linux leaves further attempts unanswered.
+    /// The end of a UNIX socket looks the same however it was closed, unless something was left unread.
+    fn shows_resets(&self) -> bool {
+        self.directory.is_none()
+    }
+
+    /// A port whose queue is full: Linux leaves further attempts unanswered. To a UNIX socket they fail.
     fn silent(&self) -> Option<String> {
+        if self.directory.is_some() {
+            return None;
+        }
         let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).expect("there is a socket");
         let listener = socket();
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -140,6 +193,9 @@ impl World for SocketWorld {
     }
 
     fn connect_from_elsewhere(&self, port: &Port) -> Option<String> {
+        if self.directory.is_some() {
+            return None;
+        }
         Some(format!("{}:bindAddress=192.0.2.7", self.connect_to(port)))
     }
 

@@ -8,8 +8,7 @@ use tress_core::{
 };
 
 const CANNOT_CONNECT: &[u8] = b"Could not connect to remote host\r\n";
-const NO_NAMES: &[u8] =
-    b"Host names cannot be looked up yet: only numeric addresses and localhost\r\n";
+const NO_HOST: &[u8] = b"That is no host name and no address\r\n";
 
 /// A query on its way to another host.
 pub(super) struct Forwarding(Rc<RefCell<Progress>>);
@@ -29,7 +28,7 @@ pub(super) fn start(client: &Transport, query: &str, host: &str, port: u16) -> R
     let progress = Rc::new(RefCell::new(Progress::Done));
     let to = format!("tcp:{}:{port}", quote(host));
     if reactor.check_endpoint(&to, Side::Client).is_err() {
-        client.write(NO_NAMES);
+        client.write(NO_HOST);
         client.lose_connection();
         return Ok(Forwarding(progress));
     }

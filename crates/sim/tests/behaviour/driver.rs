@@ -3,8 +3,9 @@
 use crate::peer::{Peer, Seen};
 use std::{io, net::SocketAddr, time::Duration};
 use tress_core::{
-    Address, Reactor,
+    Address, Reactor, UnixName,
     driver::{ConnectOptions, Driver, Lease, ListenOptions, Report, SocketOption, Token},
+    received::Received,
 };
 use tress_sim::{SimDriver, World};
 
@@ -13,7 +14,13 @@ fn address(text: &str) -> Address {
 }
 
 fn listen(driver: &mut SimDriver, at: &str, backlog: u32) -> io::Result<(Token, Address)> {
-    driver.listen(&address(at), &ListenOptions { backlog })
+    driver.listen(
+        &address(at),
+        &ListenOptions {
+            backlog,
+            ..ListenOptions::default()
+        },
+    )
 }
 
 /// Connects to port 7 of 10.0.0.1.
@@ -73,6 +80,23 @@ fn accepted(world: &World) -> (SimDriver, Token, Reactor, Seen) {
     let reports = reports(&mut driver);
     assert_eq!(kinds(&reports), ["accepted"]);
     (driver, reports[0].1, client, seen)
+}
+
+#[test]
+fn unix_sockets_are_refused() {
+    let world = World::new(1);
+    let mut host = world.host("10.0.0.1");
+    let unix = Address::Unix(UnixName::parse("/run/x").unwrap());
+    let listening = host.listen(&unix, &ListenOptions::default()).map(drop);
+    let connecting = host.connect(&unix, &ConnectOptions::default()).map(drop);
+    for refused in [listening, connecting] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+        assert_eq!(
+            error.to_string(),
+            "the virtual network has IP addresses only"
+        );
+    }
 }
 
 #[test]
@@ -169,7 +193,13 @@ fn a_dead_token_reaches_nobody() {
     let from = driver.local_address(again);
     driver.close(again, false);
     let bind = Some(from.clone());
-    let again = driver.connect(&address("10.0.0.1:7"), &ConnectOptions { bind });
+    let again = driver.connect(
+        &address("10.0.0.1:7"),
+        &ConnectOptions {
+            bind,
+            ..ConnectOptions::default()
+        },
+    );
     let again = again.expect("the port is free again");
     assert_eq!(driver.local_address(again), from);
     assert_eq!(
@@ -208,6 +238,22 @@ fn closing_with_unread_bytes_does_not_leave_the_peer_waiting_for_room() {
 }
 
 #[test]
+fn a_buffer_that_was_taken_is_replaced() {
+    let world = World::new(1);
+    let (mut driver, conn, client, seen) = accepted(&world);
+    driver.start_reading(conn);
+    seen.transport().write(b"hello");
+    world.run_until_idle(&[&client]).unwrap();
+    driver.wait(Some(Duration::ZERO)).unwrap();
+    let mut lease = Lease::default();
+    let report = driver.next(&mut lease);
+    assert!(matches!(report, Some(Report::Data { .. })), "{report:?}");
+    let length = lease.buffer.len();
+    let chunk = Received::new(&mut lease).take();
+    assert_eq!((&*chunk, lease.buffer.len()), (&b"hello"[..], length));
+}
+
+#[test]
 fn a_dropped_driver_closes_what_it_had() {
     let world = World::new(1);
     let (driver, _, client, seen) = accepted(&world);
@@ -239,7 +285,10 @@ fn addresses_are_checked_and_bound() {
     world.add_address("10.0.0.1", "fd00::1");
     let mut try_from = |to: &str, bind: Option<&str>| {
         let bind = bind.map(address);
-        let options = ConnectOptions { bind };
+        let options = ConnectOptions {
+            bind,
+            ..ConnectOptions::default()
+        };
         let token = driver.connect(&address(to), &options)?;
         Ok(driver.local_address(token).to_string())
     };

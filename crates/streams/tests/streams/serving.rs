@@ -112,6 +112,7 @@ fn a_task_that_fails_after_its_connection_has_ended_is_logged_once() {
         });
     });
     assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("ERROR "), "{lines:?}");
     assert!(lines[0].contains("no room in the attic"), "{lines:?}");
     assert!(
         lines[0].contains("after the connection had ended"),

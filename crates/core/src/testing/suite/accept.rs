@@ -209,6 +209,9 @@ pub fn connections_are_limited(world: &dyn World) {
 
 /// The same for connections from one address.
 pub fn connections_per_peer_are_limited(world: &dyn World) {
+    if !world.tells_peers_apart() {
+        return;
+    }
     check_limit(world, |limits| limits.connections_per_peer = 2);
 }
 

@@ -62,6 +62,16 @@ pub trait World {
         true
     }
 
+    /// Whether it can be told where a peer comes from, so that the connections of each can be counted.
+    fn tells_peers_apart(&self) -> bool {
+        true
+    }
+
+    /// Whether a peer sees that it was reset, and not closed.
+    fn shows_resets(&self) -> bool {
+        true
+    }
+
     /// An endpoint to connect to that never answers, if this world has one.
     fn silent(&self) -> Option<String> {
         None
@@ -175,6 +185,8 @@ table! { $
         some_buffers_are_taken_and_some_are_not
         buffers_that_were_given_back_are_used_again
         buffers_are_bytes_for_who_does_not_take_them
+        buffers_come_to_who_asked_only
+        a_boxed_protocol_gets_its_buffers
         a_failure_with_a_taken_buffer_costs_one_connection;
     write:
         write_after_disconnect

@@ -66,6 +66,16 @@ impl Seen {
         self.log.check(expected);
     }
 
+    /// It was made, and then the peer reset it.
+    #[track_caller]
+    pub(super) fn check_reset(&self, world: &dyn World) {
+        if world.shows_resets() {
+            self.check(&["made", "lost: broken"]);
+        } else {
+            self.check(&["made", "read closed", "lost: done"]);
+        }
+    }
+
     pub(super) fn events(&self) -> Vec<String> {
         self.log.events()
     }

@@ -15,7 +15,7 @@ pub fn write_after_disconnect(world: &dyn World) {
     pair.client.transport().write(b"too late");
     pair.server.transport().write_bytes(vec![0; 100_000].into());
     world.settle();
-    pair.server.check(&["made", "lost: broken"]);
+    pair.server.check_reset(world);
     pair.client.check(&["made", "lost: aborted"]);
     assert_eq!(world.reactor().statistics().queued_bytes, 0);
 }
