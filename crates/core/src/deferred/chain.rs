@@ -106,6 +106,10 @@ impl<T: 'static> Chain<T> {
         self.tail.place().take()
     }
 
+    pub(super) fn has_result(&self) -> bool {
+        self.tail.place().has_result()
+    }
+
     /// Whom to wake when the result is there.
     pub(super) fn set_waker(&self, waker: &Waker) {
         self.tail

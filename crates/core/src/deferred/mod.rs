@@ -157,7 +157,8 @@ impl<T: 'static> Deferred<T> {
     /// `None` when it has its result.
     #[must_use]
     pub fn canceller(&self) -> Option<Canceller> {
-        Some(Canceller(Rc::downgrade(self.chain()?.head())))
+        let waiting = self.chain().filter(|chain| !chain.has_result());
+        waiting.map(|chain| Canceller(Rc::downgrade(chain.head())))
     }
 
     /// The same Deferred, but dropping it cancels it instead of detaching it, as it does once a task has awaited it.
@@ -376,7 +377,10 @@ impl<T: 'static> fmt::Debug for Deferred<T> {
         f.write_str(match &self.0 {
             State::Done(Ok(_)) => "Deferred(has its value)",
             State::Done(Err(_)) => "Deferred(has failed)",
-            State::Waiting(_) | State::Guarded(_) => "Deferred(waiting)",
+            State::Waiting(_) | State::Guarded(_) => match self.canceller() {
+                Some(_) => "Deferred(waiting)",
+                None => "Deferred(has its result)",
+            },
             State::Taken => "Deferred(finished)",
         })
     }

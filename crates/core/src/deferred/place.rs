@@ -55,6 +55,10 @@ impl<T: 'static> Place<T> {
         self.next.set(next);
     }
 
+    pub(super) fn has_result(&self) -> bool {
+        self.done.get()
+    }
+
     /// The result, if it is there.
     #[inline]
     pub(super) fn take(&self) -> Option<Result<T, Failure>> {

@@ -102,6 +102,11 @@ fn cancelling_what_has_its_result_does_nothing() {
     deferred.cancel();
     assert_eq!(deferred.try_result().unwrap().unwrap(), 1);
     assert!(Deferred::succeed(1).canceller().is_none());
+    let (resolver, deferred) = Deferred::pair();
+    let deferred = deferred.map(|x: i32| x + 1);
+    assert!(deferred.canceller().is_some());
+    resolver.resolve(1);
+    assert!(deferred.canceller().is_none());
 }
 
 /// As in Twisted, where it is the same object: a canceller reaches what the chain waits for now, added later or not.
