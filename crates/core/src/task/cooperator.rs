@@ -7,7 +7,7 @@ use crate::{
     deferred::{Canceller, Deferred, Outcome, Resolver},
     error::SchedulerError,
     failure::{Failure, Result},
-    reactor::{Core, DelayedCall, Reactor},
+    reactor::{DelayedCall, Reactor, WeakReactor},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -51,7 +51,7 @@ pub struct CooperativeTask {
 type Steps = Box<dyn FnMut() -> Option<Deferred<()>>>;
 
 struct Scheduler {
-    core: Weak<Core>,
+    reactor: WeakReactor,
     slice: Duration,
     /// The tasks whose turn will come, by their place.
     line: RefCell<BTreeMap<u64, Rc<Task>>>,
@@ -104,7 +104,7 @@ impl Cooperator {
     #[must_use]
     pub fn with_time_slice(reactor: &Reactor, slice: Duration) -> Self {
         Self(Rc::new(Scheduler {
-            core: Rc::downgrade(&reactor.0),
+            reactor: reactor.downgrade(),
             slice,
             line: RefCell::default(),
             tasks: RefCell::default(),
@@ -187,7 +187,7 @@ impl Cooperator {
     /// Whether it takes tasks: until it is stopped, or the reactor is dropped.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        !self.0.stopped.get() && self.0.core.strong_count() > 0
+        !self.0.stopped.get() && self.0.reactor.upgrade().is_some()
     }
 }
 
@@ -371,9 +371,9 @@ impl Scheduler {
         if wanted && !planned {
             let own = Rc::clone(self);
             *next = self
-                .core
+                .reactor
                 .upgrade()
-                .map(|core| Reactor(core).call_later(Duration::ZERO, move || own.turn()));
+                .map(|reactor| reactor.call_later(Duration::ZERO, move || own.turn()));
         } else if planned && !wanted {
             let unwanted = next.take();
             drop(next);
@@ -383,10 +383,9 @@ impl Scheduler {
 
     /// One step each, in the order in which they came to the line, until the time is up.
     fn turn(self: Rc<Self>) {
-        let Some(core) = self.core.upgrade() else {
+        let Some(reactor) = self.reactor.upgrade() else {
             return;
         };
-        let reactor = Reactor(core);
         let end = reactor.now() + self.slice;
         loop {
             let first = self.line.borrow_mut().pop_first();

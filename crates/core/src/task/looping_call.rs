@@ -13,14 +13,14 @@ use crate::{
     deferred::{Canceller, Deferred, Outcome, Resolver},
     error::{AlreadyLooping, NotLooping, ReactorGone},
     failure::{Failure, Result},
-    reactor::{Core, DelayedCall, Reactor},
+    reactor::{DelayedCall, Reactor, WeakReactor},
     time::Time,
 };
 use std::{
     cell::{Cell, RefCell},
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    rc::{Rc, Weak},
+    rc::Rc,
     time::Duration,
 };
 
@@ -54,7 +54,7 @@ pub struct LoopingCall(Rc<Loop>);
 type Function = Box<dyn FnMut(&LoopingCall, u64) -> Deferred<()>>;
 
 struct Loop {
-    core: Weak<Core>,
+    reactor: WeakReactor,
     /// Not there while it is being called.
     function: Cell<Option<Function>>,
     /// Replaced, never borrowed, while anything else is called.
@@ -96,7 +96,7 @@ impl LoopingCall {
         mut function: impl FnMut(&Self, u64) -> R + 'static,
     ) -> Self {
         Self(Rc::new(Loop {
-            core: Rc::downgrade(&reactor.0),
+            reactor: reactor.downgrade(),
             function: Cell::new(Some(Box::new(move |own, count| {
                 function(own, count).into_deferred()
             }))),
@@ -149,7 +149,7 @@ impl LoopingCall {
     /// # Errors
     /// It does not run, or has been stopped.
     pub fn reset(&self) -> Result<(), NotLooping> {
-        let now = self.0.reactor().ok_or(NotLooping)?.now();
+        let now = self.0.reactor.upgrade().ok_or(NotLooping)?.now();
         match &mut *self.0.state.borrow_mut() {
             State::Planned(run, timer) => {
                 run.grid.restart(now);
@@ -178,7 +178,7 @@ impl LoopingCall {
         if !matches!(*self.0.state.borrow(), State::Idle) {
             return Deferred::fail(AlreadyLooping);
         }
-        let Some(reactor) = self.0.reactor() else {
+        let Some(reactor) = self.0.reactor.upgrade() else {
             return Deferred::fail(ReactorGone);
         };
         let own = Rc::downgrade(&self.0);
@@ -199,10 +199,6 @@ impl LoopingCall {
 }
 
 impl Loop {
-    fn reactor(&self) -> Option<Reactor> {
-        self.core.upgrade().map(Reactor)
-    }
-
     fn take_state(&self) -> State {
         self.state.replace(State::Idle)
     }
@@ -212,7 +208,7 @@ impl Loop {
     }
 
     fn plan(self: &Rc<Self>, run: Run) {
-        let Some(reactor) = self.reactor() else {
+        let Some(reactor) = self.reactor.upgrade() else {
             return run.resolver.resolve(());
         };
         let delay = run.grid.until_next(reactor.now());
@@ -290,7 +286,7 @@ struct Due(Option<Rc<Loop>>);
 impl Due {
     fn come(mut self) {
         let Some(own) = self.0.take() else { return };
-        match (own.take_state(), own.reactor()) {
+        match (own.take_state(), own.reactor.upgrade()) {
             (State::Planned(run, _), Some(reactor)) => own.call(&reactor, run),
             (state, _) => own.set(state),
         }

@@ -1,5 +1,7 @@
 //! What the tests share: a task that is polled by hand, and bytes of which no two stretches look alike.
 
+pub(crate) use tress_core::testing::pattern;
+
 use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
 use std::{
     io,
@@ -114,18 +116,4 @@ fn told<T>(polled: Poll<io::Result<T>>, ready: impl FnOnce(T) -> String) -> Stri
         Poll::Ready(Err(error)) => format!("{:?}", error.kind()),
         Poll::Pending => "pending".to_owned(),
     }
-}
-
-/// Bytes of which no two stretches look alike.
-pub(crate) fn pattern(length: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
 }

@@ -1,5 +1,7 @@
 //! A protocol that writes down what happens to it, and what tests build on it. Decides nothing.
 
+pub(super) use crate::testing::pattern;
+
 use super::World;
 use crate::{
     address::Address,
@@ -370,20 +372,6 @@ impl Factory for Echoes {
 pub(super) fn echoes() -> (Log, SharedFactory) {
     let log = Log::default();
     (log.clone(), SharedFactory::new(Echoes(log)))
-}
-
-/// Bytes of which no two stretches look alike.
-pub(super) fn pattern(length: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
 }
 
 /// More than any socket's buffers take up before their reader reads.
