@@ -53,7 +53,7 @@ pub fn fire_tress(resolver: Resolver<u64>, end: Deferred<u64>, value: u64) -> u6
 /// The same four links, each a closure in a box, in a list that never grows. Nothing guards them against panics, and
 /// only who holds them can run them.
 #[must_use]
-pub fn links_in_one_hand() -> Vec<BoxedLink> {
+pub fn links_in_boxes() -> Vec<BoxedLink> {
     let mut links = Vec::with_capacity(LINKS);
     add_boxes(&mut links);
     links
@@ -64,28 +64,28 @@ pub fn links_in_one_hand() -> Vec<BoxedLink> {
 /// # Panics
 /// The chain has failed.
 #[must_use]
-pub fn fire_in_one_hand(links: Vec<BoxedLink>, value: u64) -> u64 {
+pub fn fire_boxes(links: Vec<BoxedLink>, value: u64) -> u64 {
     number(run_boxes(black_box(links), Ok(black_box(value))))
 }
 
 /// The least that a chain can be which one part of a program fires and another one waits for: the same list behind one
 /// `Rc`, and a place for the result.
 #[derive(Default)]
-pub struct BoxedChain {
+pub struct SharedChain {
     links: RefCell<Vec<BoxedLink>>,
     result: Cell<Option<BoxedResult>>,
 }
 
-impl fmt::Debug for BoxedChain {
+impl fmt::Debug for SharedChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BoxedChain({} links)", self.links.borrow().len())
+        write!(f, "SharedChain({} links)", self.links.borrow().len())
     }
 }
 
 /// Such a chain with four links: for who fires it, and for who waits.
 #[must_use]
-pub fn links_in_boxes() -> [Rc<BoxedChain>; 2] {
-    let chain = Rc::new(BoxedChain {
+pub fn links_in_shared_boxes() -> [Rc<SharedChain>; 2] {
+    let chain = Rc::new(SharedChain {
         links: RefCell::new(Vec::with_capacity(LINKS)),
         result: Cell::default(),
     });
@@ -99,7 +99,7 @@ pub fn links_in_boxes() -> [Rc<BoxedChain>; 2] {
 /// # Panics
 /// The chain has failed.
 #[must_use]
-pub fn fire_boxes([chain, end]: [Rc<BoxedChain>; 2], value: u64) -> u64 {
+pub fn fire_shared_boxes([chain, end]: [Rc<SharedChain>; 2], value: u64) -> u64 {
     let chain = black_box(chain);
     let links = chain.links.take();
     chain
@@ -179,8 +179,8 @@ mod tests {
             let (resolver, end) = links_of_tress();
             let expect = (value.wrapping_add(3) ^ 3).wrapping_mul(3);
             assert_eq!(fire_tress(resolver, end, value), expect);
+            assert_eq!(fire_shared_boxes(links_in_shared_boxes(), value), expect);
             assert_eq!(fire_boxes(links_in_boxes(), value), expect);
-            assert_eq!(fire_in_one_hand(links_in_one_hand(), value), expect);
         }
     }
 

@@ -18,10 +18,11 @@ use std::time::Duration;
 
 /// The row of tress, which all others are compared with.
 pub const TRESS: &str = "tress";
-/// The row of closures in boxes: the least that a chain can be which one fires and another one waits for.
+/// The row of closures in boxes: a list that only its owner can run, without guards, contexts or traces.
 pub const BOXED: &str = "boxed closures";
-/// The row of the same in one hand: a list of closures that only its owner can run. For information.
-pub const ONE_HAND: &str = "boxed, one owner";
+/// The row of the same behind one `Rc` with a place for the result: the least that a chain can be which one fires and
+/// another one waits for. For information.
+pub const SHARED: &str = "boxed, shared";
 /// The row of Twisted.
 pub const TWISTED: &str = "Twisted";
 
@@ -153,7 +154,8 @@ fn note_method(report: &mut Report, sizes: &Sizes) {
     report.note(
         "steps",
         "a step is a link: two that map, one for failures, one that may fail; added before the value comes, each \
-         capturing a number; boxed closures stand behind one Rc, as somebody else fires them, but for those of one owner",
+         capturing a number; boxed closures are a list that its owner runs, the shared ones stand behind one Rc, as \
+         somebody else fires them",
     );
     report.note(
         "awaited",

@@ -1,6 +1,6 @@
 //! Steps a second: links of chains that fire, and awaits of tasks. Knows no chain but by name.
 
-use super::{BOXED, Bench, ONE_HAND, TRESS, TWISTED, chains};
+use super::{BOXED, Bench, SHARED, TRESS, TWISTED, chains};
 use crate::compile;
 use crate::lines::{self, Asker};
 use crate::measure::cpu_during;
@@ -18,7 +18,7 @@ pub fn measure(bench: &mut Bench) {
     let commands = [
         (TRESS, own("tress")),
         (BOXED, own("boxed")),
-        (ONE_HAND, own("one-hand")),
+        (SHARED, own("shared")),
         (TWISTED, twisted(bench, "steps")),
     ];
     fill(bench, "steps_per_second", commands);
@@ -87,20 +87,20 @@ pub fn serve(kind: Option<&str>) -> io::Result<()> {
             }
             BATCH * chains::LINKS
         }),
+        Some("shared") => serve_batches(|| {
+            for value in 0..BATCH as u64 {
+                let _ = chains::fire_shared_boxes(chains::links_in_shared_boxes(), value);
+            }
+            BATCH * chains::LINKS
+        }),
         Some("boxed") => serve_batches(|| {
             for value in 0..BATCH as u64 {
                 let _ = chains::fire_boxes(chains::links_in_boxes(), value);
             }
             BATCH * chains::LINKS
         }),
-        Some("one-hand") => serve_batches(|| {
-            for value in 0..BATCH as u64 {
-                let _ = chains::fire_in_one_hand(chains::links_in_one_hand(), value);
-            }
-            BATCH * chains::LINKS
-        }),
         Some("awaited") => serve_batches(|| chains::await_all(&table)),
-        _ => Err(io::Error::other("steps tress|boxed|one-hand|awaited")),
+        _ => Err(io::Error::other("steps tress|boxed|shared|awaited")),
     }
 }
 

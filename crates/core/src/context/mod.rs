@@ -122,6 +122,12 @@ impl Context {
     }
 }
 
+/// Whether any value is in force here.
+#[inline]
+pub(crate) fn is_any() -> bool {
+    ANY.get()
+}
+
 #[cold]
 #[inline(never)]
 fn in_force() -> Context {

@@ -1,8 +1,8 @@
 //! The head of a chain: fired once by its resolver or by a cancel. Knows nothing of links.
 
 use super::{
-    chain::{self, Output, Run},
-    place::Place,
+    chain,
+    place::{Part, Place},
     unhandled,
 };
 use crate::{
@@ -32,24 +32,25 @@ pub(super) enum CancelStep {
 }
 
 /// What a resolver and a Deferred share.
-pub(super) struct Node<T: 'static> {
-    place: Place<T>,
+pub(super) type Node<T> = Part<T, Own>;
+
+/// What a head has beside its place.
+pub(super) struct Own {
     stage: Cell<Stage>,
+    /// Called when it is cancelled before it fires.
+    canceller: Cell<Option<Box<dyn FnOnce()>>>,
+    /// What the chain waits for since it fired; nothing when it goes on.
+    inner: Cell<Option<Weak<dyn Head>>>,
     created: &'static Location<'static>,
 }
 
-/// The stages of a head. Those that the chain passes come and go after the others.
-#[derive(Default)]
+/// The stages of a head, in the order in which it passes them.
+#[derive(Clone, Copy, PartialEq)]
 enum Stage {
-    /// Not fired; this is called when it is cancelled.
-    Waiting(Option<Box<dyn FnOnce()>>),
+    Waiting,
     /// The canceller runs.
     Cancelling,
-    /// It has fired, and nothing in the chain waits.
-    #[default]
     Fired,
-    /// It has fired, and a callback returned a Deferred that waits.
-    Inner(Weak<dyn Head>),
 }
 
 impl<T: 'static> Node<T> {
@@ -60,40 +61,47 @@ impl<T: 'static> Node<T> {
     ) -> Rc<Self> {
         in_place(|| Self {
             place: Place::new(),
-            stage: Cell::new(Stage::Waiting(canceller)),
-            created,
+            body: Own {
+                stage: Cell::new(Stage::Waiting),
+                canceller: Cell::new(canceller),
+                inner: Cell::new(None),
+                created,
+            },
         })
     }
 
     /// Fires once; a later one, after a cancel, is swallowed.
     #[inline]
     pub(super) fn fire(self: Rc<Self>, result: Result<T>) {
-        match self.stage.take() {
+        if self.body.stage.replace(Stage::Fired) != Stage::Fired {
             // Whatever the canceller holds is of no use now, and may hold the chain itself.
-            Stage::Waiting(canceller) => drop(canceller),
-            Stage::Cancelling => {}
-            fired => return self.stage.set(fired),
+            drop(self.body.canceller.take());
+            chain::fire(self, result);
         }
-        let head = Rc::clone(&self) as Rc<dyn Head>;
-        chain::fire(&self.place, result, head);
     }
 
     /// Its resolver was dropped. While the canceller runs that is the canceller's doing.
     pub(super) fn abandon(self: Rc<Self>) {
-        match self.stage.take() {
-            Stage::Waiting(canceller) => {
-                self.stage.set(Stage::Waiting(canceller));
-                self.fire(Err(Failure::from(Abandoned)));
-            }
-            other => self.stage.set(other),
+        if self.body.stage.get() == Stage::Waiting {
+            self.fire(Err(Failure::from(Abandoned)));
         }
     }
 
     pub(super) fn is_fired(&self) -> bool {
-        let stage = self.stage.take();
-        let fired = matches!(stage, Stage::Fired | Stage::Inner(_));
-        self.stage.set(stage);
-        fired
+        self.body.stage.get() == Stage::Fired
+    }
+
+    /// Calls the canceller, and fires unless that has.
+    fn cancel(self: Rc<Self>) {
+        self.body.stage.set(Stage::Cancelling);
+        if let Some(canceller) = self.body.canceller.take()
+            && let Err(payload) = catch_unwind(AssertUnwindSafe(canceller))
+        {
+            unhandled::log(&Failure::from_panic(&*payload), self.body.created);
+        }
+        if !self.is_fired() {
+            self.fire(Err(Failure::from(Cancelled)));
+        }
     }
 }
 
@@ -106,50 +114,26 @@ pub(super) fn in_place<T>(make: impl FnOnce() -> T) -> Rc<T> {
 
 impl<T: 'static> Head for Node<T> {
     fn created(&self) -> &'static Location<'static> {
-        self.created
+        self.body.created
     }
 
     fn wait_for(&self, inner: Option<Weak<dyn Head>>) {
-        self.stage.set(inner.map_or(Stage::Fired, Stage::Inner));
+        self.body.inner.set(inner);
     }
 
     fn cancel_step(self: Rc<Self>) -> CancelStep {
-        match self.stage.take() {
-            Stage::Waiting(canceller) => {
-                self.stage.set(Stage::Cancelling);
-                if let Some(canceller) = canceller
-                    && let Err(payload) = catch_unwind(AssertUnwindSafe(canceller))
-                {
-                    unhandled::log(&Failure::from_panic(&*payload), self.created);
-                }
-                match self.stage.take() {
-                    Stage::Cancelling => {
-                        self.stage.set(Stage::Cancelling);
-                        self.fire(Err(Failure::from(Cancelled)));
-                    }
-                    fired => self.stage.set(fired),
-                }
+        match self.body.stage.get() {
+            Stage::Waiting => {
+                self.cancel();
                 CancelStep::Done
             }
-            Stage::Inner(inner) => {
-                let upgraded = inner.upgrade();
-                self.stage.set(Stage::Inner(inner));
+            Stage::Cancelling => CancelStep::Done,
+            Stage::Fired => {
+                let inner = self.body.inner.take();
+                let upgraded = inner.as_ref().and_then(Weak::upgrade);
+                self.body.inner.set(inner);
                 upgraded.map_or(CancelStep::Done, CancelStep::Inner)
             }
-            other => {
-                self.stage.set(other);
-                CancelStep::Done
-            }
         }
-    }
-}
-
-impl<T: 'static> Output<T> for Node<T> {
-    fn place(&self) -> &Place<T> {
-        &self.place
-    }
-
-    fn resume(self: Rc<Self>, _: Result<T>, _: &mut Run) {
-        unreachable!("a head waits for its resolver, never for a chain")
     }
 }

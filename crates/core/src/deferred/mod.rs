@@ -230,17 +230,27 @@ impl<T: 'static> Deferred<T> {
         callback: impl FnOnce(Result<T>) -> Flow<U> + 'static,
     ) -> Deferred<U> {
         let added = Location::caller();
-        let (chain, guarded) = match self.0 {
-            State::Waiting(chain) => (chain, false),
-            State::Guarded(chain) => (chain.disarm(), true),
-            State::Done(result) => return Deferred::after(result, callback, added),
+        match self.0 {
+            State::Waiting(chain) => Deferred(State::Waiting(chain.then(callback, added))),
+            state => Self(state).then_rarely(callback, added),
+        }
+    }
+
+    /// The same for one that does not wait, or is guarded.
+    #[cold]
+    #[inline(never)]
+    fn then_rarely<U: 'static>(
+        self,
+        callback: impl FnOnce(Result<T>) -> Flow<U> + 'static,
+        added: &'static Location<'static>,
+    ) -> Deferred<U> {
+        match self.0 {
+            State::Waiting(chain) => Deferred(State::Waiting(chain.then(callback, added))),
+            State::Guarded(chain) => {
+                Deferred(State::Waiting(chain.disarm().then(callback, added))).cancel_on_drop()
+            }
+            State::Done(result) => Deferred::after(result, callback, added),
             State::Taken => unreachable!("only a task that has its result leaves this behind"),
-        };
-        let deferred = Deferred(State::Waiting(chain.then(callback, added)));
-        if guarded {
-            deferred.cancel_on_drop()
-        } else {
-            deferred
         }
     }
 
@@ -277,15 +287,21 @@ impl<T: 'static> CancelOnDrop<T> {
     }
 
     fn disarm(mut self) -> Chain<T> {
-        self.0
-            .take()
+        self.release()
             .expect("it has its chain until it is consumed")
+    }
+
+    /// Takes the chain out, and the task that has asked for its result.
+    fn release(&mut self) -> Option<Chain<T>> {
+        let chain = self.0.take()?;
+        chain.forget_waker();
+        Some(chain)
     }
 }
 
 impl<T: 'static> Drop for CancelOnDrop<T> {
     fn drop(&mut self) {
-        if let Some(chain) = self.0.take() {
+        if let Some(chain) = self.release() {
             let head = Rc::clone(chain.head());
             // It was wanted, so nobody needs to be told of it, now or later.
             let swallow = |result: Result<T>| match result {
@@ -318,6 +334,7 @@ impl<T: 'static> Resolver<T> {
     }
 
     /// Fires the Deferred with either. Nothing happens when it was cancelled before.
+    #[inline]
     pub fn fire(mut self, result: Result<T>) {
         if let Some(node) = self.0.take() {
             node.fire(result);
@@ -326,6 +343,7 @@ impl<T: 'static> Resolver<T> {
 }
 
 impl<T: 'static> Drop for Resolver<T> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(node) = self.0.take() {
             node.abandon();

@@ -58,6 +58,33 @@ fn the_waker_of_the_last_poll_is_woken() {
     assert_eq!((first.get(), last.get()), (0, 1));
 }
 
+#[test]
+fn a_callback_added_after_a_poll_takes_the_place_of_the_task() {
+    let woken = Arc::new(Count::default());
+    let captured = Rc::new(());
+    for dropped in [false, true] {
+        let waker = Waker::from(Arc::clone(&woken));
+        let (resolver, mut deferred) = Deferred::<u32>::pair();
+        let kept = Rc::clone(&captured);
+        deferred = deferred.map(move |x| x + u32::try_from(Rc::strong_count(&kept)).unwrap());
+        let polled = Pin::new(&mut deferred).poll(&mut task::Context::from_waker(&waker));
+        assert!(polled.is_pending());
+        if dropped {
+            drop(deferred);
+            resolver.resolve(1);
+        } else {
+            let end = deferred.map(|x| x * 10);
+            resolver.resolve(1);
+            assert!(matches!(end.try_result(), Ok(Ok(30))));
+        }
+    }
+    assert_eq!(woken.get(), 0);
+    assert_eq!(
+        (Arc::strong_count(&woken), Rc::strong_count(&captured)),
+        (1, 1)
+    );
+}
+
 /// Twisted: a yielded value that is no Deferred comes straight back. Here that is one that has its result.
 #[test]
 fn awaiting_what_is_there_already_goes_straight_on() {
