@@ -6,6 +6,9 @@
 #[path = "../answer.rs"]
 mod answer;
 #[expect(dead_code, reason = "the tests have their own main")]
+#[path = "../client_service.rs"]
+mod client_service;
+#[expect(dead_code, reason = "the tests have their own main")]
 #[path = "../echo.rs"]
 mod echo;
 #[expect(dead_code, reason = "the tests have their own main")]
@@ -328,6 +331,20 @@ fn reconnecting_client_comes_back() {
         peer.send("two\n");
         network.pass(Duration::from_secs(1));
     });
+}
+
+#[test]
+fn client_service_says_hello_whenever_there_is_somebody() {
+    let network = Network::new();
+    client_service::say_hello(&network.client, SERVER).unwrap();
+    network.pass(Duration::from_secs(3));
+    let peer = network.listen("tcp:8007");
+    network.pass(Duration::from_secs(8));
+    let heard = peer.received();
+    assert!(heard.starts_with("hellohellohello"), "{heard}");
+    peer.transport().lose_connection();
+    network.pass(Duration::from_secs(5));
+    assert_eq!(peer.received().get(..5), Some("hello"));
 }
 
 /// Runs `program` in a process of its own, which is this test again, and looks at its standard output.

@@ -8,11 +8,15 @@
 )]
 
 use std::{
+    error::Error,
+    fmt,
     io::{self, Write},
     process::ExitCode,
 };
 use tress::{
     Port,
+    endpoint::BadEndpoint,
+    error::CannotListen,
     framing::{
         Int32Strings, LineReceiver, LineTransport, Lines, Netstrings, StringReceiver,
         StringTransport,
@@ -69,10 +73,30 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("tress-testee: {failure}");
-            ExitCode::FAILURE
+            ExitCode::from(exit_code(&failure))
         }
     }
 }
+
+/// As of `tress run`: 2 for what is wrong on the command line, also an endpoint where nothing can listen.
+fn exit_code(failure: &Failure) -> u8 {
+    let wrong = failure.check::<BadArgument>().is_some()
+        || failure.check::<BadEndpoint>().is_some()
+        || failure.check::<CannotListen>().is_some();
+    if wrong { 2 } else { 1 }
+}
+
+/// What is not known here.
+#[derive(Debug)]
+struct BadArgument(String);
+
+impl fmt::Display for BadArgument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no {}; {USAGE}", self.0)
+    }
+}
+
+impl Error for BadArgument {}
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
     let protocol = arguments.next()?;
@@ -106,7 +130,7 @@ fn reactor(driver: &str) -> Result<Reactor> {
         "mio" => tress::reactor(),
         #[cfg(feature = "uring")]
         "uring" => tress::uring_reactor(),
-        other => Err(Failure::msg(format!("no driver `{other}` here; {USAGE}"))),
+        other => Err(BadArgument(format!("driver `{other}` here")).into()),
     }
 }
 
@@ -117,6 +141,6 @@ fn listen(reactor: &Reactor, protocol: &str, at: &str) -> Result<Port> {
         "lines" => reactor.listen(at, || Lines::new(Repeat)),
         "netstrings" => reactor.listen(at, || Netstrings::new(Repeat)),
         "int32" => reactor.listen(at, || Int32Strings::new(Repeat)),
-        other => Err(Failure::msg(format!("no protocol `{other}`; {USAGE}"))),
+        other => Err(BadArgument(format!("protocol `{other}`")).into()),
     }
 }

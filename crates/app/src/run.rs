@@ -9,26 +9,28 @@ use std::{
     path::Path,
     rc::{Rc, Weak},
 };
-use tress_core::{EventType, Failure, Phase, Reactor, Result};
+use tress_core::{EventType, Failure, Phase, Reactor, Result, error::CannotListen};
 
 /// Why [`run`] did not run, or ended.
 #[derive(Debug)]
 pub enum RunError {
     /// The file is wrong. Nothing was started.
     File(Problems),
-    /// Something could not start. Nothing is left running.
-    Start(CannotStart),
+    /// Something in this file could not start. Nothing is left running.
+    Start(String, CannotStart),
     /// The loop failed.
     Loop(Failure),
 }
 
 impl RunError {
-    /// What a process that ends because of it returns: 2 for a wrong file, 1 for everything else.
+    /// What a process that ends because of it returns: 2 for a wrong file, which one is also that names an endpoint where
+    /// nothing can listen (in use, not allowed, not ours), 1 for everything else.
     #[must_use]
-    pub const fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> u8 {
         match self {
             Self::File(_) => 2,
-            Self::Start(_) | Self::Loop(_) => 1,
+            Self::Start(_, error) if error.reason.check::<CannotListen>().is_some() => 2,
+            Self::Start(..) | Self::Loop(_) => 1,
         }
     }
 }
@@ -37,7 +39,7 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(problems) => problems.fmt(f),
-            Self::Start(error) => error.fmt(f),
+            Self::Start(file, error) => write!(f, "{file}: {error}"),
             Self::Loop(failure) => failure.fmt(f),
         }
     }
@@ -63,7 +65,8 @@ pub fn run<G>(
     let reload = Reload(Rc::downgrade(&application));
     let guard = install(reactor, reload).map_err(RunError::Loop)?;
     let started = application.borrow_mut().start(reactor);
-    started.map_err(RunError::Start)?;
+    let file = path.to_string_lossy();
+    started.map_err(|error| RunError::Start(file.into_owned(), error))?;
     let on = reactor.clone();
     reactor.add_system_event_trigger(Phase::Before, EventType::Shutdown, move || {
         application.borrow_mut().stop(&on)

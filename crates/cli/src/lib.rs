@@ -29,8 +29,8 @@ use tress_core::Failure;
 
 /// Runs the command of this process's arguments. What files may name stands in `registry`.
 ///
-/// Ends with 0 when all went well, with 1 when something could not start or the loop failed, and with 2 for a wrong
-/// file or wrong arguments.
+/// Ends with 0 when all went well, with 1 when something could not start or the loop failed, and with 2 for wrong
+/// arguments and a wrong file, also one with an endpoint where nothing can listen.
 #[must_use]
 pub fn main_with(registry: &Registry) -> ExitCode {
     let code = match arguments::parse(std::env::args_os()) {

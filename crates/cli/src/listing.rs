@@ -1,11 +1,8 @@
 //! What a file can name, as text. Writes nowhere.
 
 use crate::table::columns;
-use tress_app::{
-    Exposure, ProviderKind, Registry,
-    config::{OptionSpec, unknown},
-};
-use tress_core::{Reactor, endpoint::Side};
+use tress_app::{Exposure, ProviderKind, Registry, config::OptionSpec};
+use tress_core::{Reactor, endpoint::Side, wording::unknown};
 use tress_rpc::Descriptor;
 
 /// Everything, a line each.
@@ -26,11 +23,9 @@ pub(crate) fn all(registry: &Registry, reactor: &Reactor) -> String {
         .collect();
     text.push_str(&columns("  ", &rows));
     text.push_str("\nEndpoints, for `at` in [[serve]]:\n");
-    let kinds = reactor.endpoint_kinds(Side::Server).into_iter();
-    let rows: Vec<_> = kinds
-        .map(|(name, usage)| [name, usage.to_owned()])
-        .collect();
-    text.push_str(&columns("  ", &rows));
+    text.push_str(&endpoints(reactor, Side::Server));
+    text.push_str("\nEndpoints to connect to:\n");
+    text.push_str(&endpoints(reactor, Side::Client));
     text.push_str("\n`tress plugins NAME` shows one of them with its options.\n");
     text
 }
@@ -47,13 +42,11 @@ pub(crate) fn one(name: &str, registry: &Registry, reactor: &Reactor) -> Result<
         .collect();
     let exposures = registry.exposures().filter(|e| e.name == name);
     found.extend(exposures.map(exposure));
-    let endpoints = reactor.endpoint_kinds(Side::Server);
-    let matching = endpoints.iter().filter(|(kind, _)| kind == name);
-    let shown = matching.map(|(kind, usage)| format!("{kind}: an endpoint, written {usage}\n"));
-    found.extend(shown);
+    found.extend(endpoint(name, reactor));
     if found.is_empty() {
         let providers = registry.providers().map(|kind| kind.name);
-        let endpoints = endpoints.iter().map(|(name, _)| &**name);
+        let kinds = [Side::Server, Side::Client].map(|side| reactor.endpoint_kinds(side));
+        let endpoints = kinds.iter().flatten().map(|(name, _)| &**name);
         let known: Vec<&str> = providers
             .chain(registry.protocols())
             .chain(endpoints)
@@ -61,6 +54,32 @@ pub(crate) fn one(name: &str, registry: &Registry, reactor: &Reactor) -> Result<
         return Err(unknown("name", name, &known));
     }
     Ok(found.join("\n"))
+}
+
+/// The kinds of endpoint for one side, a line each.
+fn endpoints(reactor: &Reactor, side: Side) -> String {
+    let kinds = reactor.endpoint_kinds(side).into_iter();
+    let rows: Vec<_> = kinds
+        .map(|(name, usage)| [name, usage.to_owned()])
+        .collect();
+    columns("  ", &rows)
+}
+
+/// The kind of endpoint of that name, as it is written for each side that it is for.
+fn endpoint(name: &str, reactor: &Reactor) -> Option<String> {
+    let sides = [
+        (Side::Server, "to listen at"),
+        (Side::Client, "to connect to"),
+    ];
+    let rows: Vec<_> = sides
+        .iter()
+        .flat_map(|(side, words)| {
+            let mut kinds = reactor.endpoint_kinds(*side).into_iter();
+            let usage = kinds.find_map(|(kind, usage)| (kind == name).then_some(usage));
+            usage.map(|usage| [(*words).to_owned(), usage.to_owned()])
+        })
+        .collect();
+    (!rows.is_empty()).then(|| format!("{name}: an endpoint\n{}", columns("  ", &rows)))
 }
 
 fn provider(kind: &ProviderKind, registry: &Registry) -> String {

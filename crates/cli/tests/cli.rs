@@ -19,6 +19,7 @@ use std::{
     },
     time::Duration,
 };
+use tress_core::endpoint::Side;
 
 /// Longer than anything here takes, and short enough to wait for when something hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -295,18 +296,137 @@ fn a_port_that_is_taken_or_a_missing_file_leaves_nothing_running() {
     running.line("stopped listening at tcp:0");
     let at = format!("tcp:{port}:interface=127.0.0.1");
     let line = running.line("cannot start");
-    let expected =
-        format!("cannot start `finger-setter` at `{at}`: cannot listen at 127.0.0.1:{port}: ");
-    assert!(line.starts_with(&expected), "{line}");
-    assert_eq!(running.code(), Some(1));
+    let expected = format!(
+        "{}: cannot start `finger-setter` at `{at}`: cannot listen at 127.0.0.1:{port}: \
+         Address already in use (os error 98)",
+        file.display()
+    );
+    assert_eq!(line, expected);
+    assert_eq!(running.code(), Some(2));
     fs::remove_file(directory.path("users")).unwrap();
     let output = tress(&["run", file.to_str().unwrap()]).output().unwrap();
     let users = directory.path("users");
     let expected = format!(
-        "cannot start provider `users`: {}: No such file or directory (os error 2)\n",
+        "{}: cannot start provider `users`: {}: No such file or directory (os error 2)\n",
+        file.display(),
         users.display()
     );
     check(&output, 1, "", &expected);
+}
+
+/// A file whose `finger` is served at `at` alone.
+fn served_at(at: &str) -> (Directory, String) {
+    let directory = Directory::with(&[(
+        "f.toml",
+        &format!(
+            "[provide.users]\nkind = 'finger.memory'\n\
+             [[serve]]\nwhat = 'users'\nas = 'finger'\nat = '{at}'\n"
+        ),
+    )]);
+    let file = directory.path("f.toml").to_str().unwrap().to_owned();
+    (directory, file)
+}
+
+/// `tress check` and `tress run` both refuse the file with 2 and these words.
+#[track_caller]
+fn check_refused(at: &str, message: &str) {
+    let (_directory, file) = served_at(at);
+    for command in ["check", "run"] {
+        let output = tress(&[command, &file]).output().unwrap();
+        check(&output, 2, "", &format!("{file}:6: serve.at: {message}\n"));
+    }
+}
+
+/// `tress check` has nothing against the file, and `tress run` cannot listen there: 2, and why.
+#[track_caller]
+fn check_not_listening(run: Command, file: &str, at: &str, address: &str, reason: &str) {
+    let output = tress(&["check", file]).output().unwrap();
+    check(&output, 0, &format!("{file}: nothing wrong\n"), "");
+    let mut run = run;
+    let output = run.output().unwrap();
+    let message =
+        format!("{file}: cannot start `finger` at `{at}`: cannot listen at {address}: {reason}\n");
+    check(&output, 2, "", &message);
+}
+
+#[test]
+fn a_port_out_of_range_is_refused() {
+    check_refused("tcp:65536", "port `65536` is no number from 0 to 65535");
+    check_refused("tcp:-1", "port `-1` is no number from 0 to 65535");
+}
+
+#[test]
+fn an_unknown_key_in_an_endpoint_is_refused_with_the_nearest_that_is_known() {
+    check_refused(
+        "tcp:1079:interfce=127.0.0.1",
+        "unknown option `interfce`; expected one of `port`, `interface`, `backlog`; \
+         did you mean `interface`?",
+    );
+    check_refused(
+        "unix:/run/x:lokfile=0",
+        "unknown option `lokfile`; expected one of `address`, `mode`, `lockfile`, `backlog`; \
+         did you mean `lockfile`?",
+    );
+}
+
+#[test]
+fn an_interface_that_is_not_ours_is_refused() {
+    // TEST-NET-1 of RFC 5737 belongs to nobody.
+    let at = "tcp:0:interface=192.0.2.1";
+    let (_directory, file) = served_at(at);
+    let reason = "Cannot assign requested address (os error 99)";
+    check_not_listening(tress(&["run", &file]), &file, at, "192.0.2.1:0", reason);
+}
+
+#[test]
+fn a_unix_socket_in_a_directory_that_is_not_there_is_refused() {
+    let path = "/absent/finger.socket";
+    let at = format!("unix:{path}");
+    let (_directory, file) = served_at(&at);
+    let reason =
+        format!("cannot use the lock file {path}.lock: No such file or directory (os error 2)");
+    check_not_listening(tress(&["run", &file]), &file, &at, path, &reason);
+}
+
+#[test]
+fn a_port_that_is_not_allowed_is_refused() {
+    const NOBODY: &str = "65534";
+    let first = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+    let first: u16 = fs::read_to_string(first).unwrap().trim().parse().unwrap();
+    if first <= 79 {
+        return println!("skipped: anybody may listen at port 79 here");
+    }
+    let at = "tcp:79:interface=127.0.0.1";
+    let (directory, file) = served_at(at);
+    fs::set_permissions(&directory.0, PermissionsExt::from_mode(0o755)).unwrap();
+    let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    let mut run = Command::new("setpriv");
+    run.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]);
+    if is_root
+        && !run
+            .arg("true")
+            .status()
+            .is_ok_and(|status| status.success())
+    {
+        return println!("skipped: no setpriv that could give up the rights of root");
+    }
+    let run = if is_root {
+        let binary = directory.path("tress");
+        fs::copy(env!("CARGO_BIN_EXE_tress"), &binary).unwrap();
+        let mut run = Command::new("setpriv");
+        run.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"]);
+        run.arg(binary).args(["run", &file]);
+        run
+    } else {
+        tress(&["run", &file])
+    };
+    check_not_listening(
+        run,
+        &file,
+        at,
+        "127.0.0.1:79",
+        "Permission denied (os error 13)",
+    );
 }
 
 #[test]
@@ -364,9 +484,34 @@ Endpoints, for `at` in [[serve]]:
 ";
     let shown = text(&output.stdout);
     assert!(shown.starts_with(expected), "{shown}");
-    let tcp6 = "\n  tcp6  tcp6:PORT[:interface=ADDRESS][:backlog=COUNT]\n";
-    assert!(shown.contains(tcp6), "{shown}");
+    let (_, endpoints) = shown.split_once(" for `at` in [[serve]]:\n").unwrap();
+    let (servers, clients) = endpoints
+        .split_once("\nEndpoints to connect to:\n")
+        .unwrap();
+    let reactor = tress_core::Reactor::with(tress_os::Mio::new().unwrap());
+    for (side, listed) in [(Side::Server, servers), (Side::Client, clients)] {
+        for (kind, usage) in reactor.endpoint_kinds(side) {
+            let line = listed
+                .lines()
+                .find(|line| line.trim_start().starts_with(&format!("{kind} ")));
+            assert!(
+                line.is_some_and(|line| line.ends_with(usage)),
+                "{kind}: {shown}"
+            );
+        }
+    }
     assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_kind_of_endpoint_is_shown_as_it_is_written_on_both_sides() {
+    let output = tress(&["plugins", "tcp6"]).output().unwrap();
+    let expected = "\
+tcp6: an endpoint
+  to listen at   tcp6:PORT[:interface=ADDRESS][:backlog=COUNT]
+  to connect to  tcp6:ADDRESS:PORT[:timeout=SECONDS][:bindAddress=ADDRESS]
+";
+    check(&output, 0, expected, "");
 }
 
 #[test]

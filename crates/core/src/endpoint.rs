@@ -10,6 +10,7 @@ use crate::{
     failure::{Failure, Result},
     names::{BadHostName, HostName},
     reactor::{Destination, Port, Reactor, Target},
+    wording::unknown,
 };
 use std::{
     collections::BTreeMap,
@@ -81,7 +82,8 @@ pub trait EndpointKind: 'static {
     /// The parts are wrong.
     fn check(&self, spec: &EndpointSpec, side: Side) -> Result;
 
-    /// How it is written, with its kind, for listings and errors: `tcp:PORT[:interface=ADDRESS]`.
+    /// How it is written, with its kind, for listings and errors: `tcp:PORT[:interface=ADDRESS]`. Empty for a side that
+    /// it is not for.
     fn usage(&self, side: Side) -> &'static str;
 }
 
@@ -137,15 +139,20 @@ impl EndpointSpec {
     }
 
     /// The argument at `index`, which may be given by name instead.
-    pub(crate) fn named(&self, index: usize, name: &str) -> Option<&str> {
+    #[must_use]
+    pub fn named(&self, index: usize, name: &str) -> Option<&str> {
         self.arguments
             .get(index)
             .map(|value| &**value)
             .or_else(|| self.option(name))
     }
 
-    /// Refuses what is not known, so that a slip of the pen is not silently ignored.
-    pub(crate) fn only(&self, arguments: usize, options: &[&str], usage: &str) -> Result {
+    /// Refuses more than so many arguments and what is none of these options, so that a slip of the pen is not silently
+    /// ignored. `usage` is how the kind is written.
+    ///
+    /// # Errors
+    /// The first part that is not known, with the nearest that is.
+    pub fn only(&self, arguments: usize, options: &[&str], usage: &str) -> Result {
         if let Some(extra) = self.arguments.get(arguments) {
             return Err(self.problem(format!(
                 "`{extra}` is one part too many; expected `{usage}`"
@@ -153,13 +160,24 @@ impl EndpointSpec {
         }
         for (key, _) in &self.options {
             if !options.contains(&&**key) {
-                let known = options.join("`, `");
-                return Err(
-                    self.problem(format!("unknown option `{key}`; expected one of `{known}`"))
-                );
+                return Err(self.problem(unknown("option", key, options)));
             }
         }
         Ok(())
+    }
+}
+
+impl EndpointSpec {
+    /// `text`, the part called `name`, as an unsigned number.
+    ///
+    /// # Errors
+    /// It is none, or too large for an `N`.
+    pub fn number<N: std::str::FromStr>(&self, name: &str, text: &str) -> Result<N> {
+        let bits = 8 * size_of::<N>();
+        text.parse().map_err(|_| {
+            let most = u64::MAX >> 64_usize.saturating_sub(bits);
+            self.problem(format!("{name} `{text}` is no number from 0 to {most}"))
+        })
     }
 }
 
@@ -243,7 +261,7 @@ impl Reactor {
             .insert(name.to_owned(), Rc::new(kind));
     }
 
-    /// The names of the kinds it knows, with how they are written.
+    /// The names of the kinds it knows for that side, with how they are written.
     #[must_use]
     pub fn endpoint_kinds(&self, side: Side) -> Vec<(String, &'static str)> {
         let kinds = self.0.kinds.borrow();
@@ -251,6 +269,7 @@ impl Reactor {
             .0
             .iter()
             .map(|(name, kind)| (name.clone(), kind.usage(side)))
+            .filter(|(_, usage)| !usage.is_empty())
             .collect()
     }
 
@@ -270,9 +289,7 @@ impl Reactor {
             Some(kind) => Ok((Rc::clone(kind), spec)),
             None => {
                 let known: Vec<&str> = kinds.0.keys().map(|name| &**name).collect();
-                let known = known.join("`, `");
-                let kind = &spec.kind;
-                Err(spec.problem(format!("unknown kind `{kind}`; expected one of `{known}`")))
+                Err(spec.problem(unknown("kind of endpoint", &spec.kind, &known)))
             }
         }
     }
@@ -305,8 +322,7 @@ impl Tcp {
     fn server(&self, spec: &EndpointSpec) -> Result<(Address, ListenOptions)> {
         spec.only(1, &["port", "interface", "backlog"], self.server)?;
         let port = spec.named(0, "port");
-        let port = number(
-            spec,
+        let port = spec.number(
             "port",
             port.ok_or_else(|| spec.problem("expected a port number"))?,
         )?;
@@ -316,7 +332,7 @@ impl Tcp {
         };
         let mut options = ListenOptions::default();
         if let Some(backlog) = spec.option("backlog") {
-            options.backlog = number(spec, "backlog", backlog)?;
+            options.backlog = spec.number("backlog", backlog)?;
         }
         Ok((SocketAddr::new(ip, port).into(), options))
     }
@@ -341,14 +357,14 @@ impl EndpointKind for Tcp {
         let port = spec
             .named(1, "port")
             .ok_or_else(|| spec.problem("expected a port number"))?;
-        let to = (self.destination)(spec, host, number(spec, "port", port)?)?;
+        let to = (self.destination)(spec, host, spec.number("port", port)?)?;
         let bind = spec
             .option("bindAddress")
             .map(|bind| own_address(spec, bind))
             .transpose()?;
         let timeout: Option<u32> = spec
             .option("timeout")
-            .map(|t| number(spec, "timeout", t))
+            .map(|t| spec.number("timeout", t))
             .transpose()?;
         Ok(Target {
             options: ConnectOptions {
@@ -373,18 +389,6 @@ impl EndpointKind for Tcp {
             Side::Client => self.client,
         }
     }
-}
-
-pub(crate) fn number<N: std::str::FromStr>(
-    spec: &EndpointSpec,
-    name: &str,
-    text: &str,
-) -> Result<N> {
-    let bits = 8 * size_of::<N>();
-    text.parse().map_err(|_| {
-        let most = (1_u64 << bits) - 1;
-        spec.problem(format!("{name} `{text}` is no number from 0 to {most}"))
-    })
 }
 
 /// An address, or a name that will be looked up.

@@ -6,7 +6,7 @@
 use crate::{
     address::{Address, UnixName},
     driver::{ConnectOptions, ListenOptions, UnixOptions},
-    endpoint::{EndpointKind, EndpointSpec, Side, number},
+    endpoint::{EndpointKind, EndpointSpec, Side},
     factory::SharedFactory,
     failure::Result,
     reactor::{Port, Reactor, Target},
@@ -36,7 +36,7 @@ impl EndpointKind for Unix {
         let lock_file = flag(spec, &name, "lockfile")?.unwrap_or(false);
         let timeout = spec.option("timeout");
         let timeout: Option<u32> = timeout
-            .map(|seconds| number(spec, "timeout", seconds))
+            .map(|seconds| spec.number("timeout", seconds))
             .transpose()?;
         Ok(Target {
             options: ConnectOptions {
@@ -68,7 +68,7 @@ fn server(spec: &EndpointSpec) -> Result<(Address, ListenOptions)> {
     let name = name(spec, "address")?;
     let mut options = ListenOptions::default();
     if let Some(backlog) = spec.option("backlog") {
-        options.backlog = number(spec, "backlog", backlog)?;
+        options.backlog = spec.number("backlog", backlog)?;
     }
     let UnixOptions {
         mode: default_mode,

@@ -31,6 +31,7 @@ pub mod task;
 pub mod testing;
 pub mod time;
 pub mod transport;
+pub mod wording;
 
 pub use address::{Address, UnixName};
 pub use bytes::Bytes;

@@ -65,8 +65,8 @@ pub use tress_core::{
     LoopingCall, Outcome, Pace, Pauser, Phase, Port, Producer, Protocol, Reactor, Remote, Resolver,
     Result, SharedFactory, Time, Transport, UnixName, WeakReactor,
     client::{
-        ClientCallbacks, ClientCreator, ClientFactory, Connector, ReconnectPolicy, Reconnecting,
-        Retries,
+        ClientCallbacks, ClientCreator, ClientFactory, ClientService, Connector, Jitter,
+        ReconnectPolicy, Reconnecting, Retries,
     },
     context, endpoint, error,
     factory::Sharing,

@@ -10,6 +10,7 @@
     reason = "a peer from outside, with sockets, threads and a clock of its own"
 )]
 
+mod arguments;
 mod crowds;
 mod faults;
 mod hostile_input;

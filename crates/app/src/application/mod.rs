@@ -11,8 +11,9 @@ use crate::{
 use std::{fs::File, io::Read, path::Path};
 use tress_core::{
     Deferred, Limits, Port, Reactor, Result, SharedFactory,
-    endpoint::{BadEndpoint, EndpointSpec, Side},
+    endpoint::{BadEndpoint, Side},
     limits,
+    wording::{one_of, unknown},
 };
 
 /// An application that was found right and can be started.
@@ -189,7 +190,7 @@ impl<'l> Loader<'l> {
             }
         } else {
             let known: Vec<&str> = self.registry.providers().map(|kind| kind.name).collect();
-            let message = config::unknown("kind", &section.kind, &known);
+            let message = unknown("kind", &section.kind, &known);
             self.problems.push(section.problem("kind", message));
         }
         self.provided.push(Provided {
@@ -242,7 +243,7 @@ impl<'l> Loader<'l> {
     fn exposure(&mut self, section: &ServeSection, name: &Text) -> Option<&'l Exposure> {
         let known = self.registry.protocols();
         if !known.contains(&name.value.as_str()) {
-            let message = config::unknown("protocol", &name.value, &known);
+            let message = unknown("protocol", &name.value, &known);
             let problem = section.problem_at("as", name, message);
             self.problems.push(problem);
             return None;
@@ -256,7 +257,7 @@ impl<'l> Loader<'l> {
                 section.what,
                 kind.name,
                 name.value,
-                config::one_of(&self.registry.protocols_of(kind)),
+                one_of(&self.registry.protocols_of(kind)),
             );
             let problem = section.problem_at("as", name, message);
             self.problems.push(problem);
@@ -268,16 +269,9 @@ impl<'l> Loader<'l> {
         let Err(failure) = self.reactor.check_endpoint(&at.value, Side::Server) else {
             return;
         };
-        let kinds = self.reactor.endpoint_kinds(Side::Server);
-        let kinds: Vec<&str> = kinds.iter().map(|(name, _)| &**name).collect();
-        let message = match EndpointSpec::parse(&at.value) {
-            Ok(spec) if !kinds.contains(&&*spec.kind) => {
-                config::unknown("kind of endpoint", &spec.kind, &kinds)
-            }
-            _ => match failure.check::<BadEndpoint>() {
-                Some(bad) => bad.problem.clone(),
-                None => failure.to_string(),
-            },
+        let message = match failure.check::<BadEndpoint>() {
+            Some(bad) => bad.problem.clone(),
+            None => failure.to_string(),
         };
         let problem = section.problem_at("at", at, message);
         self.problems.push(problem);

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::testing::{Directory, logged};
-use std::time::Duration;
-use tress_core::{Protocol, testing::memory::Table};
+use std::{cell::RefCell, time::Duration};
+use tress_core::{Address, Factory, Protocol, testing::memory::Table};
 
 const USERS: &str = "[provide.users]\nkind = 'finger.memory'\nusers = {moshez = 'Happy'}\n";
 const FINGER: &str = "[[serve]]\nwhat = 'users'\nas = 'finger'\nat = 'tcp:79'\n";
@@ -94,6 +94,10 @@ fn wrong_endpoints() {
         (
             "tcp:79:x=y",
             "unknown option `x`; expected one of `port`, `interface`, `backlog`",
+        ),
+        (
+            "tcp:79:interfcae=127.0.0.1",
+            "unknown option `interfcae`; expected one of `port`, `interface`, `backlog`; did you mean `interface`?",
         ),
         (
             "tcp:79:interface=here",
@@ -244,4 +248,67 @@ fn a_port_that_is_taken_leaves_nothing_started() {
     let expected = "cannot start `finger-setter` at `tcp:1080`: cannot listen at 0.0.0.0:1080: ";
     assert!(error.starts_with(expected), "{error}");
     table.reactor().listen("tcp:79", || Quiet).unwrap();
+}
+
+#[test]
+fn several_endpoints_serve_one_object_through_one_factory() {
+    thread_local! {
+        static LOG: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
+    }
+    struct Counted;
+    impl Factory for Counted {
+        type Protocol = Quiet;
+
+        fn build_protocol(&mut self, _peer: &Address) -> Option<Quiet> {
+            LOG.with_borrow_mut(|log| log.push("build"));
+            Some(Quiet)
+        }
+
+        fn start_factory(&mut self) -> Result {
+            LOG.with_borrow_mut(|log| log.push("start"));
+            Ok(())
+        }
+
+        fn stop_factory(&mut self) {
+            LOG.with_borrow_mut(|log| log.push("stop"));
+        }
+    }
+    let check = |expected: &str| LOG.with_borrow(|log| assert_eq!(log.join(" "), expected));
+    let table = Table::new();
+    let mut registry = Registry::builtin();
+    let finger = registry.exposures().find(|e| e.name == "finger").copied();
+    registry.register_exposure(Exposure {
+        make: |_, _, _| {
+            LOG.with_borrow_mut(|log| log.push("make"));
+            Ok(SharedFactory::new(Counted))
+        },
+        ..finger.unwrap()
+    });
+    let at = FINGER.replace("'tcp:79'", "['tcp:79', 'tcp:1079', 'tcp:2079']");
+    let load = || {
+        let text = format!("{USERS}{at}");
+        Application::parse("f.toml", text.as_bytes(), &registry, table.reactor()).unwrap()
+    };
+    let mut application = load();
+    application.start(table.reactor()).unwrap();
+    check("make start");
+    for port in [79, 2079] {
+        let to = format!("tcp:192.0.2.2:{port}");
+        table.reactor().connect_protocol(&to, Quiet).detach();
+    }
+    table.settle();
+    check("make start build build");
+    application.stop(table.reactor()).detach();
+    check("make start build build stop");
+
+    LOG.take();
+    let taken = table.reactor().listen("tcp:2079", || Quiet).unwrap();
+    let error = load().start(table.reactor()).unwrap_err();
+    assert_eq!(error.service, "`finger` at `tcp:2079`");
+    check("make start stop");
+    taken.stop_listening();
+    table
+        .reactor()
+        .listen_all(["tcp:79", "tcp:1079"], || Quiet)
+        .unwrap();
 }

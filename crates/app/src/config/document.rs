@@ -1,11 +1,12 @@
 //! TOML text turned into a tree in which every key and value knows its place. The only file that
 //! knows the `toml` crate. Must not know: which sections and keys there may be.
 
-use super::problem::{Position, Problem, quoted};
+use super::problem::{Position, Problem};
 use toml::{
     Spanned,
     de::{DeArray, DeTable, DeValue},
 };
+use tress_core::wording::quoted;
 
 /// A value and where it starts.
 #[derive(Clone, Debug)]

@@ -39,7 +39,7 @@ mod units;
 mod tests;
 
 pub use options::{Options, Text};
-pub use problem::{MAX_PROBLEMS, Position, Problem, Problems, nearest, one_of, unknown};
+pub use problem::{MAX_PROBLEMS, Position, Problem, Problems};
 pub use spec::{OptionSpec, ValueKind};
 pub use units::{MAX_DURATION, Unit, parse_duration, parse_size};
 

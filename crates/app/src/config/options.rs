@@ -4,7 +4,7 @@
 
 use super::{
     document::{Entry, Item, Table, Value},
-    problem::{Position, Problem, nearest, step, unknown},
+    problem::{Position, Problem, step},
     spec::ValueKind,
     units::{parse_duration, parse_size},
 };
@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use tress_core::wording::{nearest, unknown};
 
 /// A string of the file and where it stands, so that a later check can point at it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,11 +5,10 @@ use super::{
     APP_OPTIONS, AppSection, Config, MAX_FILE_BYTES, MAX_SECTIONS, Options, Position, Problem,
     Problems, ProvideSection, ServeSection, Text, ValueKind,
     document::{self, Entry, Item, Table, Value},
-    nearest,
-    problem::{quoted, step},
-    unknown,
+    problem::step,
 };
 use std::{collections::BTreeSet, path::Path};
+use tress_core::wording::{nearest, quoted, unknown};
 
 /// The text as a tree, unless it is too large or no TOML.
 pub(super) fn decode(bytes: &[u8], problems: &mut Problems) -> Option<Table> {

@@ -3,8 +3,9 @@
 
 use super::{
     options::Options,
-    problem::{Problem, Problems, nearest, unknown},
+    problem::{Problem, Problems},
 };
+use tress_core::wording::{nearest, unknown};
 
 /// One option of a kind of provider, of a protocol, or of `[app]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Durations and sizes as operators write them: `"250ms"`, `"30s"`, `"64KiB"`.
 //! Must not know: TOML, keys, limits.
 
-use super::problem::quoted;
 use std::{cmp::Reverse, time::Duration};
+use tress_core::wording::quoted;
 
 /// What the value of a `[limits]` key counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 mod tests;
 
 use std::{cell::RefCell, fmt, rc::Rc, time::Duration};
-use tress_core::{Deferred, Failure, Reactor, Result, Time};
+use tress_core::{Deferred, Failure, Protocol, Reactor, Result, Time, client::ClientService};
 
 /// Something that can be started and stopped.
 pub trait Service {
@@ -23,6 +23,23 @@ pub trait Service {
 
     /// Stops it; what it returns is waited for.
     fn stop(&mut self) -> Deferred<()>;
+}
+
+/// A client that keeps its connection starts and stops with the services beside it. It runs on the reactor that it was
+/// made with. That the other end is not there yet is no reason not to start: it tries again.
+impl<P: Protocol> Service for ClientService<P> {
+    fn name(&self) -> String {
+        format!("client of `{}`", self.destination())
+    }
+
+    fn start(&mut self, _reactor: &Reactor) -> Result {
+        self.start_service();
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Deferred<()> {
+        self.stop_service()
+    }
 }
 
 /// Why a [`MultiService`] did not start.

@@ -120,3 +120,25 @@ fn one_that_does_not_stop_holds_the_others_up_in_bounded_time() {
     );
     drop(slow);
 }
+
+#[test]
+fn a_client_service_is_one_and_is_waited_for() {
+    struct Quiet;
+    impl tress_core::Protocol for Quiet {}
+    let table = Table::new();
+    let port = table.reactor().listen("tcp:7", || Quiet);
+    port.expect("the table is empty");
+    let client = ClientService::new(table.reactor(), "tcp:192.0.2.2:7", || Quiet).unwrap();
+    let (mut services, log, _) = three(None, None);
+    services.add(client.clone());
+    services.start(table.reactor(), BOUND).unwrap();
+    table.settle();
+    let connected = client.when_connected(None).try_result();
+    assert!(connected.is_ok_and(|connected| connected.is_ok()));
+    assert!(format!("{services:?}").contains("client of `tcp:192.0.2.2:7`"));
+    let stopped = services.stop(table.reactor(), BOUND);
+    check(&log, "+a +b +c");
+    table.settle();
+    stopped.try_result().unwrap().unwrap();
+    check(&log, "+a +b +c -c -b -a");
+}

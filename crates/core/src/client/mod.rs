@@ -1,5 +1,5 @@
-//! Clients that outlive one connection (`ClientFactory`, `Connector`, `Reconnecting`), and those that do not
-//! (`ClientCreator`).
+//! Clients that outlive one connection (`ClientService`, `ClientFactory`, `Connector`, `Reconnecting`), and those that do
+//! not (`ClientCreator`).
 //!
 //! What a factory is told comes from the loop alone, never from inside what it asks, so no hook is ever re-entered.
 //! Opens nothing itself. Source: Twisted's `internet/protocol.py` and `internet/base.py`.
@@ -8,12 +8,16 @@ mod callbacks;
 mod connector;
 mod creator;
 mod hooks;
+mod policy;
 mod reconnecting;
+mod service;
 
 pub use callbacks::ClientCallbacks;
 pub use connector::Connector;
 pub use creator::ClientCreator;
-pub use reconnecting::{ReconnectPolicy, Reconnecting, Retries};
+pub use policy::{Jitter, ReconnectPolicy};
+pub use reconnecting::{Reconnecting, Retries};
+pub use service::ClientService;
 
 use crate::{factory::Factory, failure::Failure, reactor::Reactor};
 

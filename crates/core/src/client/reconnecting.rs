@@ -1,7 +1,7 @@
 //! `Reconnecting`: a client factory that connects again, each time a little later. Reads no clock, has no timer of its
-//! own: the connector waits.
+//! own: the connector waits. How long is the policy's to say.
 
-use super::{ClientFactory, Connector, connector::WeakConnector};
+use super::{ClientFactory, Connector, ReconnectPolicy, connector::WeakConnector};
 use crate::{
     address::Address,
     factory::Factory,
@@ -11,72 +11,7 @@ use std::{
     cell::{Cell, RefCell},
     fmt,
     rc::Rc,
-    time::Duration,
 };
-
-/// How long to wait between attempts.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ReconnectPolicy {
-    /// Before the first retry. (Twisted multiplies first: there the first retry waits `factor` times as long.)
-    pub initial_delay: Duration,
-    /// Each retry waits this many times as long as the one before; less than 1 counts as 1.
-    pub factor: f64,
-    /// How much delays scatter around that, so that a thousand clients do not return at once: the standard deviation
-    /// of a normal distribution, relative to the delay. Zero for exact delays.
-    pub jitter: f64,
-    /// No retry waits longer, whatever the jitter. (In Twisted the jitter may exceed it.)
-    pub max_delay: Duration,
-    /// Retries in a row before it gives up; `None` means never. A connection starts the count again.
-    pub max_retries: Option<u32>,
-}
-
-impl Default for ReconnectPolicy {
-    /// Twisted's numbers: the factor is e, the jitter Planck's constant times the speed of light, per mole.
-    fn default() -> Self {
-        Self {
-            initial_delay: Duration::from_secs(1),
-            factor: std::f64::consts::E,
-            jitter: 0.119_626_565_582,
-            max_delay: Duration::from_secs(3600),
-            max_retries: None,
-        }
-    }
-}
-
-impl ReconnectPolicy {
-    /// How long to wait before this retry (the first is 0), given random bits; `None` when it gives up.
-    fn delay(&self, retry: u32, entropy: impl FnMut() -> u64) -> Option<Duration> {
-        if self.max_retries.is_some_and(|most| retry >= most) {
-            return None;
-        }
-        let max = self.max_delay.as_secs_f64();
-        let factor = self.factor.max(1.0);
-        let mut delay = self.initial_delay.as_secs_f64().min(max);
-        for _ in 0..retry {
-            if delay >= max || delay <= 0.0 || factor <= 1.0 {
-                break;
-            }
-            delay = (delay * factor).min(max);
-        }
-        if self.jitter > 0.0 {
-            delay += delay * self.jitter * normal(entropy);
-        }
-        let delay = Duration::try_from_secs_f64(delay.max(0.0)).unwrap_or(self.max_delay);
-        Some(delay.min(self.max_delay))
-    }
-}
-
-/// A number of the standard normal distribution, near enough: the sum of twelve uniform ones, less its mean. It never
-/// leaves six deviations, and unlike a logarithm it is the same on every machine, so that a simulation replays it.
-fn normal(mut entropy: impl FnMut() -> u64) -> f64 {
-    let mut sum = 0.0;
-    for _ in 0..3 {
-        for piece in entropy().to_le_bytes().chunks_exact(2) {
-            sum += (f64::from(u16::from_le_bytes([piece[0], piece[1]])) + 0.5) / 65_536.0;
-        }
-    }
-    sum - 6.0
-}
 
 /// A client factory around another, which connects again whenever the connection fails or is lost, at growing
 /// intervals. A connection that is made starts them from the beginning.
@@ -209,70 +144,5 @@ impl fmt::Debug for Retries {
             Some(count) => write!(f, "Retries({count} so far)"),
             None => f.write_str("Retries(stopped)"),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const EXACT: ReconnectPolicy = ReconnectPolicy {
-        initial_delay: Duration::from_secs(1),
-        factor: 2.0,
-        jitter: 0.0,
-        max_delay: Duration::from_secs(10),
-        max_retries: Some(6),
-    };
-
-    #[track_caller]
-    fn check(policy: ReconnectPolicy, seconds: &[u64]) {
-        let delays = (0..).map_while(|retry| policy.delay(retry, || 0));
-        let delays: Vec<_> = delays.take(seconds.len() + 1).collect();
-        let expected: Vec<_> = seconds.iter().map(|s| Duration::from_secs(*s)).collect();
-        assert_eq!(delays, expected);
-    }
-
-    #[test]
-    fn delays_grow_from_the_initial_one_to_the_longest() {
-        check(EXACT, &[1, 2, 4, 8, 10, 10]);
-    }
-
-    #[test]
-    fn a_factor_that_makes_no_sense_is_no_busy_loop() {
-        for (factor, seconds) in [(f64::NAN, [1, 1]), (f64::INFINITY, [1, 10]), (-1.0, [1, 1])] {
-            let policy = ReconnectPolicy {
-                factor,
-                max_retries: Some(2),
-                ..EXACT
-            };
-            check(policy, &seconds);
-        }
-    }
-
-    #[test]
-    fn jitter_scatters_as_much_as_it_says_and_never_beyond_the_longest_delay() {
-        let policy = ReconnectPolicy::default();
-        let mut state = 1_u64;
-        let mut entropy = || {
-            // SplitMix64
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^ (z >> 31)
-        };
-        let delays = (0..10_000).filter_map(|_| policy.delay(0, &mut entropy));
-        let delays: Vec<f64> = delays.map(|delay| delay.as_secs_f64()).collect();
-        let count = 10_000.0;
-        let mean = delays.iter().sum::<f64>() / count;
-        let variance = delays.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / count;
-        assert!((mean - 1.0).abs() < 0.01, "{mean}");
-        assert!(
-            (variance.sqrt() - policy.jitter).abs() < 0.005,
-            "{variance}"
-        );
-        let longest = (0..1000)
-            .filter_map(|_| policy.delay(100, &mut entropy))
-            .max();
-        assert_eq!(longest, Some(policy.max_delay));
     }
 }

@@ -4,6 +4,7 @@ use super::{Core, Entry, Reactor};
 use crate::{
     address::{Address, Peer},
     driver::{ListenOptions, Token},
+    endpoint::Side,
     error::CannotListen,
     factory::{IntoFactory, SharedFactory},
     failure::Result,
@@ -54,6 +55,46 @@ impl Reactor {
     pub fn listen_shared(&self, at: &str, factory: &SharedFactory) -> Result<Port> {
         let (kind, spec) = self.endpoint(at)?;
         kind.listen(self, &spec, factory)
+    }
+
+    /// Listens at several endpoints, with one factory: it is started before the first listens and stopped after the last
+    /// has stopped. The ports come in the order of the endpoints.
+    ///
+    /// ```
+    /// # use tress_core::{Protocol, testing::memory::Table};
+    /// # struct Quiet;
+    /// # impl Protocol for Quiet {}
+    /// # let (table, factory) = (Table::new(), || Quiet);
+    /// # let reactor = table.reactor();
+    /// let ports = reactor.listen_all(["tcp:8007", "tcp:8008:interface=127.0.0.1"], factory)?;
+    /// # assert_eq!(ports[1].local_address().to_string(), "127.0.0.1:8008");
+    /// # Ok::<(), tress_core::Failure>(())
+    /// ```
+    ///
+    /// # Errors
+    /// One of the endpoints is not one: nothing was opened. Or nothing can listen at one of them, or the factory failed
+    /// to start: those that listened have been stopped.
+    pub fn listen_all<M, A: AsRef<str>>(
+        &self,
+        at: impl IntoIterator<Item = A>,
+        factory: impl IntoFactory<M>,
+    ) -> Result<Vec<Port>> {
+        let at: Vec<A> = at.into_iter().collect();
+        for at in &at {
+            self.check_endpoint(at.as_ref(), Side::Server)?;
+        }
+        let factory = SharedFactory::new(factory);
+        let mut ports: Vec<Port> = Vec::with_capacity(at.len());
+        for at in &at {
+            match self.listen_shared(at.as_ref(), &factory) {
+                Ok(port) => ports.push(port),
+                Err(failure) => {
+                    ports.iter().rev().for_each(Port::stop_listening);
+                    return Err(failure);
+                }
+            }
+        }
+        Ok(ports)
     }
 
     /// Listens at an address: what endpoint kinds are built from.

@@ -1,10 +1,15 @@
-//! What the loop says in the log: who failed, who held it up, and how often it says so.
+//! What the loop says in the log: who failed, who held it up, and how often it says so. And one factory at several
+//! endpoints.
 
 use crate::{
-    Failure, Protocol, Result, Transport,
-    testing::{logged, memory::Tester},
+    Address, Factory, Failure, Protocol, Result, Transport,
+    error::CannotListen,
+    testing::{
+        logged,
+        memory::{Table, Tester},
+    },
 };
-use std::time::Duration;
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 /// Does what it is told.
 struct Obedient;
@@ -68,4 +73,102 @@ fn a_detached_failure_is_logged_once_when_it_arrives() {
         lines[0].starts_with("ERROR unhandled failure in a Deferred")
             && lines[0].contains("too late")
     );
+}
+
+#[derive(Clone, Default)]
+struct Counted {
+    log: Rc<RefCell<Vec<&'static str>>>,
+    fails: bool,
+}
+
+impl Factory for Counted {
+    type Protocol = Obedient;
+
+    fn build_protocol(&mut self, _: &Address) -> Option<Obedient> {
+        self.log.borrow_mut().push("build");
+        Some(Obedient)
+    }
+
+    fn start_factory(&mut self) -> Result {
+        self.log.borrow_mut().push("start");
+        if self.fails {
+            return Err(Failure::msg("no"));
+        }
+        Ok(())
+    }
+
+    fn stop_factory(&mut self) {
+        self.log.borrow_mut().push("stop");
+    }
+}
+
+impl Counted {
+    #[track_caller]
+    fn check(&self, expected: &str) {
+        assert_eq!(self.log.take().join(" "), expected);
+    }
+}
+
+#[test]
+fn one_factory_at_several_endpoints_is_started_once_and_stopped_once() {
+    let (table, counted) = (Table::new(), Counted::default());
+    let reactor = table.reactor();
+    let ports = reactor.listen_all(["tcp:1", "tcp:0", "tcp:3"], counted.clone());
+    let ports = ports.expect("they are free");
+    let addresses = ports.iter().map(|port| port.local_address().to_string());
+    let expected = ["0.0.0.0:1", "0.0.0.0:49152", "0.0.0.0:3"];
+    assert!(addresses.eq(expected));
+    counted.check("start");
+    for port in [1, 3] {
+        let to = format!("tcp:192.0.2.2:{port}");
+        reactor.connect_protocol(&to, Obedient).detach();
+    }
+    table.settle();
+    counted.check("build build");
+    ports[2].stop_listening();
+    ports[0].stop_listening();
+    counted.check("");
+    ports[1].stop_listening();
+    ports[1].stop_listening();
+    counted.check("stop");
+    assert!(
+        reactor
+            .listen_all([""; 0], counted.clone())
+            .is_ok_and(|ports| ports.is_empty())
+    );
+    counted.check("");
+}
+
+#[test]
+fn all_endpoints_are_listened_at_or_none() {
+    let (table, counted) = (Table::new(), Counted::default());
+    let reactor = table.reactor();
+    let taken = reactor.listen("tcp:3", || Obedient).expect("it is free");
+    let failure = reactor.listen_all(["tcp:1", "tcp:2", "tcp:3"], counted.clone());
+    let failure = failure.expect_err("the third is taken");
+    assert!(failure.check::<CannotListen>().is_some());
+    assert!(
+        failure
+            .to_string()
+            .starts_with("cannot listen at 0.0.0.0:3: ")
+    );
+    counted.check("start stop");
+    taken.stop_listening();
+
+    let wrong = reactor.listen_all(["tcp:1", "tcp:2", "tcp:70000"], counted.clone());
+    let wrong = wrong.expect_err("there is no such port").to_string();
+    let expected = "endpoint `tcp:70000`: port `70000` is no number from 0 to 65535";
+    assert_eq!(wrong, expected);
+    counted.check("");
+
+    let unable = Counted {
+        fails: true,
+        ..counted.clone()
+    };
+    let failure = reactor.listen_all(["tcp:1", "tcp:2"], unable);
+    assert_eq!(failure.expect_err("it cannot start").to_string(), "no");
+    counted.check("start");
+
+    let ports = reactor.listen_all(["tcp:1", "tcp:2", "tcp:3"], counted);
+    assert_eq!(ports.map(|ports| ports.len()).ok(), Some(3));
 }

@@ -2,13 +2,13 @@
 
 use crate::world::World;
 use std::{cell::RefCell, rc::Rc, time::Duration};
-use tress::{ReconnectPolicy, Retries, Time, prelude::*};
+use tress::{Jitter, ReconnectPolicy, Retries, Time, prelude::*};
 
 /// 1 s, 2 s, 4 s, at most 5 s, exactly.
 const POLICY: ReconnectPolicy = ReconnectPolicy {
     initial_delay: Duration::from_secs(1),
     factor: 2.0,
-    jitter: 0.0,
+    jitter: Jitter::None,
     max_delay: Duration::from_secs(5),
     max_retries: None,
 };

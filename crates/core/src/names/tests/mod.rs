@@ -4,7 +4,7 @@ mod model;
 mod world;
 
 use crate::{
-    client::{ClientCallbacks, ClientCreator, ReconnectPolicy, Reconnecting},
+    client::{ClientCallbacks, ClientCreator, Jitter, ReconnectPolicy, Reconnecting},
     deferred::Deferred,
     endpoint::{BadEndpoint, Side},
     error::{
@@ -503,7 +503,7 @@ fn every_kind_of_client_goes_this_way() {
         .reactor
         .connect_client(TO, ClientCallbacks::new(|| Quiet));
     let policy = ReconnectPolicy {
-        jitter: 0.0,
+        jitter: Jitter::None,
         ..ReconnectPolicy::default()
     };
     let reconnecting = Reconnecting::with_policy(policy, ClientCallbacks::new(|| Quiet));

@@ -65,7 +65,7 @@ pub fn bad_endpoint_strings(world: &dyn World) {
     check_bad(
         world,
         "nonsense:1",
-        "unknown kind `nonsense`; expected one of `tcp`, `tcp6`",
+        "unknown kind of endpoint `nonsense`; expected one of `tcp`, `tcp6`",
     );
     check_bad(world, "tcp:127.0.0.1", "expected a port number");
     check_bad(world, "tcp:nowhere.example:80", "no IP address");
