@@ -16,8 +16,13 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ),
     (
         "engine",
-        "Protocol, Factory, Transport, producers, half-close, limits, deadlines, statistics, stall warnings",
-        "layers (TLS), UDP, processes",
+        "Protocol, Factory, Transport, producers, half-close, open files over UNIX sockets, limits, deadlines, statistics, stall warnings",
+        "layers (TLS), processes",
+    ),
+    (
+        "datagrams",
+        "UDP with multicast and broadcast, UNIX datagrams: `udp`, `unixgram`, on mio and in the simulator",
+        "on io_uring; loss and reordering in the simulator",
     ),
     (
         "waiting",
@@ -38,7 +43,7 @@ const BY_HAND: &[(&str, &str, &str)] = &[
 
 /// The generated rows: a heading of `tress plugins`, the area, and what is not there yet.
 const LISTED: &[(&str, &str, &str)] = &[
-    ("Endpoints", "endpoint kinds", "tls, udp, haproxy, systemd"),
+    ("Endpoints", "endpoint kinds", "tls, haproxy, systemd"),
     ("Providers", "providers", "plug-ins in other processes"),
     (
         "Protocols",

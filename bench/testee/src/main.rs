@@ -15,7 +15,7 @@ use std::{
 };
 use tress::{
     Port,
-    endpoint::BadEndpoint,
+    endpoint::{BadEndpoint, EndpointSpec},
     error::CannotListen,
     framing::{
         Int32Strings, LineReceiver, LineTransport, Lines, Netstrings, StringReceiver,
@@ -37,10 +37,27 @@ impl Protocol for Echo {
     }
 }
 
+/// RFC 862: to whom it came from.
+impl DatagramProtocol for Echo {
+    fn datagram_received(
+        &mut self,
+        transport: &DatagramTransport,
+        data: &[u8],
+        from: &Address,
+    ) -> Result {
+        // What cannot go back is lost, as any datagram may be.
+        transport.write_to(data, from).ok();
+        Ok(())
+    }
+}
+
 /// Reads and says nothing.
 struct Discard;
 
 impl Protocol for Discard {}
+
+/// RFC 863.
+impl DatagramProtocol for Discard {}
 
 /// Sends back each line or string it gets.
 struct Repeat;
@@ -119,9 +136,9 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
 fn serve(options: &Options) -> Result {
     let reactor = reactor(&options.driver)?;
     let _signals = tress::stop_on_signals(&reactor)?;
-    let port = listen(&reactor, &options.protocol, &options.at)?;
+    let at = listen(&reactor, &options.protocol, &options.at)?;
     // Nobody may be reading.
-    writeln!(io::stdout(), "listening at {}", port.local_address()).ok();
+    writeln!(io::stdout(), "listening at {at}").ok();
     reactor.run()
 }
 
@@ -134,7 +151,22 @@ fn reactor(driver: &str) -> Result<Reactor> {
     }
 }
 
-fn listen(reactor: &Reactor, protocol: &str, at: &str) -> Result<Port> {
+/// Says where it listens.
+fn listen(reactor: &Reactor, protocol: &str, at: &str) -> Result<Address> {
+    let kind = EndpointSpec::parse(at)?.kind;
+    let has_datagrams = matches!(&*kind, "udp" | "unixgram");
+    match protocol {
+        "echo" if has_datagrams => return Ok(reactor.listen_datagrams(at, Echo)?.local_address()),
+        "discard" if has_datagrams => {
+            return Ok(reactor.listen_datagrams(at, Discard)?.local_address());
+        }
+        _ => {}
+    }
+    let port = listen_for_connections(reactor, protocol, at)?;
+    Ok(port.local_address().clone())
+}
+
+fn listen_for_connections(reactor: &Reactor, protocol: &str, at: &str) -> Result<Port> {
     match protocol {
         "echo" => reactor.listen(at, || Echo),
         "discard" => reactor.listen(at, || Discard),

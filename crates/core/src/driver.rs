@@ -3,9 +3,17 @@
 //! A driver is pulled and never pushes: it never calls the core, so no borrow of it is alive while user code runs.
 //! It makes the tokens. It knows nothing of protocols.
 
-use crate::{address::Address, outgoing::Outgoing, received::Spares, time::Time};
+use crate::{
+    address::Address,
+    datagram::{DatagramQueue, Datagrams},
+    descriptor::{Descriptor, Passing},
+    outgoing::Outgoing,
+    received::Spares,
+    time::Time,
+};
 use std::{
     fmt, io,
+    net::{IpAddr, Ipv4Addr},
     rc::Rc,
     task::Waker,
     time::{Duration, SystemTime},
@@ -35,6 +43,10 @@ pub struct Lease {
     pub mark: u32,
     /// Whether the driver goes on with this buffer: then whoever takes it leaves one of the same length in its place.
     pub reused: bool,
+    /// The open files that came with the bytes of a [`Report::Data`]. The core takes them out.
+    pub descriptors: Vec<Descriptor>,
+    /// The datagrams that a [`Report::Datagrams`] tells of.
+    pub datagrams: Datagrams,
     /// What is left there; made when it is needed first.
     pub(crate) spares: Option<Rc<Spares>>,
 }
@@ -105,7 +117,29 @@ pub enum Report {
         /// Why.
         error: io::Error,
     },
+    /// Datagrams arrived, or some were too long: the lease tells.
+    Datagrams {
+        /// The port.
+        port: Token,
+    },
+    /// Something went wrong with a datagram port, which goes on: `ConnectionRefused` when nobody has the address that it
+    /// is connected to.
+    DatagramError {
+        /// The port.
+        port: Token,
+        /// What.
+        error: io::Error,
+    },
+    /// There is room again for what `send_datagrams` left.
+    DatagramRoom {
+        /// The port.
+        port: Token,
+    },
 }
+
+/// Datagrams that a driver hands over from one port before the others have their turn, unless
+/// [`Driver::set_bytes_per_turn`] ends it earlier.
+pub const DATAGRAMS_PER_TURN: usize = 64;
 
 /// How to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +177,42 @@ impl Default for UnixOptions {
     }
 }
 
+/// How to open a datagram port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindOptions {
+    /// Several ports may be at one address: each gets what comes for a multicast group, and one of them the rest.
+    pub reuse: bool,
+    /// It may send to broadcast addresses.
+    pub broadcast: bool,
+    /// The mode of a UNIX socket's file, whatever the umask is: who may write to it may send. `0o666` by default.
+    pub mode: u32,
+    /// The longest datagram it takes, bytes. Longer ones are dropped and counted.
+    pub longest: usize,
+}
+
+impl Default for BindOptions {
+    fn default() -> Self {
+        Self {
+            reuse: false,
+            broadcast: false,
+            mode: UnixOptions::default().mode,
+            longest: crate::limits::Limits::default().datagram,
+        }
+    }
+}
+
+/// A network interface, for multicast.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Interface {
+    /// The one that the system chooses by its routes.
+    #[default]
+    Any,
+    /// The one that has this address. For IPv4.
+    Address(Ipv4Addr),
+    /// The one with this number, as the system counts them (`ip link`). For IPv6, and for joining IPv4 groups.
+    Index(u32),
+}
+
 /// How to connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConnectOptions {
@@ -152,7 +222,7 @@ pub struct ConnectOptions {
     pub unix_lock_file: bool,
 }
 
-/// An option of a living connection.
+/// An option of a living connection, or of a datagram port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SocketOption {
@@ -160,6 +230,20 @@ pub enum SocketOption {
     NoDelay(bool),
     /// The operating system probes an idle peer (`SO_KEEPALIVE`).
     KeepAlive(bool),
+    /// Open files that come over a UNIX socket are put in the lease, and not closed (off by default).
+    Descriptors(bool),
+    /// A datagram port may send to broadcast addresses (`SO_BROADCAST`, off by default).
+    Broadcast(bool),
+    /// A datagram port hears what is sent to this group; only groups that it joined itself.
+    JoinGroup(IpAddr, Interface),
+    /// It hears no more of it.
+    LeaveGroup(IpAddr, Interface),
+    /// How far what it sends to groups goes (`IP_MULTICAST_TTL`, 1 by default).
+    MulticastTtl(u8),
+    /// Members of a group on this machine get it too (`IP_MULTICAST_LOOP`, on by default).
+    MulticastLoopback(bool),
+    /// Through which interface it sends to groups.
+    MulticastInterface(Interface),
 }
 
 /// Measures how long a callback held the loop, cheaply: read once an event.
@@ -271,4 +355,53 @@ pub trait Driver: 'static {
     /// # Errors
     /// The driver or the socket has no such option.
     fn set_option(&mut self, token: Token, option: SocketOption) -> io::Result<()>;
+
+    /// As `send`, when open files wait in `out`: each leaves with its byte, in order, and is taken from `passing`.
+    ///
+    /// # Errors
+    /// The connection is broken, or carries no open files.
+    fn send_passing(
+        &mut self,
+        token: Token,
+        out: &mut Outgoing,
+        passing: &mut Passing,
+    ) -> io::Result<()> {
+        let _ = (token, out, passing);
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this driver sends no open files",
+        ))
+    }
+
+    /// Opens a datagram port. An unnamed UNIX address opens one that can only send. `Datagrams` come at once.
+    ///
+    /// # Errors
+    /// The address is of no use, taken, or needs a right; or the driver has no datagrams, as by default.
+    fn bind(&mut self, at: &Address, options: &BindOptions) -> io::Result<(Token, Address)> {
+        let _ = (at, options);
+        Err(no_datagrams())
+    }
+
+    /// Lets a datagram port send to one address only and hear only from there. Gives that address as the system has it.
+    ///
+    /// # Errors
+    /// Nothing reaches the address, or nobody has it.
+    fn connect_datagrams(&mut self, token: Token, to: &Address) -> io::Result<Address> {
+        let _ = (token, to);
+        Err(no_datagrams())
+    }
+
+    /// Sends what it can of `out` and takes that from it. When some is left, a `DatagramRoom` follows.
+    ///
+    /// # Errors
+    /// The first of what is left cannot be sent, whatever waits. It stays there, and nothing follows by itself.
+    fn send_datagrams(&mut self, token: Token, out: &mut DatagramQueue) -> io::Result<()> {
+        let _ = (token, out);
+        Err(no_datagrams())
+    }
+}
+
+#[cold]
+fn no_datagrams() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "this driver has no datagrams")
 }

@@ -5,6 +5,7 @@
 use crate::{
     address::Address,
     driver::{ConnectOptions, ListenOptions},
+    endpoint_datagram,
     endpoint_unix::Unix,
     factory::SharedFactory,
     failure::{Failure, Result},
@@ -287,6 +288,10 @@ impl Reactor {
         let kinds = self.0.kinds.borrow();
         match kinds.0.get(&spec.kind) {
             Some(kind) => Ok((Rc::clone(kind), spec)),
+            None if endpoint_datagram::is_kind(&spec.kind) => Err(spec.problem(format!(
+                "`{}` carries datagrams and no connections",
+                spec.kind
+            ))),
             None => {
                 let known: Vec<&str> = kinds.0.keys().map(|name| &**name).collect();
                 Err(spec.problem(unknown("kind of endpoint", &spec.kind, &known)))
@@ -415,7 +420,7 @@ fn only_address(spec: &EndpointSpec, host: &str, port: u16) -> Result<Destinatio
 }
 
 /// An address of this machine.
-fn own_address(spec: &EndpointSpec, text: &str) -> Result<IpAddr> {
+pub(crate) fn own_address(spec: &EndpointSpec, text: &str) -> Result<IpAddr> {
     ip_address(text).ok_or_else(|| {
         spec.problem(format!(
             "`{text}` is no IP address; names are looked up only to connect to them: \
@@ -425,7 +430,7 @@ fn own_address(spec: &EndpointSpec, text: &str) -> Result<IpAddr> {
 }
 
 /// Numeric addresses, and `localhost`, which RFC 6761 says is the loopback whatever a resolver says.
-fn ip_address(text: &str) -> Option<IpAddr> {
+pub(crate) fn ip_address(text: &str) -> Option<IpAddr> {
     let is_localhost = HostName::parse(text).is_ok_and(|name| name.is_localhost());
     if is_localhost {
         return Some(Ipv4Addr::LOCALHOST.into());

@@ -33,7 +33,7 @@ impl EndpointKind for Unix {
     fn target(&self, spec: &EndpointSpec) -> Result<Target> {
         spec.only(1, &["path", "lockfile", "timeout"], CLIENT)?;
         let name = name(spec, "path")?;
-        let lock_file = flag(spec, &name, "lockfile")?.unwrap_or(false);
+        let lock_file = lock_file(spec, &name)?.unwrap_or(false);
         let timeout = spec.option("timeout");
         let timeout: Option<u32> = timeout
             .map(|seconds| spec.number("timeout", seconds))
@@ -70,24 +70,21 @@ fn server(spec: &EndpointSpec) -> Result<(Address, ListenOptions)> {
     if let Some(backlog) = spec.option("backlog") {
         options.backlog = spec.number("backlog", backlog)?;
     }
-    let UnixOptions {
-        mode: default_mode,
-        lock_file,
-    } = options.unix;
+    let default = UnixOptions::default();
     options.unix = UnixOptions {
-        mode: mode(spec, &name)?.unwrap_or(default_mode),
-        lock_file: flag(spec, &name, "lockfile")?.unwrap_or(lock_file),
+        mode: mode(spec, &name)?.unwrap_or(default.mode),
+        lock_file: lock_file(spec, &name)?.unwrap_or(default.lock_file),
     };
     Ok((Address::Unix(name), options))
 }
 
-fn name(spec: &EndpointSpec, key: &str) -> Result<UnixName> {
+pub(crate) fn name(spec: &EndpointSpec, key: &str) -> Result<UnixName> {
     let text = spec.named(0, key);
     let text = text.ok_or_else(|| spec.problem("expected a path, or `@` and a name"))?;
     UnixName::parse(text).map_err(|bad| spec.problem(bad.to_string()))
 }
 
-fn mode(spec: &EndpointSpec, name: &UnixName) -> Result<Option<u32>> {
+pub(crate) fn mode(spec: &EndpointSpec, name: &UnixName) -> Result<Option<u32>> {
     let Some(text) = spec.option("mode") else {
         return Ok(None);
     };
@@ -103,11 +100,20 @@ fn mode(spec: &EndpointSpec, name: &UnixName) -> Result<Option<u32>> {
     }
 }
 
-fn flag(spec: &EndpointSpec, name: &UnixName, key: &str) -> Result<Option<bool>> {
+/// The lock file is wanted or not: a name without a file has none.
+fn lock_file(spec: &EndpointSpec, name: &UnixName) -> Result<Option<bool>> {
+    let wanted = flag(spec, "lockfile")?;
+    if wanted == Some(true) {
+        needs_a_file(spec, name, "lockfile")?;
+    }
+    Ok(wanted)
+}
+
+pub(crate) fn flag(spec: &EndpointSpec, key: &str) -> Result<Option<bool>> {
     match spec.option(key) {
         None => Ok(None),
         Some("0") => Ok(Some(false)),
-        Some("1") => needs_a_file(spec, name, key).map(|()| Some(true)),
+        Some("1") => Ok(Some(true)),
         Some(text) => Err(spec.problem(format!("{key} `{text}` is neither 0 nor 1"))),
     }
 }

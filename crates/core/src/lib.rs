@@ -10,9 +10,12 @@ pub mod address;
 pub mod client;
 pub mod clock;
 pub mod context;
+pub mod datagram;
 pub mod deferred;
+pub mod descriptor;
 pub mod driver;
 pub mod endpoint;
+mod endpoint_datagram;
 mod endpoint_unix;
 pub mod error;
 pub mod escape;
@@ -35,10 +38,12 @@ pub mod wording;
 
 pub use address::{Address, UnixName};
 pub use bytes::Bytes;
+pub use datagram::{DatagramError, DatagramProtocol, DatagramTransport};
 pub use deferred::{
     Canceller, Deferred, DeferredList, FailureGroup, FirstError, Outcome, Pauser, Resolver,
     gather_results, race,
 };
+pub use descriptor::Descriptor;
 pub use factory::{Factory, IntoFactory, SharedFactory, Sharing};
 pub use failure::{Failure, Result};
 pub use limits::Limits;

@@ -87,6 +87,12 @@ pub struct Limits {
     pub output_high_water: usize,
     /// Output waiting for one peer above which the connection is aborted, bytes.
     pub output_hard: usize,
+    /// Longest datagram, either way, bytes.
+    pub datagram: usize,
+    /// Datagrams waiting to leave one port, bytes, with 64 more for each.
+    pub datagram_output: usize,
+    /// Open files waiting to leave through one connection.
+    pub descriptors: usize,
     /// A callback that holds the loop longer is counted and named.
     pub stall: Duration,
     /// Calls from other threads that may wait at once.
@@ -107,6 +113,9 @@ impl Default for Limits {
             bytes_per_turn: 65_536,
             output_high_water: 65_536,
             output_hard: 16 * 1024 * 1024,
+            datagram: 65_527,
+            datagram_output: 1024 * 1024,
+            descriptors: 64,
             stall: Duration::from_millis(10),
             thread_calls: 1_048_576,
         }
@@ -128,6 +137,9 @@ impl Limits {
         Limit::new("bytes_per_turn", Unit::Bytes, Field::Number(|l| &mut l.bytes_per_turn), "read from one connection before the others have their turn"),
         Limit::new("output_high_water", Unit::Bytes, Field::Number(|l| &mut l.output_high_water), "waiting for one peer: nothing more is read from it until it drains"),
         Limit::new("output_hard", Unit::Bytes, Field::Number(|l| &mut l.output_hard), "waiting for one peer: the connection is aborted"),
+        Limit::new("datagram", Unit::Bytes, Field::Number(|l| &mut l.datagram), "longest datagram, either way; longer ones are dropped"),
+        Limit::new("datagram_output", Unit::Bytes, Field::Number(|l| &mut l.datagram_output), "datagrams waiting to leave one port, each with 64 more; newer ones are dropped"),
+        Limit::new("descriptors", Unit::Count, Field::Number(|l| &mut l.descriptors), "open files waiting to leave through one connection; more are refused"),
         Limit::new("stall", Unit::Time, Field::Time(|l| &mut l.stall), "a callback that holds the loop longer is counted and named"),
         Limit::new("thread_calls", Unit::Count, Field::Number(|l| &mut l.thread_calls), "calls from other threads waiting; more are refused"),
     ];

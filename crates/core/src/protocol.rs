@@ -1,6 +1,7 @@
 //! `Protocol`: what a program does with the bytes of one connection. Knows neither sockets nor the loop.
 
 use crate::{
+    descriptor::Descriptor,
     failure::{Failure, Result},
     received::Received,
     transport::Transport,
@@ -46,6 +47,22 @@ pub trait Protocol: Any {
     #[inline]
     fn buffer_received(&mut self, transport: &Transport, received: Received<'_>) -> Result {
         self.data_received(transport, received.bytes())
+    }
+
+    /// The peer sent an open file over a UNIX socket. Comes before the bytes that it was sent with, after
+    /// [`Transport::receive_file_descriptors`]; those follow at once, even when this pauses reading. The default closes it.
+    /// Twisted's `fileDescriptorReceived`.
+    ///
+    /// # Errors
+    /// Closes the connection.
+    fn file_descriptor_received(
+        &mut self,
+        transport: &Transport,
+        descriptor: Descriptor,
+    ) -> Result {
+        let _ = transport;
+        drop(descriptor);
+        Ok(())
     }
 
     /// The peer sends no more, but may still read. The default closes once everything is sent.
@@ -105,6 +122,13 @@ impl Protocol for Box<dyn Protocol> {
     }
     fn buffer_received(&mut self, transport: &Transport, received: Received<'_>) -> Result {
         (**self).buffer_received(transport, received)
+    }
+    fn file_descriptor_received(
+        &mut self,
+        transport: &Transport,
+        descriptor: Descriptor,
+    ) -> Result {
+        (**self).file_descriptor_received(transport, descriptor)
     }
     fn read_closed(&mut self, transport: &Transport) -> Result {
         (**self).read_closed(transport)

@@ -67,6 +67,149 @@ pub(crate) fn event_descriptor() -> io::Result<std::fs::File> {
     Ok(owned.into())
 }
 
+/// Many datagrams with one system call: `recvmmsg` and `sendmmsg`.
+pub(crate) mod datagrams {
+    use socket2::{SockAddr, SockAddrStorage};
+    use std::{io, mem, os::fd::AsRawFd, ptr};
+
+    /// Datagrams in one system call.
+    pub(crate) const TOGETHER: usize = 32;
+
+    /// What the kernel reads and writes beside the data, made once and used for every call.
+    pub(crate) struct Headers {
+        names: Box<[libc::sockaddr_storage]>,
+        pieces: Box<[libc::iovec]>,
+        headers: Box<[libc::mmsghdr]>,
+    }
+
+    /// What the kernel said of one datagram.
+    pub(crate) struct Received {
+        /// How much of it lies in its part of the buffer.
+        pub(crate) length: usize,
+        /// Whether that is all of it.
+        pub(crate) is_whole: bool,
+        /// Nothing for a UNIX socket without a name.
+        pub(crate) from: Option<SockAddr>,
+    }
+
+    impl Default for Headers {
+        fn default() -> Self {
+            // SAFETY: zeros are a valid value: a family, and bytes.
+            let name: libc::sockaddr_storage = unsafe { mem::zeroed() };
+            // SAFETY: zeros are a valid value: null pointers of no length, and numbers.
+            let header = || unsafe { mem::zeroed::<libc::mmsghdr>() };
+            let piece = || libc::iovec {
+                iov_base: ptr::null_mut(),
+                iov_len: 0,
+            };
+            Self {
+                names: vec![name; TOGETHER].into(),
+                pieces: (0..TOGETHER).map(|_| piece()).collect(),
+                headers: (0..TOGETHER).map(|_| header()).collect(),
+            }
+        }
+    }
+
+    impl Headers {
+        /// Receives what is there without waiting, each datagram into its own `longest` bytes of the buffer. As many as
+        /// the buffer has parts, at most [`TOGETHER`]; the first ones of `received` after this.
+        pub(crate) fn receive(
+            &mut self,
+            socket: &impl AsRawFd,
+            buffer: &mut [u8],
+            longest: usize,
+        ) -> io::Result<usize> {
+            let mut count = 0;
+            let parts = buffer.chunks_exact_mut(longest.max(1));
+            for ((part, piece), (name, header)) in parts
+                .zip(&mut self.pieces)
+                .zip(self.names.iter_mut().zip(&mut self.headers))
+            {
+                piece.iov_base = part.as_mut_ptr().cast();
+                piece.iov_len = longest;
+                header.msg_len = 0;
+                header.msg_hdr.msg_name = ptr::from_mut(name).cast();
+                header.msg_hdr.msg_namelen = length_of_name();
+                header.msg_hdr.msg_iov = ptr::from_mut(piece);
+                header.msg_hdr.msg_iovlen = 1;
+                header.msg_hdr.msg_flags = 0;
+                count += 1;
+            }
+            let (fd, headers) = (socket.as_raw_fd(), self.headers.as_mut_ptr());
+            // SAFETY: the first `count` headers have been pointed at a name of its own, at a piece of its own, and
+            // through that at `longest` bytes of the borrowed buffer of its own; all of these live until the call
+            // returns. Their other fields are zero, as nothing else ever sets them. The time is none.
+            let received =
+                unsafe { libc::recvmmsg(fd, headers, count, libc::MSG_DONTWAIT, ptr::null_mut()) };
+            usize::try_from(received).map_err(|_| io::Error::last_os_error())
+        }
+
+        /// What the last `receive` says of the datagram at `index`, which is below its count.
+        pub(crate) fn received(&self, index: usize) -> Received {
+            let header = &self.headers[index];
+            let length = header.msg_hdr.msg_namelen;
+            let from = (length > 0).then(|| {
+                let mut storage = SockAddrStorage::zeroed();
+                // SAFETY: this is the type that it is storage for.
+                *unsafe { storage.view_as() } = self.names[index];
+                // SAFETY: the kernel has written a socket's address there, of this length.
+                unsafe { SockAddr::new(storage, length.min(length_of_name())) }
+            });
+            Received {
+                length: header.msg_len as usize,
+                is_whole: header.msg_hdr.msg_flags & libc::MSG_TRUNC == 0,
+                from,
+            }
+        }
+
+        /// Sends datagrams without waiting, at most [`TOGETHER`], and says how many have left: at least one. An address
+        /// that is an error counts like a datagram that the kernel refuses.
+        pub(crate) fn send<'a>(
+            &mut self,
+            socket: &impl AsRawFd,
+            datagrams: impl Iterator<Item = (io::Result<Option<SockAddr>>, &'a [u8])>,
+        ) -> io::Result<usize> {
+            let mut count = 0;
+            for (((to, data), piece), (name, header)) in datagrams
+                .zip(&mut self.pieces)
+                .zip(self.names.iter_mut().zip(&mut self.headers))
+            {
+                let to = match to {
+                    Err(error) if count == 0 => return Err(error),
+                    Err(_) => break,
+                    Ok(to) => to,
+                };
+                piece.iov_base = data.as_ptr().cast_mut().cast();
+                piece.iov_len = data.len();
+                header.msg_hdr.msg_iov = ptr::from_mut(piece);
+                header.msg_hdr.msg_iovlen = 1;
+                header.msg_hdr.msg_name = ptr::null_mut();
+                header.msg_hdr.msg_namelen = 0;
+                if let Some(to) = to {
+                    header.msg_hdr.msg_namelen = to.len();
+                    let mut storage = to.as_storage();
+                    // SAFETY: this is the type that it is storage for.
+                    *name = *unsafe { storage.view_as() };
+                    header.msg_hdr.msg_name = ptr::from_mut(name).cast();
+                }
+                count += 1;
+            }
+            let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+            let (fd, headers) = (socket.as_raw_fd(), self.headers.as_mut_ptr());
+            // SAFETY: the first `count` headers have been pointed at a piece of its own, and through that at borrowed
+            // data, which the kernel only reads; and at no name or at one of its own. All of these live until the call
+            // returns. Their other fields are zero, as nothing else ever sets them, or not read.
+            let sent = unsafe { libc::sendmmsg(fd, headers, count, flags) };
+            usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+        }
+    }
+
+    fn length_of_name() -> libc::socklen_t {
+        const LENGTH: usize = size_of::<libc::sockaddr_storage>();
+        libc::socklen_t::try_from(LENGTH).expect("it is 128")
+    }
+}
+
 /// The ring of operations that io_uring shares with us: what an operation may touch stays alive and in its place
 /// until its last completion, whatever the callers do.
 #[cfg(all(feature = "uring", target_os = "linux"))]

@@ -11,7 +11,8 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 use tress_core::{
-    IntoFactory, Protocol, Reactor, Result, Transport,
+    Address, DatagramProtocol, DatagramTransport, IntoFactory, Protocol, Reactor, Result,
+    Transport,
     received::{Chunk, Received},
 };
 
@@ -93,11 +94,74 @@ impl Protocol for PingPong {
     }
 }
 
-/// Both in one test, since all threads share the count.
+struct DatagramEcho;
+
+impl DatagramProtocol for DatagramEcho {
+    fn datagram_received(
+        &mut self,
+        transport: &DatagramTransport,
+        data: &[u8],
+        from: &Address,
+    ) -> Result {
+        Ok(transport.write_to(data, from)?)
+    }
+}
+
+/// Sends two datagrams, and one for each answer.
+struct DatagramPingPong(Rc<Cell<usize>>);
+
+impl DatagramProtocol for DatagramPingPong {
+    fn start_protocol(&mut self, transport: &DatagramTransport) -> Result {
+        transport.write(MESSAGE)?;
+        Ok(transport.write(MESSAGE)?)
+    }
+
+    fn datagram_received(
+        &mut self,
+        transport: &DatagramTransport,
+        data: &[u8],
+        _from: &Address,
+    ) -> Result {
+        self.0.set(self.0.get() + 1);
+        Ok(transport.write(data)?)
+    }
+}
+
+/// All in one test, since all threads share the count.
 #[test]
 fn a_message_costs_no_allocation() {
     check(|| Echo);
     check(|| Keeper(None));
+    check_datagrams("udp:0:interface=127.0.0.1", 20, |port| {
+        format!("udp:{}", port.local_address())
+    });
+    // One client, as the name of a UNIX socket is kept for the last one only.
+    let name = format!("@tress-allocations-{}", std::process::id());
+    check_datagrams(&format!("unixgram:{name}"), 1, |_| {
+        format!("unixgram:{name}:bindAddress={name}-client")
+    });
+}
+
+#[track_caller]
+fn check_datagrams(at: &str, clients: usize, to: impl Fn(&DatagramTransport) -> String) {
+    let reactor = Reactor::with(tress_os::Mio::new().expect("a driver"));
+    let port = reactor.listen_datagrams(at, DatagramEcho).expect("a port");
+    let rounds = Rc::new(Cell::new(0));
+    for _ in 0..clients {
+        let client = DatagramPingPong(Rc::clone(&rounds));
+        let connected = reactor.connect_datagrams(&to(&port), client);
+        connected.expect("it is there");
+    }
+    let turn_until = |target: usize| {
+        while rounds.get() < target {
+            reactor.turn(None).expect("the driver works");
+        }
+    };
+    turn_until(1_000);
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    turn_until(11_000);
+    let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    assert_eq!(allocations, 0, "in 10,000 round trips, 20,000 datagrams");
 }
 
 #[track_caller]

@@ -6,21 +6,18 @@
     reason = "this whole file is a test, which says what it skips"
 )]
 
+mod peers;
+
+use peers::{Killed, World, skip, twisted};
 use std::{
     cell::RefCell,
-    ffi::{OsStr, OsString},
-    fs,
-    io::{self, BufRead, BufReader, Lines, Write},
+    ffi::OsStr,
+    io::{BufRead, BufReader, Lines, Write},
     path::PathBuf,
-    process::{Child, ChildStderr, ChildStdin, Command, Stdio},
+    process::{ChildStderr, ChildStdin, Command, Stdio},
     rc::Rc,
-    sync::atomic::{AtomicU32, Ordering},
-    time::{Duration, Instant},
 };
-use tress_core::{Failure, Port, Protocol, Reactor, Result, Transport, error::CannotListen};
-use tress_os::Mio;
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use tress_core::{Failure, Port, Protocol, Result, Transport, error::CannotListen};
 
 struct Echo;
 
@@ -51,95 +48,16 @@ impl Protocol for Client {
     }
 }
 
-struct World {
-    reactor: Reactor,
-    /// Gone after the test.
-    directory: PathBuf,
-    socket: PathBuf,
+fn at(world: &World, options: &str) -> String {
+    format!("unix:{}{options}", socket(world).display())
 }
 
-impl World {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("tress-peers-{}-{number}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
-        fs::create_dir_all(&directory).unwrap();
-        Self {
-            reactor: Reactor::with(Mio::new().expect("epoll works")),
-            socket: directory.join("socket"),
-            directory,
-        }
-    }
-
-    fn at(&self, options: &str) -> String {
-        format!("unix:{}{options}", self.socket.display())
-    }
-
-    fn listen(&self, options: &str) -> Result<Port> {
-        self.reactor.listen(&self.at(options), || Echo)
-    }
-
-    fn names(&self) -> usize {
-        fs::read_dir(&self.directory).unwrap().count()
-    }
-
-    /// Turns the reactor until the condition holds.
-    #[track_caller]
-    fn until(&self, mut condition: impl FnMut() -> bool) {
-        let start = Instant::now();
-        while !condition() {
-            assert!(start.elapsed() < PATIENCE, "it does not hold");
-            let turned = self.reactor.turn(Some(Duration::from_millis(1)));
-            turned.expect("the driver works");
-        }
-    }
-
-    /// What a program prints that gets this input and talks to our echo.
-    #[track_caller]
-    fn output(&self, mut command: Command, input: &[u8]) -> String {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut peer = Killed(command.spawn().expect("the program starts"));
-        let mut stdin = peer.0.stdin.take().unwrap();
-        stdin.write_all(input).expect("a pipe has room for that");
-        drop(stdin);
-        let mut status = None;
-        self.until(|| {
-            status = peer.0.try_wait().unwrap();
-            status.is_some()
-        });
-        let said = io::read_to_string(peer.0.stdout.take().unwrap()).unwrap();
-        assert!(status.is_some_and(|status| status.success()), "{said}");
-        said
-    }
+fn socket(world: &World) -> PathBuf {
+    world.directory.join("socket")
 }
 
-impl Drop for World {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.directory).ok();
-    }
-}
-
-/// A child that does not outlive its test.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-fn skip(what: &str, why: &str) {
-    println!("skipped: {what}: {why}");
-}
-
-fn twisted() -> Option<OsString> {
-    let python = std::env::var_os("TRESS_PYTHON");
-    if python.is_none() {
-        skip("Twisted", "TRESS_PYTHON names no Python that has it");
-    }
-    python
+fn listen(world: &World, options: &str) -> Result<Port> {
+    world.reactor.listen(&at(world, options), || Echo)
 }
 
 #[test]
@@ -150,10 +68,10 @@ fn netcat_is_answered() {
         return skip("netcat", "no nc of OpenBSD on the PATH");
     }
     let world = World::new();
-    world.listen(":mode=600").expect("it can listen");
+    listen(&world, ":mode=600").expect("it can listen");
     let mut command = Command::new("nc");
     // -N closes its end after its input.
-    command.args(["-U", "-N", "-w", "5"]).arg(&world.socket);
+    command.args(["-U", "-N", "-w", "5"]).arg(socket(&world));
     assert_eq!(world.output(command, b"hello\nworld\n"), "hello\nworld\n");
 }
 
@@ -178,10 +96,10 @@ fn pythons_sockets_are_answered() {
         return skip("Python", "no python3 on the PATH");
     }
     let world = World::new();
-    world.listen("").expect("it can listen");
+    listen(&world, "").expect("it can listen");
     let python = |own: &[&OsStr]| {
         let mut command = Command::new("python3");
-        command.args(["-c", PYTHON_CLIENT]).arg(&world.socket);
+        command.args(["-c", PYTHON_CLIENT]).arg(socket(&world));
         command.args(own);
         command
     };
@@ -217,10 +135,10 @@ task.react(main, sys.argv[1:])
 fn twisted_connects_to_ours() {
     let Some(python) = twisted() else { return };
     let world = World::new();
-    world.listen("").expect("it can listen");
+    listen(&world, "").expect("it can listen");
     for options in ["", ":lockfile=1"] {
         let mut command = Command::new(&python);
-        command.args(["-c", TWISTED_CLIENT, &world.at(options)]);
+        command.args(["-c", TWISTED_CLIENT, &at(&world, options)]);
         let said = world.output(command, b"");
         assert_eq!(said, "Connection was closed cleanly.\n");
     }
@@ -293,12 +211,12 @@ impl TwistedServer {
 fn ours_connects_to_twisted() {
     let Some(python) = twisted() else { return };
     let world = World::new();
-    let mut server = TwistedServer::new(&python, &world.at(""));
+    let mut server = TwistedServer::new(&python, &at(&world, ""));
     assert_eq!(server.listen(), "listens");
     for options in ["", ":lockfile=1"] {
         let log = Rc::default();
         let client = Client(Rc::clone(&log));
-        let connecting = world.reactor.connect_protocol(&world.at(options), client);
+        let connecting = world.reactor.connect_protocol(&at(&world, options), client);
         connecting.detach();
         world.until(|| log.borrow().len() == 2);
         assert_eq!(*log.borrow(), ["hello", "connection was closed cleanly"]);
@@ -310,17 +228,17 @@ fn twisted_and_ours_keep_each_other_out_and_replace_what_the_other_left() {
     let Some(python) = twisted() else { return };
     for lock in ["", ":lockfile=0"] {
         let world = World::new();
-        let mut server = TwistedServer::new(&python, &world.at(lock));
+        let mut server = TwistedServer::new(&python, &at(&world, lock));
         assert_eq!(server.listen(), "listens");
         for own in ["", ":lockfile=0"] {
-            let failure = world.listen(own).expect_err("Twisted listens there");
+            let failure = listen(&world, own).expect_err("Twisted listens there");
             assert!(failure.check::<CannotListen>().is_some());
         }
         server.child.0.kill().unwrap();
         server.child.0.wait().unwrap();
-        let port = world.listen("").expect("Twisted is gone");
+        let port = listen(&world, "").expect("Twisted is gone");
 
-        let mut server = TwistedServer::new(&python, &world.at(lock));
+        let mut server = TwistedServer::new(&python, &at(&world, lock));
         assert_eq!(server.listen(), "CannotListenError");
         port.stop_listening();
         assert_eq!(world.names(), 0);

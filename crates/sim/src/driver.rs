@@ -1,6 +1,9 @@
 //! `SimDriver`: a reactor's way into the virtual network. Holds the batch of one turn; knows no segment and no latency.
 
-use crate::network::{Network, Reported};
+use crate::{
+    network::{Network, Reported},
+    process::Socket,
+};
 use fastrand::Rng;
 use std::{
     cell::RefCell,
@@ -18,8 +21,10 @@ use std::{
 use tress_core::{
     Address, Limits, Time,
     clock::Clock as _,
+    datagram::DatagramQueue,
     driver::{
-        ConnectOptions, Driver, Lease, ListenOptions, Report, SocketOption, Stopwatch, Token,
+        BindOptions, ConnectOptions, DATAGRAMS_PER_TURN, Driver, Lease, ListenOptions, Report,
+        SocketOption, Stopwatch, Token,
     },
     outgoing::Outgoing,
     testing::ManualClock,
@@ -43,6 +48,8 @@ pub struct SimDriver {
     bytes_per_turn: usize,
     /// What may still be read from the first of the batch.
     budget: usize,
+    /// How many datagrams may still be.
+    datagrams: usize,
 }
 
 #[derive(Default)]
@@ -71,7 +78,32 @@ impl SimDriver {
             batch: VecDeque::new(),
             bytes_per_turn,
             budget: bytes_per_turn,
+            datagrams: DATAGRAMS_PER_TURN,
         }
+    }
+
+    /// Reports for a slot that may be a datagram port.
+    fn report_datagrams(&mut self, slot: u32, lease: &mut Lease) -> Option<Report> {
+        let mut network = self.network.borrow_mut();
+        let at = network.process(self.process).at(slot);
+        let Some((port, Socket::Datagrams(id))) = at else {
+            return None;
+        };
+        if self.budget == 0 {
+            return None;
+        }
+        let datagrams = &mut lease.datagrams;
+        let report = network.report_datagrams(port, id, self.datagrams, datagrams)?;
+        let mut read = 0;
+        if let Report::Datagrams { .. } = report {
+            let each = (0..datagrams.len()).filter_map(|index| datagrams.get(index));
+            read = each.map(|(_, data)| data.len()).sum();
+            self.datagrams -= datagrams.len();
+            self.budget = self.budget.saturating_sub(read);
+        }
+        let now = network.now();
+        network.statistics.record(now, self.process, &report, read);
+        Some(report)
     }
 
     /// Reports for one slot; what it reads it puts in the lease.
@@ -155,11 +187,13 @@ impl Driver for SimDriver {
 
     fn next(&mut self, lease: &mut Lease) -> Option<Report> {
         while let Some(&slot) = self.batch.front() {
-            if let Some(report) = self.report(slot, lease) {
+            let report = self.report_datagrams(slot, lease);
+            if let Some(report) = report.or_else(|| self.report(slot, lease)) {
                 return Some(report);
             }
             self.batch.pop_front();
             self.budget = self.bytes_per_turn;
+            self.datagrams = DATAGRAMS_PER_TURN;
             self.network.borrow_mut().requeue(self.process, slot);
         }
         None
@@ -208,11 +242,33 @@ impl Driver for SimDriver {
     }
 
     /// The options change nothing in a virtual network, and are there on every living socket.
-    fn set_option(&mut self, token: Token, _option: SocketOption) -> io::Result<()> {
-        match self.network.borrow().process(self.process).get(token) {
+    fn set_option(&mut self, token: Token, option: SocketOption) -> io::Result<()> {
+        let mut network = self.network.borrow_mut();
+        match network.process(self.process).get(token) {
+            Some(Socket::Datagrams(_)) => network.set_datagram_option(self.process, token, option),
+            Some(_) if option == SocketOption::Descriptors(true) => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
             Some(_) => Ok(()),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    fn bind(&mut self, at: &Address, options: &BindOptions) -> io::Result<(Token, Address)> {
+        let mut network = self.network.borrow_mut();
+        let (token, at) = network.bind(self.process, socket_address(at)?, options)?;
+        Ok((token, at.into()))
+    }
+
+    fn connect_datagrams(&mut self, token: Token, to: &Address) -> io::Result<Address> {
+        let mut network = self.network.borrow_mut();
+        let peer = network.connect_datagrams(self.process, token, socket_address(to)?)?;
+        Ok(peer.into())
+    }
+
+    fn send_datagrams(&mut self, token: Token, out: &mut DatagramQueue) -> io::Result<()> {
+        let mut network = self.network.borrow_mut();
+        network.send_datagrams(self.process, token, out)
     }
 }
 
@@ -231,7 +287,7 @@ impl fmt::Debug for SimDriver {
     }
 }
 
-fn socket_address(address: &Address) -> io::Result<SocketAddr> {
+pub(crate) fn socket_address(address: &Address) -> io::Result<SocketAddr> {
     match address {
         Address::Ip(address) => Ok(SocketAddr::new(address.ip().to_canonical(), address.port())),
         _ => Err(io::Error::new(

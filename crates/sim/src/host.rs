@@ -134,7 +134,7 @@ impl Host {
     }
 
     /// Which own address is used to reach `to`.
-    fn towards(&self, to: IpAddr) -> Option<IpAddr> {
+    pub(crate) fn towards(&self, to: IpAddr) -> Option<IpAddr> {
         if to.is_loopback() {
             return Some(loopback(to));
         }
@@ -196,7 +196,7 @@ impl Host {
             .collect()
     }
 
-    fn is_own(&self, ip: IpAddr) -> bool {
+    pub(crate) fn is_own(&self, ip: IpAddr) -> bool {
         ip.is_loopback() || self.has_address(ip)
     }
 

@@ -51,6 +51,7 @@
 
 #![forbid(unsafe_code)]
 
+mod datagrams;
 mod driver;
 mod host;
 mod names;

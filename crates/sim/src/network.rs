@@ -2,6 +2,7 @@
 //! are due; never moves the clock, and calls no driver and no reactor.
 
 use crate::{
+    datagrams::{Datagram, DatagramPorts, PortId},
     host::{Accepting, Host, Listener, ListenerKey, loopback},
     names::NameTable,
     process::{Process, Socket},
@@ -32,6 +33,7 @@ pub(crate) struct Network {
     pub(crate) policy: Policy,
     pub(crate) statistics: Statistics,
     pub(crate) names: NameTable,
+    pub(crate) datagrams: DatagramPorts,
     rng: Rng,
     hosts: Vec<Host>,
     processes: Vec<Process>,
@@ -43,7 +45,7 @@ pub(crate) struct Network {
 }
 
 #[derive(Debug)]
-enum Flight {
+pub(crate) enum Flight {
     /// An attempt to connect.
     Attempt {
         client: EndId,
@@ -54,6 +56,12 @@ enum Flight {
         end: EndId,
         segment: Segment,
     },
+    Datagram(Datagram),
+    /// A datagram that this port sent found nobody.
+    Unreachable {
+        port: PortId,
+        to: SocketAddr,
+    },
 }
 
 impl Network {
@@ -63,6 +71,7 @@ impl Network {
             policy: Policy::default(),
             statistics: Statistics::default(),
             names: NameTable::new(),
+            datagrams: DatagramPorts::default(),
             rng: Rng::with_seed(seed),
             hosts: Vec::new(),
             processes: Vec::new(),
@@ -93,6 +102,11 @@ impl Network {
             self.hosts.push(Host::new(ip));
             self.hosts.len() - 1
         })
+    }
+
+    /// How many hosts there are.
+    pub(crate) fn hosts(&self) -> usize {
+        self.hosts.len()
     }
 
     pub(crate) fn host_mut(&mut self, host: usize) -> &mut Host {
@@ -129,6 +143,8 @@ impl Network {
             match first.remove() {
                 Flight::Attempt { client, host, to } => self.attempt_arrives(at, client, host, to),
                 Flight::Segment { end, segment } => self.segment_arrives(at, end, segment),
+                Flight::Datagram(datagram) => self.datagram_arrives(&datagram),
+                Flight::Unreachable { port, to } => self.unreachable_arrives(port, to),
             }
         }
     }
@@ -212,7 +228,7 @@ impl Network {
                     };
                 }
             }
-            None => return,
+            Some(Socket::Datagrams(_)) | None => return,
         }
         self.requeue(process, token.slot);
     }
@@ -257,6 +273,7 @@ impl Network {
         let host = self.processes[process].host;
         match socket {
             Socket::Port(key) => self.close_listener(now, host, key),
+            Socket::Datagrams(id) => self.datagrams.close(id),
             Socket::Stream(id) => {
                 if let Some(end) = self.ends.remove(&id) {
                     if is_client(id) {
@@ -276,6 +293,7 @@ impl Network {
         match self.processes[process].get(token)? {
             Socket::Port((port, ip)) => Some(SocketAddr::new(ip, port)),
             Socket::Stream(id) => Some(self.ends.get(&id)?.local),
+            Socket::Datagrams(id) => self.datagrams.local_address(id),
         }
     }
 
@@ -284,7 +302,7 @@ impl Network {
         match self.processes[process].at(slot) {
             Some((token, Socket::Port(key))) => self.accept(process, token, key),
             Some((token, Socket::Stream(id))) => self.stream_report(process, token, id, buffer),
-            None => Reported::Nothing,
+            Some((_, Socket::Datagrams(_))) | None => Reported::Nothing,
         }
     }
 
@@ -298,6 +316,7 @@ impl Network {
             Some((_, Socket::Stream(id))) => {
                 self.ends.get(&id).is_some_and(|end| end.event().is_some())
             }
+            Some((_, Socket::Datagrams(id))) => self.datagrams.has_report(id),
             None => false,
         };
         if has_report {
@@ -450,12 +469,12 @@ impl Network {
         self.launch(at, Flight::Segment { end, segment });
     }
 
-    fn launch(&mut self, at: Time, flight: Flight) {
+    pub(crate) fn launch(&mut self, at: Time, flight: Flight) {
         self.flights.insert((at, self.flown), flight);
         self.flown += 1;
     }
 
-    fn latency(&mut self) -> Duration {
+    pub(crate) fn latency(&mut self) -> Duration {
         let Policy {
             latency, jitter, ..
         } = self.policy;

@@ -1,6 +1,6 @@
 //! A driver's table of sockets: tokens, and which of them have something to report. Knows nothing of what they are.
 
-use crate::{host::ListenerKey, stream::EndId};
+use crate::{datagrams::PortId, host::ListenerKey, stream::EndId};
 use std::collections::VecDeque;
 use tress_core::driver::Token;
 
@@ -9,6 +9,7 @@ use tress_core::driver::Token;
 pub(crate) enum Socket {
     Port(ListenerKey),
     Stream(EndId),
+    Datagrams(PortId),
 }
 
 #[derive(Debug)]

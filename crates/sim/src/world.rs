@@ -56,6 +56,10 @@ pub struct Statistics {
     pub refused: u64,
     /// Resets that reached a living connection.
     pub resets: u64,
+    /// Datagrams that arrived at a port, once for each.
+    pub datagrams: u64,
+    /// Datagrams that found nobody, or a port whose buffer was full.
+    pub datagrams_lost: u64,
     /// Reports that drivers made.
     pub reports: u64,
     hash: u64,
@@ -285,6 +289,9 @@ impl Statistics {
             Report::ReadClosed { conn } => (5, *conn, 0),
             Report::Sent { conn, bytes, .. } => (6, *conn, *bytes),
             Report::Closed { token, .. } => (7, *token, 0),
+            Report::Datagrams { port } => (8, *port, read),
+            Report::DatagramError { port, .. } => (9, *port, 0),
+            Report::DatagramRoom { port } => (10, *port, 0),
             _ => (0, none, 0),
         };
         self.reports += 1;

@@ -1,7 +1,7 @@
 //! The behaviour suite on the simulated driver: two hosts, no latency, so that time moves only by hand.
 
-use std::{any::Any, rc::Rc, time::Duration};
-use tress_core::{Port, Reactor, testing::suite};
+use std::{any::Any, net::IpAddr, rc::Rc, time::Duration};
+use tress_core::{DatagramTransport, Descriptor, Port, Reactor, testing::suite};
 use tress_sim::World;
 
 const SERVER: &str = "10.0.0.1";
@@ -46,6 +46,26 @@ impl suite::World for SimWorld {
     fn connect_to(&self, port: &Port) -> String {
         let port = port.local_address().port().expect("it is an IP address");
         format!("tcp:{SERVER}:{port}")
+    }
+
+    fn datagrams_at(&self) -> Option<String> {
+        Some("udp:0".to_owned())
+    }
+
+    fn datagrams_to(&self, port: &DatagramTransport) -> String {
+        let port = port.local_address().port().expect("it is an IP address");
+        format!("udp:{SERVER}:{port}")
+    }
+
+    fn broadcast(&self) -> Option<IpAddr> {
+        Some([255, 255, 255, 255].into())
+    }
+
+    /// It is never sent, as this network carries none.
+    fn descriptor(&self) -> Option<(Descriptor, Box<dyn Fn() -> bool>)> {
+        let (_, writer) = std::io::pipe().expect("there is a pipe");
+        let file = std::os::fd::OwnedFd::from(writer);
+        Some((file.into(), Box::new(|| false)))
     }
 
     fn until(&self, condition: &mut dyn FnMut() -> bool) {

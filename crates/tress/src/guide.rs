@@ -6,6 +6,9 @@ pub mod first_server {}
 #[doc = include_str!("../guide/clients.md")]
 pub mod clients {}
 
+#[doc = include_str!("../guide/datagrams.md")]
+pub mod datagrams {}
+
 #[doc = include_str!("../guide/waiting.md")]
 pub mod waiting {}
 

@@ -60,15 +60,18 @@ pub use tress_streams as streams;
 pub use tress_app as app;
 
 pub use tress_core::{
-    Address, Bytes, Canceller, Connection, CooperativeTask, Cooperator, Deferred, DeferredList,
-    DelayedCall, EventType, Factory, Failure, FailureGroup, FirstError, IntoFactory, Limits,
-    LoopingCall, Outcome, Pace, Pauser, Phase, Port, Producer, Protocol, Reactor, Remote, Resolver,
-    Result, SharedFactory, Time, Transport, UnixName, WeakReactor,
+    Address, Bytes, Canceller, Connection, CooperativeTask, Cooperator, DatagramError,
+    DatagramProtocol, DatagramTransport, Deferred, DeferredList, DelayedCall, Descriptor,
+    EventType, Factory, Failure, FailureGroup, FirstError, IntoFactory, Limits, LoopingCall,
+    Outcome, Pace, Pauser, Phase, Port, Producer, Protocol, Reactor, Remote, Resolver, Result,
+    SharedFactory, Time, Transport, UnixName, WeakReactor,
     client::{
         ClientCallbacks, ClientCreator, ClientFactory, ClientService, Connector, Jitter,
         ReconnectPolicy, Reconnecting, Retries,
     },
-    context, endpoint, error,
+    context,
+    driver::Interface,
+    endpoint, error,
     factory::Sharing,
     framing, gather_results, names, race, sync, testing,
 };

@@ -2,7 +2,8 @@
 
 pub use crate::{
     Address, ClientCallbacks, ClientCreator, ClientFactory, ClientService, Connection, Connector,
-    Deferred, Factory, Failure, Protocol, Reactor, Reconnecting, Result, Sharing, Transport,
+    DatagramProtocol, DatagramTransport, Deferred, Factory, Failure, Protocol, Reactor,
+    Reconnecting, Result, Sharing, Transport,
     framing::{LineReceiver, LineTransport, Lines},
 };
 pub use std::{cell::Cell, rc::Rc, time::Duration};

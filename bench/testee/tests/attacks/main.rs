@@ -12,6 +12,7 @@
 
 mod arguments;
 mod crowds;
+mod datagrams;
 mod faults;
 mod hostile_input;
 mod peer;

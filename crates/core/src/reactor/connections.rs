@@ -23,7 +23,9 @@ impl Core {
     #[cold]
     #[inline(never)]
     pub(super) fn unusual_data(self: &Rc<Self>, conn: Token, lease: &mut Lease) {
-        self.data(conn, lease);
+        if lease.descriptors.is_empty() || self.descriptors_arrived(conn, lease) {
+            self.data(conn, lease);
+        }
     }
 
     /// Bytes for a connection.
@@ -60,7 +62,11 @@ impl Core {
             Report::Accepted { port, conn, peer } => self.accepted(port, conn, peer),
             Report::AcceptFailed { port, error } => self.accept_failed(port, &error),
             Report::Connected { conn } => self.connected(conn),
-            Report::Data { .. } => unreachable!("`deliver` keeps data for itself"),
+            Report::Data { .. } | Report::Datagrams { .. } => {
+                unreachable!("`deliver` keeps data for itself")
+            }
+            Report::DatagramError { port, error } => self.datagram_error(port, error),
+            Report::DatagramRoom { port } => self.datagram_room(port),
             Report::Sent {
                 conn,
                 bytes,
@@ -81,6 +87,7 @@ impl Core {
                 Some(Entry::Connecting(_, attempt)) => {
                     attempt.failed(self, crate::error::ConnectError(error).into());
                 }
+                Some(Entry::Datagrams(_, port)) => self.datagrams_ended(&port),
                 Some(Entry::Port(..) | Entry::Free) | None => {}
             },
         }
@@ -107,7 +114,7 @@ impl Core {
 
     /// The one way into a protocol. Neither table nor driver is borrowed here.
     #[inline(always)]
-    fn enter(
+    pub(super) fn enter(
         self: &Rc<Self>,
         conn: Token,
         link: &Transport,
@@ -207,6 +214,7 @@ impl Core {
             self.shared.uncork(&link.0);
         }
         link.0.out.borrow_mut().clear();
+        self.close_passing(link);
         if let Some(rare) = link.0.rare_if_any() {
             let producer = rare.producer.borrow_mut().take();
             if let Some(mut producer) = producer {

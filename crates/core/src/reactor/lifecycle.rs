@@ -317,6 +317,7 @@ impl Core {
             }
             match self.take(token) {
                 Some(Entry::Port(_, port)) => self.close_port(token, &port),
+                Some(Entry::Datagrams(_, port)) => self.close_datagrams(&port),
                 Some(Entry::Connecting(_, attempt)) => {
                     self.driver.borrow_mut().close(token, true);
                     attempt.give_up(NotRunning.into());

@@ -9,6 +9,8 @@
 
 mod clients;
 mod connections;
+mod datagrams;
+mod descriptors;
 mod dial;
 mod inbox;
 mod lifecycle;
@@ -29,6 +31,7 @@ pub use statistics::{Histogram, Statistics};
 pub use timers::DelayedCall;
 
 use crate::{
+    datagram::DatagramTransport,
     driver::{Driver, Lease, Report, Token},
     endpoint::Kinds,
     failure::Failure,
@@ -37,6 +40,7 @@ use crate::{
     time::Time,
     transport::{Shared, Transport},
 };
+use datagrams::DatagramPorts;
 use dial::{Attempt, Lookups};
 use inbox::Inbox;
 use lifecycle::Lifecycle;
@@ -100,6 +104,7 @@ pub(crate) struct Core {
     tasks: RefCell<Tasks>,
     lifecycle: RefCell<Lifecycle>,
     counters: Counters,
+    datagrams: DatagramPorts,
     peers: PeerCounts,
     pub(crate) kinds: RefCell<Kinds>,
     pub(crate) names: RefCell<Option<Rc<dyn NameResolver>>>,
@@ -112,6 +117,7 @@ enum Entry {
     Port(u32, Rc<PortState>),
     Connecting(u32, Box<Attempt>),
     Conn(u32, Transport),
+    Datagrams(u32, DatagramTransport),
 }
 
 impl Entry {
@@ -120,7 +126,8 @@ impl Entry {
             Self::Free => None,
             Self::Port(generation, _)
             | Self::Connecting(generation, _)
-            | Self::Conn(generation, _) => Some(*generation),
+            | Self::Conn(generation, _)
+            | Self::Datagrams(generation, _) => Some(*generation),
         }
     }
 }
@@ -157,6 +164,7 @@ impl Reactor {
             tasks: RefCell::default(),
             lifecycle: RefCell::default(),
             counters: Counters::default(),
+            datagrams: DatagramPorts::default(),
             peers: PeerCounts::default(),
             kinds: RefCell::new(Kinds::builtin()),
             names: RefCell::default(),
@@ -394,6 +402,7 @@ impl Core {
             let report = self.driver.borrow_mut().next(lease);
             match report {
                 Some(Report::Data { conn }) => self.unusual_data(conn, lease),
+                Some(Report::Datagrams { port }) => self.datagrams_arrived(port, &lease.datagrams),
                 Some(report) => self.report(report),
                 None => return,
             }
@@ -406,6 +415,7 @@ impl Core {
         // What is asked meanwhile waits for the next turn, which comes at once: nobody can hold the loop by asking.
         if self.shared.any_dirty.get() {
             self.flush_dirty();
+            self.flush_datagrams();
         }
     }
 
@@ -460,6 +470,9 @@ impl Drop for Core {
     /// Protocols may hold transports and the other way round: taking them out breaks the circle.
     fn drop(&mut self) {
         for entry in self.table.get_mut().drain(..) {
+            if let Entry::Datagrams(_, port) = &entry {
+                datagrams::forget(port);
+            }
             if let Entry::Conn(_, link) = entry {
                 link.set(crate::transport::flags::LOST);
                 let protocol = link

@@ -11,9 +11,9 @@ use crate::{
     transport::{
         Call, Transport,
         flags::{
-            ABORT, BLOCKED, CALLS, CLOSE, CORKED, DIRTY, FULL, LOST, OUT, PAUSE_CHANGED, PAUSED,
-            PRODUCER, PRODUCER_CHANGED, PRODUCER_PAUSED, PULLED, READ_CLOSED, READ_WHEN_FULL,
-            READING, REQUESTS, RESUMED, RUNNING, SHUT, WATCHED, WRITE_SHUT,
+            ABORT, BLOCKED, CALLS, CLOSE, CORKED, DIRTY, FULL, LOST, OUT, PASSING, PAUSE_CHANGED,
+            PAUSED, PRODUCER, PRODUCER_CHANGED, PRODUCER_PAUSED, PULLED, READ_CLOSED,
+            READ_WHEN_FULL, READING, REQUESTS, RESUMED, RUNNING, SHUT, WATCHED, WRITE_SHUT,
         },
     },
 };
@@ -130,7 +130,11 @@ impl Core {
         }
         let mut out = link.0.out.borrow_mut();
         let before = out.unsent();
-        let sent = self.driver.borrow_mut().send(conn, &mut out);
+        let sent = if link.has(PASSING) {
+            self.send_passing(conn, link, &mut out)
+        } else {
+            self.driver.borrow_mut().send(conn, &mut out)
+        };
         sent.map_err(ConnectionLost)?;
         if out.unsent() < before {
             self.active(link);

@@ -23,7 +23,9 @@ pub struct Statistics {
     pub refused: u64,
     /// Times a port could not accept, for instance for want of descriptors.
     pub accept_errors: u64,
-    /// Bytes that wait to be sent, over all connections.
+    /// Datagrams that came or were to be sent and were dropped, over all datagram ports.
+    pub datagrams_dropped: u64,
+    /// Bytes that wait to be sent, over all connections and datagram ports.
     pub queued_bytes: usize,
     /// Timed calls that wait.
     pub timers: usize,
@@ -89,6 +91,7 @@ impl Reactor {
         let counters = &core.counters;
         let queued = |entry: &Entry| match entry {
             Entry::Conn(_, link) => link.statistics().queued,
+            Entry::Datagrams(_, port) => port.statistics().queued,
             Entry::Free | Entry::Port(..) | Entry::Connecting(..) => 0,
         };
         Statistics {
@@ -98,6 +101,7 @@ impl Reactor {
             accepted: counters.accepted.get(),
             refused: counters.refused.get(),
             accept_errors: counters.accept_errors.get(),
+            datagrams_dropped: core.datagrams.dropped.get(),
             queued_bytes: core.table.borrow().iter().map(queued).sum(),
             timers: core.timers.borrow().len(),
             tasks: core.tasks.borrow().len(),

@@ -58,6 +58,7 @@ pub(crate) const UNUSUAL: u32 = OUT
     | BLOCKED
     | FULL
     | WATCHED
+    | PASSING
     | LOST
     | PRODUCER;
 /// Everything that one round of settling answers.
@@ -68,5 +69,7 @@ pub(crate) const RESUMED: u32 = 1 << 23;
 pub(crate) const BUFFERS: u32 = 1 << 24;
 /// `watch_flush` was called and the output has not left since.
 pub(crate) const WATCHED: u32 = 1 << 25;
+/// Descriptors wait in the output.
+pub(crate) const PASSING: u32 = 1 << 31;
 /// Nothing can be written any more.
 pub(crate) const WRITE_ENDED: u32 = LOST | WRITE_SHUT | SHUT | ABORT;

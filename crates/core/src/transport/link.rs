@@ -3,6 +3,7 @@
 use super::Transport;
 use crate::{
     address::Peer,
+    descriptor::Passing,
     driver::Token,
     failure::{Failure, Result},
     limits::Limits,
@@ -47,6 +48,8 @@ pub(crate) struct Rare {
     pub(crate) calls: RefCell<VecDeque<Call>>,
     pub(crate) producer: RefCell<Option<Box<dyn Producer>>>,
     pub(crate) idle: Cell<Option<Duration>>,
+    /// Open files that wait in the output.
+    pub(crate) passing: RefCell<Passing>,
     pub(crate) reason: Cell<Option<Failure>>,
 }
 

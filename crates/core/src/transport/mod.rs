@@ -5,6 +5,7 @@
 
 pub(crate) mod flags;
 mod link;
+mod passing;
 
 pub(crate) use link::{COARSE_SHIFT, Call, Link, Origin, Role, Shared, Watcher};
 

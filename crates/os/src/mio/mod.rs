@@ -4,7 +4,9 @@
 //! pull. A connection costs 16 bytes here. Knows no protocol and keeps no output.
 
 mod accept;
+mod datagrams;
 mod linger;
+mod passing;
 mod socket;
 
 use crate::{clock::SystemClock, sys, unix::SocketFile};
@@ -24,8 +26,11 @@ use std::{
 use tress_core::{
     Address, Time,
     clock::Clock,
+    datagram::DatagramQueue,
+    descriptor::Passing,
     driver::{
-        ConnectOptions, Driver, Lease, ListenOptions, Report, SocketOption, Stopwatch, Token,
+        BindOptions, ConnectOptions, Driver, Lease, ListenOptions, Report, SocketOption, Stopwatch,
+        Token,
     },
     outgoing::Outgoing,
 };
@@ -49,7 +54,7 @@ const WAKER: mio::Token = mio::Token(usize::MAX);
 pub struct Mio<C = SystemClock> {
     poll: mio::Poll,
     events: mio::Events,
-    /// The files of UNIX ports, by slot. Dropped before the sockets: see [`SocketFile`].
+    /// The files of UNIX ports and of datagram ports, by slot. Dropped before the sockets: see [`SocketFile`].
     files: BTreeMap<u32, SocketFile>,
     slots: Vec<Slot>,
     free: Vec<u32>,
@@ -63,6 +68,7 @@ pub struct Mio<C = SystemClock> {
     bytes_per_turn: usize,
     accepting: Accepting,
     lingering: Lingering,
+    datagrams: datagrams::Ports,
     waker: Arc<MioWaker>,
     random: fastrand::Rng,
     clock: C,
@@ -99,6 +105,7 @@ impl<C: Clock> Mio<C> {
             bytes_per_turn: 65_536,
             accepting: Accepting::new()?,
             lingering: Lingering::default(),
+            datagrams: datagrams::Ports::default(),
             waker,
             random: fastrand::Rng::new(),
             clock,
@@ -139,8 +146,17 @@ impl<C: Clock> Mio<C> {
     /// Closes the socket; the slot's next user has another generation.
     fn remove(&mut self, token: Token) {
         if let Some(slot) = self.slot(token) {
-            if matches!(slot.socket, Socket::UnixListener(_)) {
-                self.files.remove(&token.slot);
+            match slot.socket {
+                Socket::UnixListener(_) => drop(self.files.remove(&token.slot)),
+                Socket::Datagrams(_) => {
+                    self.files.remove(&token.slot);
+                    self.datagrams.remove(token.slot);
+                }
+                Socket::Free
+                | Socket::Listener(_)
+                | Socket::Connecting(_)
+                | Socket::Stream(_)
+                | Socket::Lingering(_) => {}
             }
             self.slots[token.slot as usize].empty();
             self.free.push(token.slot);
@@ -194,18 +210,25 @@ impl<C: Clock> Mio<C> {
 
     fn read(&mut self, token: Token, bits: u8, lease: &mut Lease) -> Option<Report> {
         let slot = &mut self.slots[token.slot as usize];
+        let is_passing = slot.has(socket::PASSING);
         let Socket::Stream(stream) = &mut slot.socket else {
             return None;
         };
         loop {
-            match stream.read(&mut lease.buffer) {
+            let received = if is_passing {
+                passing::receive(stream, lease)
+            } else {
+                stream.read(&mut lease.buffer)
+            };
+            match received {
                 Ok(0) => {
                     slot.clear(socket::READING);
                     slot.set(socket::ENDED);
                     return Some(Report::ReadClosed { conn: token });
                 }
                 Ok(length) => {
-                    if length == lease.buffer.len() || bits & HUNG_UP != 0 {
+                    // Behind what came with open files there may be more, however little came.
+                    if length == lease.buffer.len() || bits & HUNG_UP != 0 || is_passing {
                         self.again.push((token, bits));
                     }
                     lease.length = length;
@@ -372,6 +395,7 @@ impl<C: Clock> Driver for Mio<C> {
                 Some(Socket::Connecting(_)) => self.connecting_event(token, bits),
                 Some(Socket::Listener(_) | Socket::UnixListener(_)) => self.listener_event(token),
                 Some(Socket::Lingering(_)) => self.lingering_event(token),
+                Some(Socket::Datagrams(_)) => self.datagram_event(token, bits, lease),
                 Some(Socket::Free) | None => {
                     self.cursor += 1;
                     None
@@ -482,7 +506,31 @@ impl<C: Clock> Driver for Mio<C> {
 
     fn set_option(&mut self, token: Token, option: SocketOption) -> io::Result<()> {
         let slot = self.slot(token).ok_or(io::ErrorKind::NotConnected)?;
+        if let SocketOption::Descriptors(yes) = option {
+            return passing::set(slot, yes);
+        }
         slot.socket.set_option(option)
+    }
+
+    fn send_passing(
+        &mut self,
+        token: Token,
+        out: &mut Outgoing,
+        passing: &mut Passing,
+    ) -> io::Result<()> {
+        self.send_descriptors(token, out, passing)
+    }
+
+    fn bind(&mut self, at: &Address, options: &BindOptions) -> io::Result<(Token, Address)> {
+        self.bind_port(at, options)
+    }
+
+    fn connect_datagrams(&mut self, token: Token, to: &Address) -> io::Result<Address> {
+        self.connect_port(token, to)
+    }
+
+    fn send_datagrams(&mut self, token: Token, out: &mut DatagramQueue) -> io::Result<()> {
+        self.send_from_port(token, out)
     }
 }
 

@@ -1,9 +1,10 @@
 //! The sockets of the mio driver and what is known of each. Decides nothing about when to read or write.
 
+use super::datagrams;
 use crate::unix::{self, SocketFile};
 use mio::{
     event::Source,
-    net::{TcpListener, TcpStream, UnixListener},
+    net::{TcpListener, TcpStream, UdpSocket, UnixListener},
 };
 use socket2::{Domain, Protocol, SockRef, Type};
 use std::{
@@ -32,6 +33,8 @@ pub(super) const BLOCKED: u8 = 4;
 pub(super) const ENDED: u8 = 16;
 /// The kernel reports room for output.
 pub(super) const FOR_WRITING: u8 = 8;
+/// The core wants the open files that come.
+pub(super) const PASSING: u8 = 32;
 
 /// Streams are what mio calls `TcpStream`, those of UNIX sockets too: nothing that is asked of one differs, but its
 /// addresses, and so the path of every message has no case to tell apart.
@@ -45,6 +48,8 @@ pub(super) enum Socket {
     Stream(TcpStream),
     /// Closed by the core; what the peer still sends is thrown away.
     Lingering(TcpStream),
+    /// What mio calls `UdpSocket`, UNIX datagram sockets too.
+    Datagrams(UdpSocket),
 }
 
 /// A place for a socket. The generation grows when the place is emptied, so that late events find nobody.
@@ -105,7 +110,7 @@ impl Slot {
     /// Whether this is that socket, and nothing but reading is to be done.
     #[inline]
     pub(super) fn is_plain_reader(&self, generation: u32) -> bool {
-        self.generation == generation && self.flags & (READING | BLOCKED) == READING
+        self.generation == generation && self.flags & (READING | BLOCKED | PASSING) == READING
     }
 }
 
@@ -115,6 +120,7 @@ impl Socket {
             Self::Free => None,
             Self::Listener(listener) => Some(listener),
             Self::UnixListener(listener) => Some(listener),
+            Self::Datagrams(socket) => Some(socket),
             Self::Connecting(stream) | Self::Stream(stream) | Self::Lingering(stream) => {
                 Some(stream)
             }
@@ -134,6 +140,7 @@ impl Socket {
             Self::Free | Self::Lingering(_) => return Address::Unknown,
             Self::Listener(listener) => listener.as_fd(),
             Self::UnixListener(listener) => listener.as_fd(),
+            Self::Datagrams(socket) => socket.as_fd(),
             Self::Connecting(stream) | Self::Stream(stream) => stream.as_fd(),
         };
         let address = SockRef::from(&socket).local_addr();
@@ -154,11 +161,18 @@ impl Socket {
                     (stream, Address::Unix(unix::name_of(&peer)))
                 }))
             }
-            Self::Free | Self::Connecting(_) | Self::Stream(_) | Self::Lingering(_) => None,
+            Self::Free
+            | Self::Connecting(_)
+            | Self::Stream(_)
+            | Self::Lingering(_)
+            | Self::Datagrams(_) => None,
         }
     }
 
     pub(super) fn set_option(&self, option: SocketOption) -> io::Result<()> {
+        if let Self::Datagrams(socket) = self {
+            return datagrams::set_option(socket, option);
+        }
         let Self::Stream(stream) = self else {
             return Err(io::ErrorKind::NotConnected.into());
         };

@@ -72,6 +72,28 @@ pub(crate) fn listen(
     Ok((socket, Some(file)))
 }
 
+/// A datagram socket that does not wait, and its file if it has one. The lock file is held only until it is bound: who
+/// sends to it knows of none, and neither does Twisted.
+pub(crate) fn bind_datagrams(
+    name: &UnixName,
+    mode: u32,
+) -> io::Result<(Socket, Option<SocketFile>)> {
+    let socket = new_socket(Type::DGRAM)?;
+    if *name == UnixName::Unnamed {
+        return Ok((socket, None));
+    }
+    let address = socket_address(name)?;
+    let UnixName::Path(path) = name else {
+        socket.bind(&address)?;
+        return Ok((socket, None));
+    };
+    let lock = lock(path)?;
+    remove_stale(path, &address, &lock)?;
+    let mut file = bind(&socket, &address, path, mode, lock)?;
+    file.lock = None;
+    Ok((socket, Some(file)))
+}
+
 /// A socket that is connected and does not wait: UNIX sockets connect at once or not at all.
 pub(crate) fn connect(to: &UnixName, options: &ConnectOptions) -> io::Result<Socket> {
     let address = socket_address(to)?;
@@ -130,15 +152,16 @@ fn new_socket(of: Type) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn socket_address(name: &UnixName) -> io::Result<SockAddr> {
+pub(crate) fn socket_address(name: &UnixName) -> io::Result<SockAddr> {
     let bad = |bad| io::Error::new(io::ErrorKind::InvalidInput, bad);
     name.check().map_err(bad)?;
     match name {
         UnixName::Path(path) => SockAddr::unix(path),
         UnixName::Abstract(name) => {
-            let mut path = vec![0];
-            path.extend_from_slice(name);
-            SockAddr::unix(OsStr::from_bytes(&path))
+            // Behind the NUL byte in front; `check` found that there is room.
+            let mut path = [0; UnixName::BYTES_MAX + 1];
+            path[1..=name.len()].copy_from_slice(name);
+            SockAddr::unix(OsStr::from_bytes(&path[..=name.len()]))
         }
         UnixName::Unnamed => Err(io::ErrorKind::InvalidInput.into()),
     }

@@ -6,7 +6,9 @@ use std::{
     any::Any,
     cell::{Cell, RefCell},
     fs::{self, File},
-    net::{Ipv4Addr, SocketAddr},
+    io::{self, Read},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::fd::OwnedFd,
     path::PathBuf,
     process::Command,
     rc::Rc,
@@ -14,7 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 use tress_core::{
-    Address, Port, Reactor,
+    Address, DatagramTransport, Descriptor, Port, Reactor,
+    driver::Interface,
     testing::{ManualClock, suite::World},
 };
 
@@ -37,6 +40,7 @@ pub(crate) struct SocketWorld {
     /// Where the sockets are, when they are UNIX sockets, and how many have been there.
     directory: Option<Directory>,
     sockets: Cell<u32>,
+    has_datagrams: bool,
 }
 
 /// A directory that is gone when this is dropped.
@@ -77,6 +81,7 @@ impl SocketWorld {
             turns_to_free,
             directory: None,
             sockets: Cell::new(0),
+            has_datagrams: false,
         }
     }
 
@@ -86,6 +91,20 @@ impl SocketWorld {
             directory: Some(Directory::new()),
             ..self
         }
+    }
+
+    /// The same on a driver that has datagrams, or has not.
+    pub(crate) fn with_datagrams(self, has_datagrams: bool) -> Self {
+        Self {
+            has_datagrams,
+            ..self
+        }
+    }
+
+    /// A name for another socket.
+    fn next_name(&self, Directory(directory): &Directory) -> String {
+        self.sockets.set(self.sockets.get() + 1);
+        format!("{}/{}", directory.display(), self.sockets.get())
     }
 
     fn turn(&self, longest: Duration) {
@@ -105,11 +124,10 @@ impl World for SocketWorld {
     }
 
     fn listen_at(&self) -> String {
-        let Some(Directory(directory)) = &self.directory else {
+        let Some(directory) = &self.directory else {
             return "tcp:0:interface=127.0.0.1".to_owned();
         };
-        self.sockets.set(self.sockets.get() + 1);
-        format!("unix:{}/{}", directory.display(), self.sockets.get())
+        format!("unix:{}", self.next_name(directory))
     }
 
     fn connect_to(&self, port: &Port) -> String {
@@ -117,6 +135,46 @@ impl World for SocketWorld {
             Address::Ip(address) => format!("tcp:127.0.0.1:{}", address.port()),
             other => format!("unix:{other}"),
         }
+    }
+
+    fn datagrams_at(&self) -> Option<String> {
+        if !self.has_datagrams {
+            return None;
+        }
+        let Some(directory) = &self.directory else {
+            return Some("udp:0:interface=127.0.0.1".to_owned());
+        };
+        Some(format!("unixgram:{}", self.next_name(directory)))
+    }
+
+    fn datagrams_to(&self, port: &DatagramTransport) -> String {
+        match (&self.directory, port.local_address()) {
+            (Some(directory), name) => {
+                let own = self.next_name(directory);
+                format!("unixgram:{name}:bindAddress={own}")
+            }
+            (None, address) => format!("udp:{address}"),
+        }
+    }
+
+    fn multicast_interface(&self) -> Interface {
+        Interface::Address(Ipv4Addr::LOCALHOST)
+    }
+
+    fn broadcast(&self) -> Option<IpAddr> {
+        Some([127, 255, 255, 255].into())
+    }
+
+    fn passes_descriptors(&self) -> bool {
+        self.directory.is_some()
+    }
+
+    /// The writing end of a pipe: when all its copies are closed, the reading end ends.
+    fn descriptor(&self) -> Option<(Descriptor, Box<dyn Fn() -> bool>)> {
+        let (reader, writer) = io::pipe().expect("there is a pipe");
+        rustix::io::ioctl_fionbio(&reader, true).expect("it is a pipe");
+        let is_closed = move || (&reader).read(&mut [0]).is_ok();
+        Some((OwnedFd::from(writer).into(), Box::new(is_closed)))
     }
 
     fn tells_peers_apart(&self) -> bool {

@@ -12,6 +12,8 @@ pub mod buffers;
 pub mod close;
 pub mod connect;
 pub mod connector;
+pub mod datagrams;
+pub mod descriptors;
 pub mod failures;
 pub mod half_close;
 pub mod limits;
@@ -25,8 +27,13 @@ pub mod tasks;
 pub mod timers;
 pub mod write;
 
-use crate::reactor::{Port, Reactor};
-use std::{any::Any, rc::Rc, time::Duration};
+use crate::{
+    datagram::DatagramTransport,
+    descriptor::Descriptor,
+    driver::Interface,
+    reactor::{Port, Reactor},
+};
+use std::{any::Any, net::IpAddr, rc::Rc, time::Duration};
 
 /// A driver under test and what surrounds it.
 pub trait World {
@@ -80,6 +87,36 @@ pub trait World {
     /// The endpoint that reaches this port from a local address which is not ours, if this world has such a thing.
     fn connect_from_elsewhere(&self, port: &Port) -> Option<String> {
         let _ = port;
+        None
+    }
+
+    /// An endpoint for a datagram port, with port 0 where it has ports; none when the driver has no datagrams.
+    fn datagrams_at(&self) -> Option<String> {
+        None
+    }
+
+    /// The endpoint of a datagram port that is connected to this one, and that can be answered.
+    fn datagrams_to(&self, port: &DatagramTransport) -> String {
+        format!("udp:{}", port.local_address())
+    }
+
+    /// The interface over which multicast goes between the two reactors.
+    fn multicast_interface(&self) -> Interface {
+        Interface::Any
+    }
+
+    /// An address that reaches all, if this world has one.
+    fn broadcast(&self) -> Option<IpAddr> {
+        None
+    }
+
+    /// Whether connections carry open files.
+    fn passes_descriptors(&self) -> bool {
+        false
+    }
+
+    /// An open file, and what says whether it is closed, here and wherever it was sent; if this world has any.
+    fn descriptor(&self) -> Option<(Descriptor, Box<dyn Fn() -> bool>)> {
         None
     }
 
@@ -336,6 +373,57 @@ table! { $
         values_in_force_go_with_timers_tasks_and_calls_from_threads
         the_context_of_a_task_is_taken_at_its_start
         the_failure_of_a_task_knows_its_way;
+    datagrams:
+        datagrams_come_whole_and_apart
+        an_answer_goes_to_whom_it_is_for
+        answers_of_one_batch_all_arrive
+        start_protocol_comes_first_and_stop_protocol_last
+        start_protocol_throws
+        start_protocol_panics
+        a_bad_datagram_does_not_end_the_port
+        a_panic_does_not_end_the_port
+        failures_are_logged_once_a_second
+        connection_refused_throws
+        stop_protocol_panics
+        a_datagram_protocol_is_never_re_entered
+        stop_listening_inside_datagram_received
+        stop_listening_inside_start_protocol
+        stop_listening_waits_for_the_mailbox
+        datagrams_written_before_the_stop_leave
+        nothing_is_written_after_the_stop
+        a_stopped_port_can_be_opened_again
+        dropping_the_handle_keeps_the_port
+        shutdown_stops_datagram_ports
+        nothing_is_opened_while_stopping
+        a_connected_port_hears_only_its_peer
+        what_came_before_the_connect_is_not_delivered
+        a_port_is_connected_once
+        a_closed_port_refuses
+        addresses_that_no_port_reaches
+        names_are_not_looked_up
+        a_datagram_that_is_too_long_is_not_sent
+        a_datagram_that_is_too_long_is_not_delivered
+        a_full_queue_drops_the_newest
+        a_flood_of_datagrams_starves_no_connection
+        datagrams_per_turn_are_bounded
+        a_slow_datagram_is_a_stall
+        two_ports_at_one_address
+        multicast_goes_to_the_members
+        broadcast_must_be_allowed
+        options_of_a_port_that_is_closed;
+    descriptors:
+        a_descriptor_comes_before_its_byte
+        descriptors_between_writes_keep_their_order
+        a_descriptor_does_not_overtake
+        a_descriptor_behind_much_output
+        waiting_descriptors_are_limited
+        descriptors_that_nobody_asked_for_are_closed
+        descriptors_that_were_not_sent_are_closed
+        descriptors_that_were_not_read_are_closed
+        a_failure_with_a_descriptor_costs_its_connection
+        a_panic_with_a_descriptor_costs_its_connection
+        aborting_with_a_descriptor_delivers_no_more
+        closing_with_a_descriptor_delivers_no_more;
 }
 
 #[cfg(test)]

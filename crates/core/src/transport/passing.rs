@@ -1,0 +1,60 @@
+//! What a connection over a UNIX socket can do more: send and receive open files. Sends nothing itself.
+
+use super::{
+    Transport,
+    flags::{CORKED, PASSING, WRITE_ENDED},
+};
+use crate::{
+    address::Address,
+    descriptor::{Descriptor, NotPassed, WhyNotPassed},
+    driver::SocketOption,
+    failure::Result,
+};
+
+impl Transport {
+    /// Sends an open file, socket or pipe to the process at the other end, with the next byte that is written: without
+    /// one it never leaves, and is closed with the connection. It is closed here once it has left. Twisted's
+    /// `sendFileDescriptor`, where it goes with the first byte that has not left.
+    ///
+    /// # Errors
+    /// It comes back: the connection is none over a UNIX socket, nothing can be written any more, or as many wait as
+    /// [`Limits::descriptors`](crate::Limits) allows.
+    pub fn send_file_descriptor(&self, descriptor: impl Into<Descriptor>) -> Result<(), NotPassed> {
+        let descriptor = descriptor.into();
+        let why = if !matches!(self.peer(), Address::Unix(_)) {
+            Some(WhyNotPassed::NoUnixSocket)
+        } else if self.has(WRITE_ENDED) {
+            Some(WhyNotPassed::Ended)
+        } else if self.passing() >= self.0.origin.limits.descriptors {
+            Some(WhyNotPassed::QueueFull)
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            return Err(NotPassed { descriptor, why });
+        }
+        let mut distance = self.0.out.borrow().unsent();
+        if self.has(CORKED) {
+            distance += self.0.origin.shared.cork.borrow().unsent();
+        }
+        let rare = self.0.rare();
+        rare.passing.borrow_mut().push(distance, descriptor);
+        self.set(PASSING);
+        Ok(())
+    }
+
+    /// From now on the protocol's [`file_descriptor_received`](crate::Protocol::file_descriptor_received) is called for
+    /// what the peer sends: for `connection_made`. Otherwise the system closes what comes, and nobody hears of it.
+    ///
+    /// # Errors
+    /// The connection is none over a UNIX socket, or has ended.
+    pub fn receive_file_descriptors(&self) -> Result {
+        self.set_option(SocketOption::Descriptors(true))
+    }
+
+    /// How many descriptors wait.
+    fn passing(&self) -> usize {
+        let rare = self.0.rare_if_any();
+        rare.map_or(0, |rare| rare.passing.borrow().len())
+    }
+}
