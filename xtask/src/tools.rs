@@ -11,6 +11,8 @@ use std::{
 
 /// What `cargo xtask test` needs: Debian packages, each with the sign that it, or its like, is installed.
 pub(crate) const TEST: &[(&str, Probe)] = &[
+    ("curl", Probe::Program("curl")),
+    ("haproxy", Probe::Program("haproxy")),
     ("netcat-openbsd", Probe::Program("nc")),
     ("socat", Probe::Program("socat")),
     ("strace", Probe::Program("strace")),

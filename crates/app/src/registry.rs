@@ -4,6 +4,7 @@
 use crate::config::{OptionSpec, Options, Problem};
 use std::{collections::BTreeMap, fmt};
 use tress_core::{Deferred, Reactor, Result, SharedFactory, endpoint::EndpointKind};
+use tress_protocols::haproxy::HaProxy;
 use tress_rpc::{Descriptor, Object};
 
 /// A kind of provider: what `kind` in `[provide.NAME]` names.
@@ -104,6 +105,7 @@ impl Registry {
         for exposure in crate::builtin::EXPOSURES {
             registry.register_exposure(*exposure);
         }
+        registry.register_endpoint("haproxy", || HaProxy);
         registry
     }
 

@@ -231,6 +231,22 @@ fn it_serves_at_a_unix_socket_and_removes_it() {
 }
 
 #[test]
+fn behind_a_proxy_it_serves_whom_the_header_names() {
+    let directory = finger();
+    let file = directory.path("finger.toml");
+    let config = fs::read_to_string(&file).unwrap();
+    fs::write(&file, config.replacen("tcp:0:", "haproxy:tcp:0:", 1)).unwrap();
+    let running = Running::start(&file);
+    let at = running.address("finger");
+    let header = "PROXY TCP4 203.0.113.5 198.51.100.7 4711 79\r\n";
+    let answer = ask(at, &format!("{header}moshez\r\n"));
+    assert_eq!(answer, "Happy and well\r\n");
+    connect(at).write_all(b"moshez\r\n").unwrap();
+    let said = running.line("closed the connection of 127.0.0.1:");
+    assert!(said.ends_with("it begins with no PROXY header"), "{said}");
+}
+
+#[test]
 fn check_finds_a_bad_mode() {
     let directory = finger();
     let file = directory.path("finger.toml");
@@ -489,6 +505,7 @@ Endpoints, for `at` in [[serve]]:
         .split_once("\nEndpoints to connect to:\n")
         .unwrap();
     let reactor = tress_core::Reactor::with(tress_os::Mio::new().unwrap());
+    tress_app::Registry::builtin().install_endpoints(&reactor);
     for (side, listed) in [(Side::Server, servers), (Side::Client, clients)] {
         for (kind, usage) in reactor.endpoint_kinds(side) {
             let line = listed

@@ -45,11 +45,11 @@ impl EndpointKind for Loopback {
         reactor.listen_at(&Self::address(spec)?, &ListenOptions::default(), factory)
     }
 
-    fn target(&self, spec: &EndpointSpec) -> Result<Target> {
+    fn target(&self, _reactor: &Reactor, spec: &EndpointSpec) -> Result<Target> {
         Ok(Target::new(Self::address(spec)?))
     }
 
-    fn check(&self, spec: &EndpointSpec, _side: Side) -> Result {
+    fn check(&self, _reactor: &Reactor, spec: &EndpointSpec, _side: Side) -> Result {
         Self::address(spec).map(drop)
     }
 

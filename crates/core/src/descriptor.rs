@@ -120,6 +120,8 @@ pub struct NotPassed {
 pub enum WhyNotPassed {
     /// Only UNIX sockets carry descriptors.
     NoUnixSocket,
+    /// A layer lies below the protocol: a descriptor has no place in what it makes of the bytes.
+    Layer,
     /// As many wait as the limit `descriptors` allows.
     QueueFull,
     /// Nothing can be written any more.
@@ -130,6 +132,7 @@ impl fmt::Display for NotPassed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.why {
             WhyNotPassed::NoUnixSocket => "only UNIX sockets carry descriptors",
+            WhyNotPassed::Layer => "descriptors do not go through layers",
             WhyNotPassed::QueueFull => "more descriptors wait than the limit `descriptors` allows",
             WhyNotPassed::Ended => "nothing can be written any more, and no descriptor sent",
         })

@@ -59,6 +59,11 @@ pub enum Side {
 }
 
 /// A kind of endpoint: what the name before the first `:` stands for.
+///
+/// A kind that lies on another, as `tls:` and `haproxy:` do, takes its own options out of the parts
+/// ([`EndpointSpec::inner`], [`EndpointSpec::as_kind`]), asks the reactor for the rest
+/// ([`Reactor::listen_spec`], [`Reactor::target`], [`Reactor::check_spec`]), and puts its layer below the factory
+/// ([`SharedFactory::layered`]) or at the end of [`Target::layers`].
 pub trait EndpointKind: 'static {
     /// Listens.
     ///
@@ -75,13 +80,13 @@ pub trait EndpointKind: 'static {
     ///
     /// # Errors
     /// The parts are wrong.
-    fn target(&self, spec: &EndpointSpec) -> Result<Target>;
+    fn target(&self, reactor: &Reactor, spec: &EndpointSpec) -> Result<Target>;
 
     /// Looks at the parts without opening anything.
     ///
     /// # Errors
     /// The parts are wrong.
-    fn check(&self, spec: &EndpointSpec, side: Side) -> Result;
+    fn check(&self, reactor: &Reactor, spec: &EndpointSpec, side: Side) -> Result;
 
     /// How it is written, with its kind, for listings and errors: `tcp:PORT[:interface=ADDRESS]`. Empty for a side that
     /// it is not for.
@@ -137,6 +142,42 @@ impl EndpointSpec {
             problem: problem.into(),
         }
         .into()
+    }
+
+    /// What lies below this one, when its first argument is another kind: `haproxy:tcp:8080:interface=::1` lies on
+    /// `tcp:8080:interface=::1`. The options called `own` are left out.
+    ///
+    /// # Errors
+    /// There is no other kind.
+    pub fn inner(&self, own: &[&str]) -> Result<Self> {
+        let Some((kind, arguments)) = self.arguments.split_first() else {
+            return Err(self.nothing_below());
+        };
+        if kind.is_empty() {
+            return Err(self.nothing_below());
+        }
+        let mut inner = self.as_kind(kind, own);
+        inner.arguments = arguments.to_vec();
+        Ok(inner)
+    }
+
+    /// The same parts as another kind: `tls:example.org:443:timeout=5` is `tcp:example.org:443:timeout=5` below. The
+    /// options called `own` are left out.
+    #[must_use]
+    pub fn as_kind(&self, kind: &str, own: &[&str]) -> Self {
+        let left = |(name, _): &&(String, String)| !own.contains(&&**name);
+        Self {
+            kind: kind.to_owned(),
+            arguments: self.arguments.clone(),
+            options: self.options.iter().filter(left).cloned().collect(),
+        }
+    }
+
+    fn nothing_below(&self) -> Failure {
+        let kind = &self.kind;
+        self.problem(format!(
+            "expected another endpoint behind `{kind}:`, as in `{kind}:tcp:8007`"
+        ))
     }
 
     /// The argument at `index`, which may be given by name instead.
@@ -279,15 +320,21 @@ impl Reactor {
     /// # Errors
     /// It is not one, or its kind is not known.
     pub fn check_endpoint(&self, at: &str, side: Side) -> Result {
-        let (kind, spec) = self.endpoint(at)?;
-        kind.check(&spec, side)
+        self.check_spec(&EndpointSpec::parse(at)?, side)
     }
 
-    pub(crate) fn endpoint(&self, at: &str) -> Result<(Rc<dyn EndpointKind>, EndpointSpec)> {
-        let spec = EndpointSpec::parse(at)?;
+    /// The same for an endpoint string in its parts.
+    ///
+    /// # Errors
+    /// It is not one, or its kind is not known.
+    pub fn check_spec(&self, spec: &EndpointSpec, side: Side) -> Result {
+        self.kind(spec)?.check(self, spec, side)
+    }
+
+    pub(crate) fn kind(&self, spec: &EndpointSpec) -> Result<Rc<dyn EndpointKind>> {
         let kinds = self.0.kinds.borrow();
         match kinds.0.get(&spec.kind) {
-            Some(kind) => Ok((Rc::clone(kind), spec)),
+            Some(kind) => Ok(Rc::clone(kind)),
             None if endpoint_datagram::is_kind(&spec.kind) => Err(spec.problem(format!(
                 "`{}` carries datagrams and no connections",
                 spec.kind
@@ -354,7 +401,7 @@ impl EndpointKind for Tcp {
         reactor.listen_at(&address, &options, factory)
     }
 
-    fn target(&self, spec: &EndpointSpec) -> Result<Target> {
+    fn target(&self, _reactor: &Reactor, spec: &EndpointSpec) -> Result<Target> {
         spec.only(2, &["host", "port", "timeout", "bindAddress"], self.client)?;
         let host = spec
             .named(0, "host")
@@ -381,10 +428,10 @@ impl EndpointKind for Tcp {
         })
     }
 
-    fn check(&self, spec: &EndpointSpec, side: Side) -> Result {
+    fn check(&self, reactor: &Reactor, spec: &EndpointSpec, side: Side) -> Result {
         match side {
             Side::Server => self.server(spec).map(drop),
-            Side::Client => self.target(spec).map(drop),
+            Side::Client => self.target(reactor, spec).map(drop),
         }
     }
 
@@ -457,6 +504,44 @@ mod tests {
             (Err(error), Err(text)) => assert!(error.problem.contains(text), "{error}"),
             (got, expected) => panic!("{text}: got {got:?}, expected {expected:?}"),
         }
+    }
+
+    /// What lies below, without the wrapper's option `own`.
+    #[track_caller]
+    fn check_below(text: &str, inner: Result<&str, &str>, as_tcp: &str) {
+        let spec = EndpointSpec::parse(text).expect("it has the grammar");
+        match (spec.inner(&["own"]), inner) {
+            (Ok(below), Ok(expected)) => {
+                assert_eq!(below.to_string(), expected);
+                assert_eq!(EndpointSpec::parse(expected), Ok(below));
+            }
+            (Err(failure), Err(text)) => assert!(failure.to_string().contains(text), "{failure}"),
+            (got, expected) => panic!("{text}: got {got:?}, expected {expected:?}"),
+        }
+        assert_eq!(spec.as_kind("tcp", &["own"]).to_string(), as_tcp);
+    }
+
+    #[test]
+    fn a_kind_that_lies_on_another_finds_its_parts_as_they_were_quoted() {
+        check_below(
+            r"haproxy:tcp:8080:interface=\:\:1:own=a\=b",
+            Ok(r"tcp:8080:interface=\:\:1"),
+            r"tcp:tcp:8080:interface=\:\:1",
+        );
+        check_below(
+            r"a:b:unix:/x\:y\\:mode=600",
+            Ok(r"b:unix:/x\:y\\:mode=600"),
+            r"tcp:b:unix:/x\:y\\:mode=600",
+        );
+        check_below(
+            "tls:example.org:443:timeout=5:own=",
+            Ok("example.org:443:timeout=5"),
+            "tcp:example.org:443:timeout=5",
+        );
+        check_below(r"a:we\:ird:1", Ok(r"we\:ird:1"), r"tcp:we\:ird:1");
+        check_below("a", Err("behind `a:`"), "tcp");
+        check_below("a:", Err("behind `a:`"), "tcp:");
+        check_below("a:x=1", Err("behind `a:`"), "tcp:x=1");
     }
 
     #[test]

@@ -30,28 +30,14 @@ impl EndpointKind for Unix {
         reactor.listen_at(&address, &options, factory)
     }
 
-    fn target(&self, spec: &EndpointSpec) -> Result<Target> {
-        spec.only(1, &["path", "lockfile", "timeout"], CLIENT)?;
-        let name = name(spec, "path")?;
-        let lock_file = lock_file(spec, &name)?.unwrap_or(false);
-        let timeout = spec.option("timeout");
-        let timeout: Option<u32> = timeout
-            .map(|seconds| spec.number("timeout", seconds))
-            .transpose()?;
-        Ok(Target {
-            options: ConnectOptions {
-                unix_lock_file: lock_file,
-                ..ConnectOptions::default()
-            },
-            timeout: timeout.map(|seconds| Duration::from_secs(seconds.into())),
-            ..Target::new(Address::Unix(name))
-        })
+    fn target(&self, _reactor: &Reactor, spec: &EndpointSpec) -> Result<Target> {
+        target(spec)
     }
 
-    fn check(&self, spec: &EndpointSpec, side: Side) -> Result {
+    fn check(&self, _reactor: &Reactor, spec: &EndpointSpec, side: Side) -> Result {
         match side {
             Side::Server => server(spec).map(drop),
-            Side::Client => self.target(spec).map(drop),
+            Side::Client => target(spec).map(drop),
         }
     }
 
@@ -61,6 +47,24 @@ impl EndpointKind for Unix {
             Side::Client => CLIENT,
         }
     }
+}
+
+fn target(spec: &EndpointSpec) -> Result<Target> {
+    spec.only(1, &["path", "lockfile", "timeout"], CLIENT)?;
+    let name = name(spec, "path")?;
+    let lock_file = lock_file(spec, &name)?.unwrap_or(false);
+    let timeout = spec.option("timeout");
+    let timeout: Option<u32> = timeout
+        .map(|seconds| spec.number("timeout", seconds))
+        .transpose()?;
+    Ok(Target {
+        options: ConnectOptions {
+            unix_lock_file: lock_file,
+            ..ConnectOptions::default()
+        },
+        timeout: timeout.map(|seconds| Duration::from_secs(seconds.into())),
+        ..Target::new(Address::Unix(name))
+    })
 }
 
 fn server(spec: &EndpointSpec) -> Result<(Address, ListenOptions)> {
@@ -194,7 +198,7 @@ mod tests {
     /// The address, whether there must be a lock file, and the timeout in seconds.
     #[track_caller]
     fn check_client(text: &str, expected: Result<(&str, bool, Option<u64>), &str>) {
-        match (Unix.target(&spec(text)), expected) {
+        match (target(&spec(text)), expected) {
             (Ok(target), Ok(expected)) => {
                 let crate::reactor::Destination::Address(address) = target.to else {
                     panic!("{text}: a path is no host name");

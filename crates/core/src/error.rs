@@ -43,6 +43,8 @@ errors! {
     InboxFull = "too many calls from other threads are waiting";
     /// The output kept for one connection grew past its hard limit.
     OutputOverflow = "more output was queued than the hard limit allows";
+    /// `push_layer` after `lose_write_connection`: the layer could say nothing more.
+    PushedTooLate = "a layer was pushed after lose_write_connection";
     /// `start` on a looping call whose last run has not ended.
     AlreadyLooping = "the looping call is running already";
     /// `stop` or `reset` on a looping call that does not run, or is stopping.
@@ -64,6 +66,26 @@ impl Error for ConnectionLost {
         Some(&self.0)
     }
 }
+
+/// Bytes that came before a layer were still kept when it was pushed, and must not pass for bytes that came through it
+/// (CVE-2011-0411).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BytesBeforeLayer {
+    /// How many they are.
+    pub bytes: usize,
+}
+
+impl fmt::Display for BytesBeforeLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.bytes;
+        write!(
+            f,
+            "{bytes} bytes that came before a layer was pushed were not delivered"
+        )
+    }
+}
+
+impl Error for BytesBeforeLayer {}
 
 /// A connection could not be made.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 use crate::{
     address::Address,
     failure::{Failure, Result},
+    layer::{Layer, MakeLayer},
     protocol::Protocol,
 };
 use std::{
@@ -193,7 +194,11 @@ impl<S: ?Sized, B> fmt::Debug for Sharing<S, B> {
 
 /// A factory whose type is forgotten, shared by all its ports: start and stop are counted over them.
 #[derive(Clone)]
-pub struct SharedFactory(Rc<Seat>);
+pub struct SharedFactory {
+    seat: Rc<Seat>,
+    /// What lies below each of its protocols, the layer on the driver first.
+    layers: Vec<MakeLayer>,
+}
 
 struct Seat {
     factory: RefCell<Box<dyn AnyFactory>>,
@@ -221,10 +226,37 @@ impl<F: Factory> AnyFactory for F {
 impl SharedFactory {
     /// Shares `factory`; clones are the same factory.
     pub fn new<M>(factory: impl IntoFactory<M>) -> Self {
-        Self(Rc::new(Seat {
-            factory: RefCell::new(Box::new(factory.into_factory())),
-            ports: Cell::new(0),
-        }))
+        Self {
+            seat: Rc::new(Seat {
+                factory: RefCell::new(Box::new(factory.into_factory())),
+                ports: Cell::new(0),
+            }),
+            layers: Vec::new(),
+        }
+    }
+
+    /// The same factory with a layer below each of its protocols, and below those layers that it has: what a kind of
+    /// endpoint that lies on another hands down. `make` is called for each connection, with its peer; when it fails
+    /// the connection is closed. The protocol is built when the layer is up.
+    ///
+    /// Start and stop are counted together with those of the original.
+    #[must_use]
+    pub fn layered(&self, make: impl Fn(&Address) -> Result<Box<dyn Layer>> + 'static) -> Self {
+        let mut layered = self.clone();
+        layered.layers.insert(0, Rc::new(make));
+        layered
+    }
+
+    /// The same factory on top of these layers, the one on the driver first.
+    pub(crate) fn on(&self, layers: Vec<MakeLayer>) -> Self {
+        let mut layered = self.clone();
+        layered.layers.splice(..0, layers);
+        layered
+    }
+
+    /// What lies below each protocol, the layer on the driver first.
+    pub(crate) fn layers(&self) -> &[MakeLayer] {
+        &self.layers
     }
 
     /// A protocol for a new connection.
@@ -237,29 +269,29 @@ impl SharedFactory {
 
     /// Whether it is being called right now.
     pub(crate) fn is_busy(&self) -> bool {
-        self.0.factory.try_borrow_mut().is_err()
+        self.seat.factory.try_borrow_mut().is_err()
     }
 
     /// One more port listens, or one more connection is made with it.
     pub(crate) fn port_started(&self) -> Result {
-        if self.0.ports.get() == 0 {
+        if self.seat.ports.get() == 0 {
             self.call(|factory| factory.start())??;
         }
-        self.0.ports.set(self.0.ports.get() + 1);
+        self.seat.ports.set(self.seat.ports.get() + 1);
         Ok(())
     }
 
     /// One port has stopped, or one connection that was made with it has ended.
     pub(crate) fn port_stopped(&self) -> Result {
-        self.0.ports.set(self.0.ports.get() - 1);
-        if self.0.ports.get() > 0 {
+        self.seat.ports.set(self.seat.ports.get() - 1);
+        if self.seat.ports.get() > 0 {
             return Ok(());
         }
         self.call(|factory| factory.stop())
     }
 
     fn call<R>(&self, f: impl FnOnce(&mut dyn AnyFactory) -> R) -> Result<R> {
-        let Ok(mut factory) = self.0.factory.try_borrow_mut() else {
+        let Ok(mut factory) = self.seat.factory.try_borrow_mut() else {
             return Err(Failure::msg("a factory was called from inside itself"));
         };
         catch_unwind(AssertUnwindSafe(|| f(&mut **factory)))
@@ -269,6 +301,6 @@ impl SharedFactory {
 
 impl fmt::Debug for SharedFactory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SharedFactory({} ports)", self.0.ports.get())
+        write!(f, "SharedFactory({} ports)", self.seat.ports.get())
     }
 }

@@ -22,6 +22,7 @@ pub mod escape;
 pub mod factory;
 pub mod failure;
 pub mod framing;
+pub mod layer;
 pub mod limits;
 pub mod names;
 pub mod outgoing;
@@ -46,6 +47,7 @@ pub use deferred::{
 pub use descriptor::Descriptor;
 pub use factory::{Factory, IntoFactory, SharedFactory, Sharing};
 pub use failure::{Failure, Result};
+pub use layer::{Inner, Layer};
 pub use limits::Limits;
 pub use producer::{Pace, Producer};
 pub use protocol::Protocol;

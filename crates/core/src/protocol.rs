@@ -101,6 +101,29 @@ pub trait Protocol: Any {
         Ok(())
     }
 
+    /// A layer is about to lie below this protocol ([`Transport::push_layer`]): what arrives from now on comes through
+    /// it. A protocol that still keeps bytes which came before it refuses, as all framings do, with
+    /// [`BytesBeforeLayer`](crate::error::BytesBeforeLayer): whoever sent them may have been somebody else, and they
+    /// would pass for bytes that came through the layer (CVE-2011-0411).
+    ///
+    /// # Errors
+    /// Closes the connection; the layer never begins.
+    fn layer_pushed(&mut self, transport: &Transport) -> Result {
+        let _ = transport;
+        Ok(())
+    }
+
+    /// For the protocol of a [layer](crate::layer): something was asked of the transport above it, or what was asked
+    /// before can go on. Comes after every callback in which that may be so: it is where a layer calls
+    /// [`Inner::settle`](crate::layer::Inner::settle).
+    ///
+    /// # Errors
+    /// Closes the connection.
+    fn inner_requests(&mut self, transport: &Transport) -> Result {
+        let _ = transport;
+        Ok(())
+    }
+
     /// The connection has ended. Comes last, exactly once: [`ConnectionDone`](crate::error::ConnectionDone) for a
     /// clean end, otherwise what ended it.
     fn connection_lost(&mut self, reason: Failure) {
@@ -141,6 +164,12 @@ impl Protocol for Box<dyn Protocol> {
     }
     fn reading_resumed(&mut self, transport: &Transport) -> Result {
         (**self).reading_resumed(transport)
+    }
+    fn layer_pushed(&mut self, transport: &Transport) -> Result {
+        (**self).layer_pushed(transport)
+    }
+    fn inner_requests(&mut self, transport: &Transport) -> Result {
+        (**self).inner_requests(transport)
     }
     fn connection_lost(&mut self, reason: Failure) {
         (**self).connection_lost(reason);

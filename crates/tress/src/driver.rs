@@ -1,4 +1,4 @@
-//! The drivers of the operating system: mio by default, and io_uring.
+//! Reactors on the drivers of the operating system (mio by default, and io_uring), with what this crate's features add.
 
 use tress_core::{Reactor, Result};
 
@@ -8,7 +8,7 @@ use tress_core::{Reactor, Result};
 /// # Errors
 /// The operating system has no room for another.
 pub fn reactor() -> Result<Reactor> {
-    Ok(with_names(Reactor::with(tress_os::Mio::new()?)))
+    Ok(equipped(Reactor::with(tress_os::Mio::new()?)))
 }
 
 /// A reactor on the experimental driver over io_uring (feature `uring`, Linux only).
@@ -17,10 +17,12 @@ pub fn reactor() -> Result<Reactor> {
 /// The kernel has no io_uring, lacks what the driver needs of it, or does not allow it.
 #[cfg(all(feature = "uring", target_os = "linux"))]
 pub fn uring_reactor() -> Result<Reactor> {
-    Ok(with_names(Reactor::with(tress_os::Uring::new()?)))
+    Ok(equipped(Reactor::with(tress_os::Uring::new()?)))
 }
 
-fn with_names(reactor: Reactor) -> Reactor {
+fn equipped(reactor: Reactor) -> Reactor {
     reactor.set_name_resolver(tress_os::SystemResolver::new());
+    #[cfg(feature = "protocols")]
+    reactor.endpoint_kind("haproxy", tress_protocols::haproxy::HaProxy);
     reactor
 }

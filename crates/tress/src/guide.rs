@@ -9,6 +9,9 @@ pub mod clients {}
 #[doc = include_str!("../guide/datagrams.md")]
 pub mod datagrams {}
 
+#[doc = include_str!("../guide/endpoints.md")]
+pub mod endpoints {}
+
 #[doc = include_str!("../guide/waiting.md")]
 pub mod waiting {}
 

@@ -23,7 +23,8 @@
 //! The [`guide`] goes on from here. This crate holds no logic: it gathers the engine (`tress-core`) and its drivers
 //! under one name. Features: `mio` (on by default) is the driver that [`reactor`] makes, `uring` the experimental one
 //! over io_uring (Linux), `sim` the simulator, `streams` transports as `AsyncRead` and `AsyncWrite` and `hyper` the same
-//! for hyper, `app` the applications that a TOML file describes.
+//! for hyper, `protocols` the wire protocols and the endpoint kind `haproxy`, `app` the applications that a TOML file
+//! describes.
 
 #![forbid(unsafe_code)]
 
@@ -55,6 +56,10 @@ pub use tress_sim as sim;
 #[cfg(feature = "streams")]
 pub use tress_streams as streams;
 
+/// Wire protocols (feature `protocols`). With it, [`reactor`] knows the endpoint kind `haproxy`.
+#[cfg(feature = "protocols")]
+pub use tress_protocols as protocols;
+
 /// Applications put together by a TOML file: providers, protocols, services (feature `app`).
 #[cfg(feature = "app")]
 pub use tress_app as app;
@@ -73,7 +78,9 @@ pub use tress_core::{
     driver::Interface,
     endpoint, error,
     factory::Sharing,
-    framing, gather_results, names, race, sync, testing,
+    framing, gather_results, layer,
+    layer::{Inner, Layer},
+    names, race, sync, testing,
 };
 
 /// The README's program compiles.

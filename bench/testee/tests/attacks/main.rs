@@ -15,6 +15,7 @@ mod crowds;
 mod datagrams;
 mod faults;
 mod hostile_input;
+mod kinds;
 mod peer;
 mod real_peers;
 mod stopping;

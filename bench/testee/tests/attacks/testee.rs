@@ -14,6 +14,9 @@ use std::{
 /// Nothing here waits longer for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
+const LOOPBACK: &str = "tcp:0:interface=127.0.0.1";
+const NOWHERE: ([u8; 4], u16) = ([0; 4], 0);
+
 /// Chooses the driver for all of them: `mio` when it is not set.
 const DRIVER_VARIABLE: &str = "TRESS_TESTEE_DRIVER";
 
@@ -21,6 +24,7 @@ const DRIVER_VARIABLE: &str = "TRESS_TESTEE_DRIVER";
 pub(crate) struct Testee {
     child: Child,
     pub(crate) protocol: &'static str,
+    /// Where it listens, if that is an IP address.
     pub(crate) at: SocketAddr,
     /// From the start of the process to its listening.
     pub(crate) took: Duration,
@@ -28,7 +32,13 @@ pub(crate) struct Testee {
 
 impl Testee {
     pub(crate) fn start(protocol: &'static str) -> Self {
-        Self::run(Command::new(env!("CARGO_BIN_EXE_tress-testee")), protocol)
+        Self::start_at(protocol, LOOPBACK)
+    }
+
+    /// At this endpoint.
+    pub(crate) fn start_at(protocol: &'static str, endpoint: &str) -> Self {
+        let command = Command::new(env!("CARGO_BIN_EXE_tress-testee"));
+        Self::run(command, protocol, endpoint)
     }
 
     /// With no more descriptors than these.
@@ -36,12 +46,12 @@ impl Testee {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\"")]);
         shell.arg(env!("CARGO_BIN_EXE_tress-testee"));
-        Self::run(shell, protocol)
+        Self::run(shell, protocol, LOOPBACK)
     }
 
-    fn run(mut command: Command, protocol: &'static str) -> Self {
+    fn run(mut command: Command, protocol: &'static str, endpoint: &str) -> Self {
         let driver = std::env::var(DRIVER_VARIABLE).unwrap_or_else(|_| "mio".to_owned());
-        command.args([protocol, "--at", "tcp:0:interface=127.0.0.1"]);
+        command.args([protocol, "--at", endpoint]);
         command.args(["--driver", &driver]);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let begun = Instant::now();
@@ -57,10 +67,11 @@ impl Testee {
         let line = first_line.recv_timeout(PATIENCE).unwrap_or_default();
         let took = begun.elapsed();
         let at = line.trim_end().strip_prefix("listening at ");
-        let Some(at) = at.and_then(|at| at.parse().ok()) else {
+        let Some(at) = at else {
             child.kill().ok();
             panic!("{protocol}: no address in its first line {line:?}");
         };
+        let at = at.parse().unwrap_or_else(|_| NOWHERE.into());
         Self {
             child,
             protocol,

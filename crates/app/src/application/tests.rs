@@ -82,7 +82,7 @@ fn wrong_endpoints() {
     for (at, message) in [
         (
             "tpc:79",
-            "unknown kind of endpoint `tpc`; expected one of `tcp`, `tcp6`, `unix`; did you mean `tcp`?",
+            "unknown kind of endpoint `tpc`; expected one of `haproxy`, `tcp`, `tcp6`, `unix`; did you mean `tcp`?",
         ),
         ("tcp:finger", "port `finger` is no number from 0 to 65535"),
         ("tcp:65536", "port `65536` is no number from 0 to 65535"),
@@ -102,6 +102,10 @@ fn wrong_endpoints() {
         (
             "tcp:79:interface=here",
             "`here` is no IP address; names are looked up only to connect to them: write an address of this machine",
+        ),
+        (
+            "haproxy:tcp:79:trusted=here",
+            "`here` is no address and no network, as `10.0.0.0/8` is",
         ),
         (
             "unix:/run/x:mode=999",
@@ -151,7 +155,7 @@ fn everything_is_reported_at_once() {
         "f.toml:2: provide.a.kind: unknown kind `x`; expected one of `finger.file`, `finger.memory`\n\
          f.toml:4: serve.what: unknown provider `b`; expected `a`\n\
          f.toml:5: serve.as: unknown protocol `y`; expected one of `finger`, `finger-setter`\n\
-         f.toml:6: serve.at: unknown kind of endpoint `z`; expected one of `tcp`, `tcp6`, `unix`\n\
+         f.toml:6: serve.at: unknown kind of endpoint `z`; expected one of `haproxy`, `tcp`, `tcp6`, `unix`\n\
          f.toml:8: limits.idle: expected a duration such as `\"30s\"`, found an integer",
     );
 }

@@ -1,11 +1,12 @@
 //! What all framings share: bytes that wait for the rest of their frame, and when to deliver nothing. Knows no format.
 
 use crate::{
+    error::BytesBeforeLayer,
     failure::Result,
     protocol::Protocol,
     transport::{
         Transport,
-        flags::{ABORT, CLOSE, FULL, LOST, PAUSED, READ_WHEN_FULL},
+        flags::{ABORT, CLOSE, FULL, LOST, PAUSED, PUSHED, READ_WHEN_FULL},
     },
 };
 use std::time::Duration;
@@ -49,6 +50,8 @@ enum Gate {
     Waiting,
     /// Not any more.
     Closed,
+    /// Never: a layer was pushed, and these bytes came before it.
+    Layer,
 }
 
 impl Buffer {
@@ -80,6 +83,10 @@ impl Buffer {
                 Gate::Closed => {
                     self.clear();
                     return Ok(());
+                }
+                Gate::Layer => {
+                    let bytes = self.kept().len() + rest.len();
+                    return Err(BytesBeforeLayer { bytes }.into());
                 }
             }
             let (took, front) = match step(if direct { rest } else { self.kept() })? {
@@ -122,6 +129,14 @@ impl Buffer {
     pub(super) fn put_front(&mut self, front: &[u8]) {
         self.bytes.splice(..self.start, front.iter().copied());
         self.start = 0;
+    }
+
+    /// A layer is pushed: nothing may be kept that came before it, nor what `more` bytes elsewhere came from.
+    pub(super) fn layer_pushed(&self, more: usize) -> Result {
+        match self.kept().len() + more {
+            0 => Ok(()),
+            bytes => Err(BytesBeforeLayer { bytes }.into()),
+        }
     }
 
     /// Whether the end of the peer's bytes may be told now; if not, [`Buffer::take_end`] says when.
@@ -179,6 +194,9 @@ impl Buffer {
 fn gate(transport: &Transport) -> Gate {
     if transport.has(CLOSE | ABORT | LOST) {
         return Gate::Closed;
+    }
+    if transport.has(PUSHED) {
+        return Gate::Layer;
     }
     let full = || {
         let high_water = transport.0.origin.limits.output_high_water;

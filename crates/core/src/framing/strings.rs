@@ -302,6 +302,10 @@ impl<P: StringReceiver, F: Format> Protocol for Strings<P, F> {
         self.run(transport, &[])
     }
 
+    fn layer_pushed(&mut self, _transport: &Transport) -> Result {
+        self.buffer.layer_pushed(0)
+    }
+
     fn connection_lost(&mut self, reason: Failure) {
         self.receiver.connection_lost(reason);
     }

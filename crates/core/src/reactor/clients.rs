@@ -3,14 +3,17 @@
 use super::{
     Core, Entry, Reactor,
     dial::{Dial, Purpose, Won},
+    lose,
 };
 use crate::{
     address::{Address, Peer},
     deferred::{Deferred, Outcome},
     driver::{ConnectOptions, Token},
-    error::{ConnectionDone, NoProtocol, NotRunning},
+    endpoint::EndpointSpec,
+    error::{ConnectingCancelled, ConnectionDone, NoProtocol, NotRunning},
     factory::{IntoFactory, SharedFactory},
     failure::{Failure, Result},
+    layer::{MakeLayer, Plan},
     names::{HostName, NameResolver},
     protocol::Protocol,
     transport::{
@@ -21,7 +24,7 @@ use crate::{
 use std::{any::Any, cell::Cell, fmt, marker::PhantomData, rc::Rc};
 
 /// What a connection is made with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Target {
     /// Where to.
     pub to: Destination,
@@ -29,6 +32,9 @@ pub struct Target {
     pub options: ConnectOptions,
     /// How long it may take; the limit `connect` when `None`.
     pub timeout: Option<std::time::Duration>,
+    /// What lies below the protocol, the layer on the driver first. A kind of endpoint that lies on another adds its
+    /// own at the end. The protocol is built when all of them are up.
+    pub layers: Vec<MakeLayer>,
 }
 
 /// Where a connection goes.
@@ -55,7 +61,19 @@ impl From<Destination> for Target {
             to,
             options: ConnectOptions::default(),
             timeout: None,
+            layers: Vec::new(),
         }
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target")
+            .field("to", &self.to)
+            .field("options", &self.options)
+            .field("timeout", &self.timeout)
+            .field("layers", &self.layers.len())
+            .finish()
     }
 }
 
@@ -78,7 +96,9 @@ pub struct Connection<P> {
 
 impl Reactor {
     /// Connects to an endpoint (`tcp:127.0.0.1:8007`) with a protocol of this factory, which is started before and
-    /// stopped after. Fires after the protocol's `connection_made`; cancelling it gives the attempt up.
+    /// stopped after. Fires after the protocol's `connection_made`, which comes when all layers of the endpoint are up
+    /// (so after the handshake of `tls:`), and fails with the layer's failure when that comes first. Cancelling it gives
+    /// the attempt up.
     ///
     /// A host name (`tcp:example.org:8007`) is looked up, and its addresses are tried by RFC 8305: IPv6 and IPv4 in
     /// turn, another every [`CONNECTION_ATTEMPT_DELAY`](crate::names::CONNECTION_ATTEMPT_DELAY) and as soon as one
@@ -114,16 +134,24 @@ impl Reactor {
         factory: &SharedFactory,
         watcher: Option<Watcher>,
     ) -> Deferred<Transport> {
-        match self.target(to) {
+        match self.look_up(to) {
             Ok((target, names)) => self.connect_at(target, names, factory, watcher),
             Err(failure) => Deferred::fail(failure),
         }
     }
 
+    /// What an endpoint string in its parts connects to: what kinds that lie on others are built from.
+    ///
+    /// # Errors
+    /// The endpoint is not one.
+    pub fn target(&self, spec: &EndpointSpec) -> Result<Target> {
+        self.kind(spec)?.target(self, spec)
+    }
+
     /// Where an endpoint goes, and who looks its name up if it has one.
-    fn target(&self, to: &str) -> Result<(Target, Option<Rc<dyn NameResolver>>)> {
-        let (kind, spec) = self.endpoint(to)?;
-        let target = kind.target(&spec)?;
+    fn look_up(&self, to: &str) -> Result<(Target, Option<Rc<dyn NameResolver>>)> {
+        let spec = EndpointSpec::parse(to)?;
+        let target = self.target(&spec)?;
         let names = match &target.to {
             Destination::Address(_) => None,
             Destination::Host(name, _) => match self.name_resolver() {
@@ -150,7 +178,7 @@ impl Reactor {
         }
         let limits = self.limits();
         let purpose = Purpose {
-            factory: factory.clone(),
+            factory: factory.on(target.layers),
             options: target.options,
             after: target.timeout.unwrap_or(limits.connect),
             origin: Rc::new(Origin {
@@ -182,36 +210,31 @@ impl Core {
             to,
             factory,
             origin,
-            resolver,
+            dial,
         } = won;
-        let protocol = match factory.build(&to) {
-            Ok(Some(protocol)) if !resolver.is_cancelled() => protocol,
-            Ok(Some(unwanted)) => {
-                self.driver.borrow_mut().close(conn, true);
-                return self.catch(unwanted.name(), || drop(unwanted));
-            }
-            refused => {
-                self.driver.borrow_mut().close(conn, true);
-                return resolver.fail(match refused {
-                    Err(failure) => failure,
-                    Ok(_) => NoProtocol.into(),
-                });
-            }
-        };
-        let link = Transport(Rc::new(Link::new(
-            &origin,
-            conn,
-            READ_WHEN_FULL,
-            Peer::from(to),
-            protocol,
-        )));
-        let made = link.clone();
+        let link = Link::new(&origin, conn, READ_WHEN_FULL, Peer::from(to));
+        let link = Transport(Rc::new(link));
+        dial.rises(&link);
+        let waiting = Rc::clone(&dial);
         link.push_call(Box::new(move |live| {
-            if resolver.is_cancelled() {
-                made.abort_connection();
-            }
-            resolver.fire(live.map(|_| made));
+            waiting.is_up(live.map(|(_, transport)| transport.clone()));
         }));
+        let refused = match Plan::new(&factory).build(&link) {
+            Ok(true) if !dial.is_over() => None,
+            Ok(true) => Some(ConnectingCancelled.into()),
+            Ok(false) => Some(NoProtocol.into()),
+            Err(failure) => Some(failure),
+        };
+        if let Some(reason) = refused {
+            self.driver.borrow_mut().close(conn, true);
+            dial.is_up(Err(reason.clone()));
+            // It never began: its protocol, if there is one, is told nothing.
+            let unwanted = link.0.protocol.take();
+            if let Some(unwanted) = unwanted {
+                self.catch(unwanted.name(), || drop(unwanted));
+            }
+            return lose(&link, &reason);
+        }
         self.begin(conn, &link);
     }
 }

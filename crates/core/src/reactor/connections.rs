@@ -4,13 +4,16 @@
 use super::{Core, Entry};
 use crate::{
     driver::{Lease, Report, Token},
-    error::{ConnectionAborted, ConnectionLost},
+    error::{ConnectionAborted, ConnectionLost, TimedOut},
     failure::{Failure, Result},
     protocol::Protocol,
     received::Received,
     transport::{
         Role, Transport,
-        flags::{BLOCKED, BUFFERS, CORKED, LOST, READ_CLOSED, READING, RUNNING, SERVER, UNUSUAL},
+        flags::{
+            BLOCKED, BUFFERS, CORKED, LAYER, LOST, PUSHED, READ_CLOSED, READING, RUNNING, SERVER,
+            UNUSUAL,
+        },
     },
 };
 use std::{
@@ -33,25 +36,47 @@ impl Core {
     pub(super) fn data(self: &Rc<Self>, conn: Token, lease: &mut Lease) {
         let data = lease.bytes();
         let Some(link) = self.link(conn) else { return };
+        if link.has(BUFFERS | PUSHED) {
+            return self.data_for_few(conn, lease);
+        }
         link.0
             .received
             .set(link.0.received.get() + data.len() as u64);
         self.active(&link);
-        if link.has(BUFFERS) {
-            return self.enter_with_buffer(conn, &link, lease);
-        }
         self.enter(conn, &link, |protocol, transport| {
             protocol.data_received(transport, data)
         });
     }
 
-    /// The same for a protocol that may take the buffer.
+    /// The same for a protocol that may take the buffer, and where a layer was pushed since.
     #[cold]
     #[inline(never)]
-    fn enter_with_buffer(self: &Rc<Self>, conn: Token, link: &Transport, lease: &mut Lease) {
-        self.enter(conn, link, |protocol, transport| {
-            protocol.buffer_received(transport, Received::new(lease))
-        });
+    fn data_for_few(self: &Rc<Self>, conn: Token, lease: &mut Lease) {
+        let Some(link) = self.lowest_link(conn) else {
+            return;
+        };
+        let received = &link.0.received;
+        received.set(received.get() + lease.bytes().len() as u64);
+        self.active(&link);
+        if link.has(BUFFERS) {
+            self.enter(conn, &link, |protocol, transport| {
+                protocol.buffer_received(transport, Received::new(lease))
+            });
+        } else {
+            self.enter(conn, &link, |protocol, transport| {
+                protocol.data_received(transport, lease.bytes())
+            });
+        }
+    }
+
+    /// The link that a report is for: a layer that was pushed from outside is put there first.
+    pub(super) fn lowest_link(self: &Rc<Self>, conn: Token) -> Option<Transport> {
+        let link = self.link(conn)?;
+        if !link.has(PUSHED) {
+            return Some(link);
+        }
+        self.settle(conn, &link);
+        self.link(conn)
     }
 
     /// Everything but bytes.
@@ -73,7 +98,9 @@ impl Core {
                 emptied,
             } => self.sent(conn, bytes, emptied),
             Report::ReadClosed { conn } => {
-                let Some(link) = self.link(conn) else { return };
+                let Some(link) = self.lowest_link(conn) else {
+                    return;
+                };
                 link.set(READ_CLOSED);
                 self.active(&link);
                 self.enter(conn, &link, |protocol, transport| {
@@ -162,7 +189,9 @@ impl Core {
         if let Some(buffer) = emptied {
             self.shared.recycle(buffer);
         }
-        let Some(link) = self.link(conn) else { return };
+        let Some(link) = self.lowest_link(conn) else {
+            return;
+        };
         link.0.out.borrow_mut().taken_sent(bytes);
         link.clear(BLOCKED);
         self.active(&link);
@@ -175,13 +204,14 @@ impl Core {
     pub(super) fn fail(self: &Rc<Self>, conn: Token, link: &Transport, failure: Failure) {
         let quiet = failure.check::<ConnectionAborted>().is_some()
             || failure.check::<ConnectionLost>().is_some()
-            || failure.check::<crate::error::TimedOut>().is_some();
+            || failure.check::<TimedOut>().is_some();
         if !quiet {
             self.counters.failures.set(self.counters.failures.get() + 1);
-            let name = link.0.protocol.try_borrow().ok();
+            let culprit = link.culprit();
+            let name = culprit.0.protocol.try_borrow().ok();
             let name = name.as_ref().and_then(|protocol| protocol.as_ref());
             let name = name.map_or("protocol", |protocol| protocol.name());
-            let peer = link.peer();
+            let peer = culprit.peer();
             tracing::error!(target: "tress", "{name} with {peer} failed and is closed: {failure:?}");
         }
         if self.take(conn).is_some() {
@@ -200,7 +230,6 @@ impl Core {
 
     /// Tells everybody who waits that the connection has ended. Its token is free already.
     fn ended(self: &Rc<Self>, link: &Transport, reason: Failure) {
-        link.set(LOST | RUNNING);
         self.counters
             .connections
             .set(self.counters.connections.get() - 1);
@@ -210,38 +239,8 @@ impl Core {
                 .set(self.counters.accepted_open.get() - 1);
             self.peer_left(link);
         }
-        if link.has(CORKED) {
-            self.shared.uncork(&link.0);
-        }
-        link.0.out.borrow_mut().clear();
         self.close_passing(link);
-        if let Some(rare) = link.0.rare_if_any() {
-            let producer = rare.producer.borrow_mut().take();
-            if let Some(mut producer) = producer {
-                self.catch("a producer", || producer.stop_producing());
-            }
-        }
-        let protocol = link.0.protocol.borrow_mut().take();
-        if let Some(mut protocol) = protocol {
-            let name = protocol.name();
-            let reason = reason.clone();
-            self.catch(name, || protocol.connection_lost(reason));
-            self.catch(name, || drop(protocol));
-        }
-        if let Some(rare) = link.0.rare_if_any() {
-            while let Some(call) = { rare.calls.borrow_mut().pop_front() } {
-                let reason = reason.clone();
-                self.catch("a queued call", || call(Err(reason)));
-            }
-        }
-        if let Role::Client(Some(watcher)) = &link.0.origin.role
-            && let Some(core) = self.shared.core.upgrade()
-        {
-            self.catch("a client factory", || {
-                watcher(&super::Reactor(core), reason)
-            });
-        }
-        link.clear(RUNNING);
+        lose(link, &reason);
     }
 
     /// Calls user code outside any living connection: a panic is logged and counted.
@@ -254,7 +253,7 @@ impl Core {
 
     /// Counts and logs a failure of user code that costs no connection.
     #[cold]
-    pub(super) fn failed(&self, what: &str, failure: &Failure) {
+    pub(crate) fn failed(&self, what: &str, failure: &Failure) {
         self.counters.failures.set(self.counters.failures.get() + 1);
         tracing::error!(target: "tress", "{what} failed: {failure:?}");
     }
@@ -263,5 +262,66 @@ impl Core {
     #[inline]
     pub(super) fn active(&self, link: &Transport) {
         link.0.active.set(self.shared.coarse.get());
+    }
+}
+
+/// Tells everybody who waits for this link that the connection has ended. What lies above a layer, the layer tells.
+pub(crate) fn lose(link: &Transport, reason: &Failure) {
+    let core = link.0.origin.shared.core.upgrade();
+    link.set(LOST | RUNNING);
+    if link.has(CORKED) {
+        link.0.origin.shared.uncork(&link.0);
+    }
+    link.0.out.borrow_mut().clear();
+    let rare = link.0.rare_if_any();
+    let producer = rare.and_then(|rare| rare.producer.borrow_mut().take());
+    if let Some(mut producer) = producer {
+        catch(core.as_deref(), "a producer", || producer.stop_producing());
+    }
+    if let (Some(rare), true) = (rare, link.has(LAYER)) {
+        // For a layer that forgets to pass it on.
+        rare.reason.set(Some(reason.clone()));
+    }
+    let protocol = link.0.protocol.borrow_mut().take();
+    let was_built = protocol.is_some();
+    if let Some(mut protocol) = protocol {
+        let name = protocol.name();
+        catch(core.as_deref(), name, || {
+            protocol.connection_lost(reason.clone());
+        });
+        catch(core.as_deref(), name, || drop(protocol));
+    }
+    catch(core.as_deref(), "a layer", || drop(link.take_pushed()));
+    fail_calls(link, reason);
+    if let (Role::Client(Some(watcher)), Some(core)) = (&link.0.origin.role, core)
+        && was_built
+        && !link.has(LAYER)
+    {
+        let reactor = super::Reactor(Rc::clone(&core));
+        core.catch("a client factory", || watcher(&reactor, reason.clone()));
+    }
+    link.clear(RUNNING);
+}
+
+/// Nobody is there to be called.
+pub(crate) fn fail_calls(link: &Transport, reason: &Failure) {
+    let core = link.0.origin.shared.core.upgrade();
+    let rare = link.0.rare_if_any();
+    while let Some(call) = rare.and_then(|rare| rare.calls.borrow_mut().pop_front()) {
+        catch(core.as_deref(), "a queued call", || {
+            call(Err(reason.clone()));
+        });
+    }
+}
+
+/// Calls user code of a connection that has ended, perhaps together with its reactor.
+fn catch(core: Option<&Core>, what: &str, f: impl FnOnce()) {
+    match core {
+        Some(core) => core.catch(what, f),
+        None => {
+            if catch_unwind(AssertUnwindSafe(f)).is_err() {
+                tracing::error!(target: "tress", "{what} panicked after the end of its reactor");
+            }
+        }
     }
 }

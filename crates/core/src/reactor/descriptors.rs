@@ -31,7 +31,7 @@ impl Core {
     /// Gives the protocol what came with the bytes that it gets next. What is not given, for whatever reason, is closed.
     /// True when it wants the bytes.
     pub(super) fn descriptors_arrived(self: &Rc<Self>, conn: Token, lease: &mut Lease) -> bool {
-        let Some(link) = self.link(conn) else {
+        let Some(link) = self.lowest_link(conn) else {
             lease.descriptors.clear();
             return false;
         };

@@ -1,13 +1,15 @@
-//! Making one connection: a name is looked up if there is one, then its addresses race (RFC 8305). Builds no protocol.
+//! Making one connection: a name is looked up if there is one, then its addresses race (RFC 8305), then the layers of
+//! the one that is there come up. Builds no protocol.
 //!
 //! ```text
-//! Resolving --addresses--> Racing --one is there--> Over
-//!     |                    ^  | |                    ^
-//!     |    the next begins +--+ +--the last failed---+
-//!     +--no address-----------------given up---------+
+//! Resolving --addresses--> Racing --one is there--> Rising --layers are up--> Over
+//!     |                    ^  | |                      |                       ^
+//!     |    the next begins +--+ +--the last failed-----)-----------------------+
+//!     +--no address-----------------given up-----------+-----------------------+
 //! ```
 //! Another address begins [`CONNECTION_ATTEMPT_DELAY`] after the last one began, or as soon as any fails. Given up is
-//! in either state by a cancel, by the timeout over all of it, and by a reactor that closes everything.
+//! in any state by a cancel, and before `Rising` by the timeout and by a reactor that closes everything. What ends the
+//! connection while it rises ends this too.
 //! An address that needs no lookup is a race of one.
 
 use super::{Core, DelayedCall, Entry, Reactor};
@@ -22,7 +24,7 @@ use crate::{
     factory::SharedFactory,
     failure::{Failure, Result},
     names::{CONNECTION_ATTEMPT_DELAY, HostName, NameResolver, interleave},
-    transport::{Origin, Transport},
+    transport::{Link, Origin, Transport},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -63,6 +65,11 @@ enum State {
     Resolving { open: Open, lookup: Lookup },
     /// At least one attempt is under way.
     Racing { open: Open, race: Race },
+    /// The connection is there; its protocol has not been told, as layers may have to come up first.
+    Rising {
+        resolver: Resolver<Transport>,
+        link: Weak<Link>,
+    },
     /// It was made, it failed, or nobody wants it any more.
     #[default]
     Over,
@@ -97,7 +104,7 @@ pub(super) struct Won {
     pub(super) to: Address,
     pub(super) factory: SharedFactory,
     pub(super) origin: Rc<Origin>,
-    pub(super) resolver: Resolver<Transport>,
+    pub(super) dial: Rc<Dial>,
 }
 
 /// Everything that waits for addresses, in the order in which it began.
@@ -191,7 +198,9 @@ impl Dial {
             }
             (State::Resolving { open, .. }, Err(gone)) => open.fail(gone),
             // It was given up meanwhile.
-            (state @ (State::Racing { .. } | State::Over), _) => self.state.set(state),
+            (state @ (State::Racing { .. } | State::Rising { .. } | State::Over), _) => {
+                self.state.set(state);
+            }
         }
     }
 
@@ -211,7 +220,9 @@ impl Dial {
     fn race(self: &Rc<Self>, core: &Rc<Core>, addresses: Vec<Address>) {
         match self.state.take() {
             State::Resolving { open, .. } => self.begin_next(core, open, Race::new(addresses)),
-            state @ (State::Racing { .. } | State::Over) => self.state.set(state),
+            state @ (State::Racing { .. } | State::Rising { .. } | State::Over) => {
+                self.state.set(state);
+            }
         }
     }
 
@@ -245,7 +256,9 @@ impl Dial {
         let Ok(core) = self.core() else { return };
         match self.state.take() {
             State::Racing { open, race } => self.begin_next(&core, open, race),
-            state @ (State::Resolving { .. } | State::Over) => self.state.set(state),
+            state @ (State::Resolving { .. } | State::Rising { .. } | State::Over) => {
+                self.state.set(state);
+            }
         }
     }
 
@@ -261,7 +274,9 @@ impl Dial {
                     self.state.set(State::Racing { open, race });
                 }
             }
-            state @ (State::Resolving { .. } | State::Over) => self.state.set(state),
+            state @ (State::Resolving { .. } | State::Rising { .. } | State::Over) => {
+                self.state.set(state);
+            }
         }
     }
 
@@ -293,8 +308,45 @@ impl Dial {
                 }
                 open.fail(reason);
             }
+            State::Rising { resolver, link } => {
+                if let Some(link) = link.upgrade() {
+                    Transport(link).abort_connection();
+                }
+                resolver.fail(reason);
+            }
             State::Over => {}
         }
+    }
+
+    /// This is the connection; whoever cancels from now on aborts it.
+    pub(super) fn rises(&self, connection: &Transport) {
+        match self.state.take() {
+            State::Rising { resolver, .. } => {
+                let link = Rc::downgrade(&connection.0);
+                self.state.set(State::Rising { resolver, link });
+            }
+            state @ (State::Resolving { .. } | State::Racing { .. } | State::Over) => {
+                self.state.set(state);
+            }
+        }
+    }
+
+    /// Its protocol has been told of it, or it has ended before.
+    pub(super) fn is_up(&self, result: Result<Transport>) {
+        match self.state.take() {
+            State::Rising { resolver, .. } => resolver.fire(result),
+            state @ (State::Resolving { .. } | State::Racing { .. } | State::Over) => {
+                self.state.set(state);
+            }
+        }
+    }
+
+    /// Whether nobody waits for it any more.
+    pub(super) fn is_over(&self) -> bool {
+        let state = self.state.take();
+        let over = matches!(state, State::Over);
+        self.state.set(state);
+        over
     }
 
     /// What no address was there for: the one error, or all of them.
@@ -352,14 +404,21 @@ impl Attempt {
             State::Racing { open, race } => {
                 race.end(core);
                 let purpose = &self.dial.purpose;
-                Some(Won {
-                    to: race.addresses.into_iter().nth(self.index)?,
-                    factory: purpose.factory.clone(),
-                    origin: Rc::clone(&purpose.origin),
+                let (factory, origin) = (purpose.factory.clone(), Rc::clone(&purpose.origin));
+                let to = race.addresses.into_iter().nth(self.index)?;
+                self.dial.state.set(State::Rising {
                     resolver: open.close(),
+                    link: Weak::new(),
+                });
+                let dial = self.dial;
+                Some(Won {
+                    to,
+                    factory,
+                    origin,
+                    dial,
                 })
             }
-            state @ (State::Resolving { .. } | State::Over) => {
+            state @ (State::Resolving { .. } | State::Rising { .. } | State::Over) => {
                 self.dial.state.set(state);
                 None
             }

@@ -312,7 +312,8 @@ impl Core {
         self.lookups.give_up(|| NotRunning.into());
         for token in self.tokens(|entry| !matches!(entry, Entry::Free)) {
             if let Some(link) = self.link(token) {
-                link.lose_connection();
+                // From the top, so that layers take what waits above them.
+                link.top().lose_connection();
                 continue;
             }
             match self.take(token) {

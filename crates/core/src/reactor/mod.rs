@@ -23,6 +23,9 @@ mod sweep;
 mod tasks;
 mod timers;
 
+pub(crate) use connections::{fail_calls, lose};
+pub(crate) use settle::{Below, Settled};
+
 pub use clients::{Connection, Destination, Target};
 pub use inbox::{Rejected, Remote, SignalSender};
 pub use lifecycle::{EventType, Phase, TriggerId};
@@ -481,7 +484,8 @@ impl Drop for Core {
                     .try_borrow_mut()
                     .ok()
                     .and_then(|mut p| p.take());
-                if catch_unwind(AssertUnwindSafe(|| drop(protocol))).is_err() {
+                let gone = (protocol, link.take_pushed());
+                if catch_unwind(AssertUnwindSafe(|| drop(gone))).is_err() {
                     tracing::error!(target: "tress", "a protocol panicked while it was dropped");
                 }
             }

@@ -4,10 +4,11 @@ use super::{Core, Entry, Reactor};
 use crate::{
     address::{Address, Peer},
     driver::{ListenOptions, Token},
-    endpoint::Side,
+    endpoint::{EndpointSpec, Side},
     error::CannotListen,
     factory::{IntoFactory, SharedFactory},
     failure::Result,
+    layer::Plan,
     limits::Limits,
     transport::{Link, Origin, Role, Transport, flags::SERVER},
 };
@@ -53,8 +54,15 @@ impl Reactor {
     /// # Errors
     /// The endpoint is not one, or nothing can listen there.
     pub fn listen_shared(&self, at: &str, factory: &SharedFactory) -> Result<Port> {
-        let (kind, spec) = self.endpoint(at)?;
-        kind.listen(self, &spec, factory)
+        self.listen_spec(&EndpointSpec::parse(at)?, factory)
+    }
+
+    /// The same for an endpoint string in its parts: what kinds that lie on others are built from.
+    ///
+    /// # Errors
+    /// The endpoint is not one, or nothing can listen there.
+    pub fn listen_spec(&self, spec: &EndpointSpec, factory: &SharedFactory) -> Result<Port> {
+        self.kind(spec)?.listen(self, spec, factory)
     }
 
     /// Listens at several endpoints, with one factory: it is started before the first listens and stopped after the last
@@ -197,15 +205,14 @@ impl Core {
         if let Err(limit) = self.admit(&peer, &state.origin.limits) {
             return self.refuse(conn, &peer, limit);
         }
-        match state.factory.build(&peer) {
-            Ok(Some(protocol)) => {
-                let link = Link::new(&state.origin, conn, SERVER, Peer::from(peer), protocol);
-                self.begin(conn, &Transport(Rc::new(link)));
-            }
-            Ok(None) => self.turn_away(conn, &peer),
+        let link = Link::new(&state.origin, conn, SERVER, Peer::from(peer));
+        let link = Transport(Rc::new(link));
+        match Plan::new(&state.factory).build(&link) {
+            Ok(true) => self.begin(conn, &link),
+            Ok(false) => self.turn_away(conn, &link),
             Err(failure) => {
                 self.failed("build_protocol", &failure);
-                self.turn_away(conn, &peer);
+                self.turn_away(conn, &link);
             }
         }
     }
@@ -241,8 +248,8 @@ impl Core {
     }
 
     /// The factory wants no connection with this peer.
-    fn turn_away(&self, conn: Token, peer: &Address) {
-        self.peers.leave(peer);
+    fn turn_away(&self, conn: Token, link: &Transport) {
+        self.peer_left(link);
         self.driver.borrow_mut().close(conn, false);
     }
 

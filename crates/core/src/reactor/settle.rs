@@ -1,19 +1,21 @@
 //! Doing what was asked of a connection while its callback ran, or from outside: calls, pausing, sending, producers,
-//! the high-water mark and closing. One request after the other, within a budget.
+//! the high-water mark, layers and closing. One request after the other, within a budget. The same for a connection on
+//! the driver and for what lies above a layer: only [`Below`] differs.
 
-use super::Core;
+use super::{Core, Entry};
 use crate::{
     driver::Token,
     error::{ConnectionAborted, ConnectionDone, ConnectionLost},
     failure::{Failure, Result},
+    layer::{self, Inner},
     producer::Producer,
     protocol::Protocol,
     transport::{
         Call, Transport,
         flags::{
-            ABORT, BLOCKED, CALLS, CLOSE, CORKED, DIRTY, FULL, LOST, OUT, PASSING, PAUSE_CHANGED,
-            PAUSED, PRODUCER, PRODUCER_CHANGED, PRODUCER_PAUSED, PULLED, READ_CLOSED,
-            READ_WHEN_FULL, READING, REQUESTS, RESUMED, RUNNING, SHUT, WATCHED, WRITE_SHUT,
+            ABORT, BLOCKED, CALLS, CLOSE, CORKED, DIRTY, FULL, INNER, LAYER, LAYERED, LOST, OUT,
+            PASSING, PAUSE_CHANGED, PAUSED, PRODUCER, PRODUCER_CHANGED, PRODUCER_PAUSED, PULLED,
+            PUSHED, READ_CLOSED, READING, REQUESTS, RESUMED, RUNNING, SHUT, WATCHED, WRITE_SHUT,
         },
     },
 };
@@ -22,45 +24,114 @@ use std::rc::Rc;
 /// A longer list of connections to flush is not kept.
 const DIRTY_KEPT: usize = 4096;
 
+/// What a connection lies on: the driver, or a layer.
+pub(crate) trait Below {
+    /// Takes what it can of the output.
+    fn send(&mut self, link: &Transport) -> Result;
+
+    /// Reads from the peer exactly while somebody wants its bytes.
+    fn update_reading(&mut self, link: &Transport);
+
+    /// Everything that was written has been taken, and no more follows. False when the peer cannot be told yet.
+    fn shutdown_write(&mut self) -> bool;
+
+    /// Whether what is left of the output will stay for a while.
+    fn is_blocked(&self) -> bool;
+
+    /// Whether all that was taken has left; if not, it says when.
+    fn is_drained(&mut self) -> bool;
+}
+
+/// The driver.
+struct Bottom<'a> {
+    core: &'a Core,
+    conn: Token,
+}
+
+pub(crate) enum Settled {
+    /// There may be more to do.
+    Again,
+    /// Nothing to do until something happens.
+    Quiet,
+    /// A layer is to be put below.
+    Pushed,
+    /// The connection has ended cleanly.
+    Ended(Failure),
+}
+
 impl Core {
     /// Does what was asked of a connection, until nothing is left to do now.
     #[cold]
     #[inline(never)]
     pub(super) fn settle(self: &Rc<Self>, conn: Token, link: &Transport) {
         self.current.set(conn);
-        link.set(RUNNING);
-        let mut budget = Budget::new(link);
+        let mut link = link.clone();
         while !link.has(LOST) {
+            link.set(RUNNING);
+            let mut bottom = Bottom { core: self, conn };
+            match self.settle_link(&link, &mut bottom) {
+                Ok(Settled::Again | Settled::Quiet) => return,
+                Ok(Settled::Pushed) => match self.raise(conn, &link) {
+                    Ok(below) => link = below,
+                    Err((link, failure)) => return self.fail(conn, &link, failure),
+                },
+                Ok(Settled::Ended(reason)) => return self.end(conn, &link, reason),
+                Err(failure) => return self.fail(conn, &link, failure),
+            }
+        }
+    }
+
+    /// The same for one link, up to where somebody else must do something.
+    pub(crate) fn settle_link(&self, link: &Transport, below: &mut dyn Below) -> Result<Settled> {
+        let mut budget = Budget::new(link);
+        loop {
             link.clear(DIRTY);
             if link.has(CORKED) {
                 self.shared.uncork(&link.0);
             }
-            let step = self.settle_step(conn, link, &mut budget);
-            match step {
-                Ok(Settled::Again) => {}
-                Ok(Settled::Quiet) => {
+            match self.settle_step(link, below, &mut budget)? {
+                Settled::Again => {}
+                Settled::Quiet => {
                     link.clear(RUNNING);
                     budget.ask_for_the_rest(link);
-                    return;
+                    return Ok(Settled::Quiet);
                 }
-                Ok(Settled::Ended(reason)) => return self.end(conn, link, reason),
-                Err(failure) => return self.fail(conn, link, failure),
+                settled @ (Settled::Pushed | Settled::Ended(_)) => return Ok(settled),
             }
         }
     }
 
     /// One thing that was asked.
-    fn settle_step(&self, conn: Token, link: &Transport, budget: &mut Budget) -> Result<Settled> {
+    fn settle_step(
+        &self,
+        link: &Transport,
+        below: &mut dyn Below,
+        budget: &mut Budget,
+    ) -> Result<Settled> {
         if link.has(ABORT) {
+            if link.has(LAYERED) {
+                // The lowest link knows the reason, and ends it.
+                return Ok(Settled::Quiet);
+            }
             let reason = link.0.rare_if_any().and_then(|rare| rare.reason.take());
             return Err(reason.unwrap_or_else(|| ConnectionAborted.into()));
+        }
+        if link.has(PUSHED) {
+            return Ok(Settled::Pushed);
         }
         if link.has(CALLS) {
             return self.run_call(link, budget);
         }
+        if link.has(INNER) && budget.may_ask_above() {
+            link.clear(INNER);
+            self.call(link, |protocol, transport| {
+                protocol.inner_requests(transport)
+            })?;
+            return Ok(Settled::Again);
+        }
         if link.has(PAUSE_CHANGED) {
             link.clear(PAUSE_CHANGED);
-            self.update_reading(conn, link);
+            below.update_reading(link);
             if link.has(RESUMED) && !link.has(PAUSED | CLOSE) {
                 link.clear(RESUMED);
                 self.call(link, |protocol, transport| {
@@ -69,29 +140,52 @@ impl Core {
             }
             return Ok(Settled::Again);
         }
-        self.send(conn, link)?;
-        if self.update_pressure(conn, link, budget)? {
+        below.send(link)?;
+        if self.update_pressure(link, below, budget)? {
             return Ok(Settled::Again);
         }
         if link.0.out.borrow().pending() == 0 {
             if link.has(CLOSE) && !link.has(PRODUCER) {
                 return Ok(Settled::Ended(ConnectionDone.into()));
             }
-            if link.has(SHUT) && !link.has(WRITE_SHUT | PRODUCER) {
+            if link.has(SHUT) && !link.has(WRITE_SHUT | PRODUCER) && below.shutdown_write() {
                 link.set(WRITE_SHUT);
-                self.driver.borrow_mut().shutdown_write(conn);
             }
             if link.has(WRITE_SHUT) && link.has(READ_CLOSED) {
                 return Ok(Settled::Ended(ConnectionDone.into()));
             }
         }
-        self.update_reading(conn, link);
-        let quiet = !link.has(REQUESTS | CORKED) && (!link.has(OUT) || link.has(BLOCKED));
+        below.update_reading(link);
+        let quiet = !link.has(budget.requests() | CORKED) && (!link.has(OUT) || link.has(BLOCKED));
         Ok(if quiet {
             Settled::Quiet
         } else {
             Settled::Again
         })
+    }
+
+    /// Puts a layer that was pushed below its protocol: the layer's link is the connection from now on. An error comes
+    /// with the link that it ends.
+    fn raise(&self, conn: Token, above: &Transport) -> Result<Transport, (Transport, Failure)> {
+        let refused = self.call(above, |protocol, transport| {
+            protocol.layer_pushed(transport)
+        });
+        refused.map_err(|failure| (above.clone(), failure))?;
+        if above.has(ABORT) {
+            return Ok(above.clone());
+        }
+        let Some((layer, below)) = above.put_link_below() else {
+            return Ok(above.clone());
+        };
+        self.put(conn, Entry::Conn(conn.generation, below.clone()));
+        above.clear(RUNNING);
+        below.set(RUNNING);
+        let begun = layer::seat(layer, Inner::made(above.clone()), &below)
+            .and_then(|()| self.call(&below, layer::begin));
+        match begun {
+            Ok(()) => Ok(below),
+            Err(failure) => Err((below, failure)),
+        }
     }
 
     /// Makes one queued call to the protocol.
@@ -109,8 +203,8 @@ impl Core {
         Ok(Settled::Again)
     }
 
-    /// Calls the protocol from inside `settle`.
-    fn call(
+    /// Calls the protocol from inside `settle`, or from a layer below it.
+    pub(crate) fn call(
         &self,
         link: &Transport,
         callback: impl FnOnce(&mut dyn Protocol, &Transport) -> Result,
@@ -123,57 +217,29 @@ impl Core {
         result
     }
 
-    /// Hands output to the driver.
-    fn send(&self, conn: Token, link: &Transport) -> Result {
-        if !link.has(OUT) || link.has(BLOCKED) {
-            return Ok(());
-        }
-        let mut out = link.0.out.borrow_mut();
-        let before = out.unsent();
-        let sent = if link.has(PASSING) {
-            self.send_passing(conn, link, &mut out)
-        } else {
-            self.driver.borrow_mut().send(conn, &mut out)
-        };
-        sent.map_err(ConnectionLost)?;
-        if out.unsent() < before {
-            self.active(link);
-        }
-        if out.is_done() {
-            link.clear(OUT);
-            out.clear();
-        } else {
-            link.set(BLOCKED);
-        }
-        Ok(())
-    }
-
-    /// Reads from the peer exactly while somebody wants its bytes.
-    fn update_reading(&self, conn: Token, link: &Transport) {
-        let full = link.has(FULL) && !link.has(READ_WHEN_FULL);
-        let wanted = !full && !link.has(PAUSED | CLOSE | READ_CLOSED);
-        if wanted && !link.has(READING) {
-            link.set(READING);
-            self.driver.borrow_mut().start_reading(conn);
-        } else if !wanted && link.has(READING) {
-            link.clear(READING);
-            self.driver.borrow_mut().stop_reading(conn);
-        }
-    }
-
     /// Tells the protocol and the producer about the high-water mark; true when one of them was called.
-    fn update_pressure(&self, conn: Token, link: &Transport, budget: &mut Budget) -> Result<bool> {
+    fn update_pressure(
+        &self,
+        link: &Transport,
+        below: &mut dyn Below,
+        budget: &mut Budget,
+    ) -> Result<bool> {
         link.clear(PRODUCER_CHANGED);
         let pending = link.0.out.borrow().pending();
-        if !link.has(FULL) && pending > link.0.origin.limits.output_high_water {
+        let high_water = link.0.origin.limits.output_high_water;
+        if !link.has(FULL) && link.queued() > high_water && below.is_blocked() {
             link.set(FULL);
-            self.update_reading(conn, link);
+            below.update_reading(link);
             self.call(link, |protocol, transport| protocol.write_paused(transport))?;
             return Ok(true);
         }
-        if link.has(FULL | WATCHED) && pending == 0 {
+        if link.has(FULL | WATCHED) && pending == 0 && below.is_drained() {
             link.clear(FULL | WATCHED);
-            self.update_reading(conn, link);
+            below.update_reading(link);
+            if link.has(LAYER) {
+                // There is room for what waits above.
+                link.set(INNER);
+            }
             self.call(link, |protocol, transport| {
                 protocol.write_resumed(transport)
             })?;
@@ -184,7 +250,7 @@ impl Core {
             return Ok(true);
         }
         if link.has(PRODUCER) {
-            return self.drive_producer(link, pending, budget);
+            return self.drive_producer(link, below, budget);
         }
         Ok(false)
     }
@@ -193,7 +259,7 @@ impl Core {
     fn drive_producer(
         &self,
         link: &Transport,
-        pending: usize,
+        below: &mut dyn Below,
         budget: &mut Budget,
     ) -> Result<bool> {
         let pulled = link.has(PULLED);
@@ -207,8 +273,9 @@ impl Core {
                 put_back(link, producer);
             }
         }
-        let wants_more = pending == 0 && (pulled || link.has(PRODUCER_PAUSED));
-        if !wants_more || link.has(BLOCKED) || !budget.may_pull() {
+        let wants_more = pulled || link.has(PRODUCER_PAUSED);
+        let has_room = link.0.out.borrow().pending() == 0 && !link.has(BLOCKED);
+        if !wants_more || !has_room || !below.is_drained() || !budget.may_pull() {
             return Ok(false);
         }
         link.clear(PRODUCER_PAUSED);
@@ -249,15 +316,72 @@ impl Core {
     }
 }
 
+impl Below for Bottom<'_> {
+    fn send(&mut self, link: &Transport) -> Result {
+        if !link.has(OUT) || link.has(BLOCKED) {
+            return Ok(());
+        }
+        let mut out = link.0.out.borrow_mut();
+        let before = out.unsent();
+        let sent = if link.has(PASSING) {
+            self.core.send_passing(self.conn, link, &mut out)
+        } else {
+            self.core.driver.borrow_mut().send(self.conn, &mut out)
+        };
+        sent.map_err(ConnectionLost)?;
+        if out.unsent() < before {
+            self.core.active(link);
+        }
+        if out.is_done() {
+            link.clear(OUT);
+            out.clear();
+        } else {
+            link.set(BLOCKED);
+            // What waits above may be too much now.
+            link.ask_above();
+        }
+        Ok(())
+    }
+
+    fn update_reading(&mut self, link: &Transport) {
+        let wanted = !link.wants_no_data() && !link.has(READ_CLOSED);
+        if wanted && !link.has(READING) {
+            link.set(READING);
+            self.core.driver.borrow_mut().start_reading(self.conn);
+        } else if !wanted && link.has(READING) {
+            link.clear(READING);
+            self.core.driver.borrow_mut().stop_reading(self.conn);
+        }
+    }
+
+    fn shutdown_write(&mut self) -> bool {
+        self.core.driver.borrow_mut().shutdown_write(self.conn);
+        true
+    }
+
+    /// It has just been tried.
+    fn is_blocked(&self) -> bool {
+        true
+    }
+
+    /// What the driver has taken counts as output that waits.
+    fn is_drained(&mut self) -> bool {
+        true
+    }
+}
+
 /// What one connection may do before the others have their turn.
 struct Budget {
     calls: usize,
     pulls: u32,
+    asks: u32,
 }
 
 impl Budget {
     /// Times a pulled producer is asked at once.
     const PULLS: u32 = 16;
+    /// Times a layer is asked at once to look at what lies above it.
+    const ASKS: u32 = 8;
 
     /// The calls that are queued now.
     fn new(link: &Transport) -> Self {
@@ -268,6 +392,21 @@ impl Budget {
         Self {
             calls,
             pulls: Self::PULLS,
+            asks: Self::ASKS,
+        }
+    }
+
+    fn may_ask_above(&mut self) -> bool {
+        let may = self.asks > 0;
+        self.asks = self.asks.saturating_sub(1);
+        may
+    }
+
+    /// The requests that can still be answered now.
+    fn requests(&self) -> u32 {
+        match self.asks {
+            0 => REQUESTS & !INNER,
+            _ => REQUESTS,
         }
     }
 
@@ -293,6 +432,9 @@ impl Budget {
         if self.pulls == 0 {
             link.ask(PRODUCER_CHANGED);
         }
+        if link.has(INNER) {
+            link.ask(INNER);
+        }
     }
 }
 
@@ -302,13 +444,4 @@ fn put_back(link: &Transport, producer: Box<dyn Producer>) {
     if link.has(PRODUCER) && seat.is_none() {
         *seat = Some(producer);
     }
-}
-
-enum Settled {
-    /// There may be more to do.
-    Again,
-    /// Nothing to do until something happens.
-    Quiet,
-    /// The connection has ended cleanly.
-    Ended(Failure),
 }

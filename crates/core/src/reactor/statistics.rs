@@ -90,7 +90,7 @@ impl Reactor {
         let core = &self.0;
         let counters = &core.counters;
         let queued = |entry: &Entry| match entry {
-            Entry::Conn(_, link) => link.statistics().queued,
+            Entry::Conn(_, link) => link.queued_all(),
             Entry::Datagrams(_, port) => port.statistics().queued,
             Entry::Free | Entry::Port(..) | Entry::Connecting(..) => 0,
         };

@@ -8,7 +8,7 @@ use crate::{
     time::Time,
     transport::{
         COARSE_SHIFT, Transport,
-        flags::{CLOSE, HANDSHAKE, SERVER},
+        flags::{CLOSE, CLOSING_ABOVE, HANDSHAKE, SERVER},
     },
 };
 use std::{rc::Rc, time::Duration};
@@ -77,7 +77,7 @@ impl Core {
 /// The deadline of this connection that has passed, if one has.
 fn passed(link: &Transport, now: Time) -> Option<TimedOut> {
     let limits = &link.0.origin.limits;
-    let (deadline, after, since) = if link.has(CLOSE) {
+    let (deadline, after, since) = if link.has(CLOSE | CLOSING_ABOVE) {
         (Deadline::Shutdown, limits.shutdown, &link.0.since)
     } else if link.has(HANDSHAKE) {
         (Deadline::Handshake, limits.handshake, &link.0.since)

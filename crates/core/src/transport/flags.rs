@@ -60,9 +60,11 @@ pub(crate) const UNUSUAL: u32 = OUT
     | WATCHED
     | PASSING
     | LOST
-    | PRODUCER;
+    | PRODUCER
+    | PUSHED
+    | INNER;
 /// Everything that one round of settling answers.
-pub(crate) const REQUESTS: u32 = ABORT | CALLS | PAUSE_CHANGED | PRODUCER_CHANGED;
+pub(crate) const REQUESTS: u32 = ABORT | CALLS | PAUSE_CHANGED | PRODUCER_CHANGED | PUSHED | INNER;
 /// `resume_producing` was called after a pause: the protocol is to be told.
 pub(crate) const RESUMED: u32 = 1 << 23;
 /// `deliver_buffers` was called.
@@ -73,3 +75,15 @@ pub(crate) const WATCHED: u32 = 1 << 25;
 pub(crate) const PASSING: u32 = 1 << 31;
 /// Nothing can be written any more.
 pub(crate) const WRITE_ENDED: u32 = LOST | WRITE_SHUT | SHUT | ABORT;
+/// A layer lies below it: its output goes there, and what only the driver knows is asked of the lowest link.
+pub(crate) const LAYERED: u32 = 1 << 26;
+/// Its protocol is a layer's, which owns the link above.
+pub(crate) const LAYER: u32 = 1 << 27;
+/// `push_layer` was called, and the layer does not lie there yet.
+pub(crate) const PUSHED: u32 = 1 << 28;
+/// Something was asked of the link above.
+pub(crate) const INNER: u32 = 1 << 29;
+/// A link above is closing: so is this one for the deadline.
+pub(crate) const CLOSING_ABOVE: u32 = 1 << 30;
+/// What is written goes to the connection's own queue, or nowhere.
+pub(crate) const NO_CORK: u32 = OUT | LAYERED | PUSHED | WRITE_ENDED;

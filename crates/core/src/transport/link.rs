@@ -1,6 +1,6 @@
 //! What a connection keeps: one allocation, small, because a server holds tens of thousands that do nothing.
 
-use super::Transport;
+use super::{Transport, layers::Layers};
 use crate::{
     address::Peer,
     descriptor::Passing,
@@ -33,7 +33,7 @@ pub(crate) struct Link {
     pub(crate) active: Cell<u32>,
     /// When the handshake, or closing, began.
     pub(crate) since: Cell<u32>,
-    /// Borrowed while it runs, which is what keeps it from being re-entered. `None` after the end.
+    /// Borrowed while it runs, which is what keeps it from being re-entered. `None` before it is built and after the end.
     pub(crate) protocol: RefCell<Option<Box<dyn Protocol>>>,
     pub(crate) out: RefCell<Outgoing>,
     rare: OnceCell<Box<Rare>>,
@@ -51,6 +51,7 @@ pub(crate) struct Rare {
     /// Open files that wait in the output.
     pub(crate) passing: RefCell<Passing>,
     pub(crate) reason: Cell<Option<Failure>>,
+    pub(super) layers: OnceCell<Box<Layers>>,
 }
 
 impl Shared {
@@ -104,20 +105,15 @@ pub(crate) struct Shared {
 pub(crate) const COARSE_SHIFT: u32 = 26;
 
 impl Link {
-    pub(crate) fn new(
-        origin: &Rc<Origin>,
-        token: Token,
-        flags: u32,
-        peer: Peer,
-        protocol: Box<dyn Protocol>,
-    ) -> Self {
+    /// Without a protocol.
+    pub(crate) fn new(origin: &Rc<Origin>, token: Token, flags: u32, peer: Peer) -> Self {
         Self {
             origin: Rc::clone(origin),
             token,
             flags: Cell::new(flags),
             active: Cell::new(origin.shared.coarse.get()),
             since: Cell::new(origin.shared.coarse.get()),
-            protocol: RefCell::new(Some(protocol)),
+            protocol: RefCell::default(),
             out: RefCell::default(),
             rare: OnceCell::new(),
             received: Cell::new(0),

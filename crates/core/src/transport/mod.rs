@@ -4,6 +4,7 @@
 //! callback. It never calls a protocol and never touches a driver's socket to send.
 
 pub(crate) mod flags;
+mod layers;
 mod link;
 mod passing;
 
@@ -20,9 +21,9 @@ use crate::{
 };
 use bytes::Bytes;
 use flags::{
-    ABORT, BUFFERS, CALLS, CLOSE, CORKED, DIRTY, HANDSHAKE, LOST, OUT, PAUSE_CHANGED, PAUSED,
-    PRODUCER, PRODUCER_CHANGED, PULLED, READ_WHEN_FULL, RESUMED, RUNNING, SHUT, WATCHED,
-    WRITE_ENDED,
+    ABORT, BUFFERS, CALLS, CLOSE, CORKED, DIRTY, FULL, HANDSHAKE, INNER, LAYERED, LOST, NO_CORK,
+    OUT, PAUSE_CHANGED, PAUSED, PRODUCER, PRODUCER_CHANGED, PULLED, READ_WHEN_FULL, RESUMED,
+    RUNNING, SHUT, WATCHED, WRITE_ENDED,
 };
 use std::{fmt, io, rc::Rc, time::Duration};
 
@@ -49,7 +50,7 @@ impl Transport {
     pub fn write(&self, data: &[u8]) {
         let link = &*self.0;
         let flags = link.flags.get();
-        if flags & (RUNNING | OUT | WRITE_ENDED) == RUNNING {
+        if flags & (RUNNING | NO_CORK) == RUNNING {
             link.written.set(link.written.get() + data.len() as u64);
             link.flags.set(flags | CORKED);
             if !link.origin.shared.cork.borrow_mut().extend(data) {
@@ -83,7 +84,7 @@ impl Transport {
     /// What is written after this and before that still goes out.
     pub fn lose_connection(&self) {
         if !self.has(CLOSE | LOST) {
-            self.begin();
+            self.begin_closing();
             self.ask(CLOSE);
         }
     }
@@ -98,17 +99,12 @@ impl Transport {
     /// Resets the connection: what waits is thrown away. `connection_lost` comes later, with
     /// [`ConnectionAborted`](crate::error::ConnectionAborted).
     pub fn abort_connection(&self) {
-        if !self.has(ABORT | LOST) {
-            self.ask(ABORT);
-        }
+        self.end(None);
     }
 
     /// Ends the connection at once with this reason, as an error returned from a callback would.
     pub fn fail(&self, reason: impl Into<Failure>) {
-        if !self.has(ABORT | LOST) {
-            self.0.rare().reason.set(Some(reason.into()));
-            self.ask(ABORT);
-        }
+        self.end(Some(reason.into()));
     }
 
     /// Delivers no more data until `resume_producing`.
@@ -208,33 +204,44 @@ impl Transport {
 
     /// The first request must be complete within [`Limits::handshake`](crate::limits::Limits) from now.
     pub fn start_handshake(&self) {
-        self.begin();
-        self.set(HANDSHAKE);
+        if let Some(bottom) = self.bottom() {
+            bottom.begin();
+            bottom.set(HANDSHAKE);
+        }
     }
 
     /// The first request is complete: from now on only the idle deadline counts.
     pub fn handshake_done(&self) {
-        self.clear(HANDSHAKE);
-        self.0.active.set(self.0.origin.shared.coarse.get());
+        if let Some(bottom) = self.bottom() {
+            bottom.clear(HANDSHAKE);
+            let now = bottom.0.origin.shared.coarse.get();
+            bottom.0.active.set(now);
+        }
     }
 
     /// Sets this connection's idle deadline; `None` means never.
     pub fn set_idle_timeout(&self, after: Option<Duration>) {
-        self.0
-            .rare()
-            .idle
-            .set(Some(after.unwrap_or(Duration::ZERO)));
+        if let Some(bottom) = self.bottom() {
+            let after = after.unwrap_or(Duration::ZERO);
+            bottom.0.rare().idle.set(Some(after));
+        }
     }
 
-    /// The other end's address.
+    /// The other end's address; a layer below may know better than the system.
     #[must_use]
     pub fn peer(&self) -> Address {
-        self.0.peer.address()
+        self.own_peer().unwrap_or_else(|| self.0.peer.address())
     }
 
-    /// Our own end's address; unknown when the connection has ended.
+    /// Our own end's address; unknown when the connection has ended. A layer below may know better than the system.
     #[must_use]
     pub fn host(&self) -> Address {
+        if let Some(host) = self.own_host() {
+            return host;
+        }
+        if let Some(below) = self.below() {
+            return below.host();
+        }
         self.with_driver(|driver, token| driver.local_address(token))
             .unwrap_or(Address::Unknown)
     }
@@ -264,7 +271,7 @@ impl Transport {
         Ok(Reactor(core.ok_or(ReactorGone)?))
     }
 
-    /// What it has done so far.
+    /// What it has done so far. Above a layer these are the bytes that the protocol sees.
     #[must_use]
     pub fn statistics(&self) -> ConnectionStatistics {
         let queued = self.queued();
@@ -275,8 +282,19 @@ impl Transport {
         }
     }
 
-    /// Bytes that have been written and have not left.
-    fn queued(&self) -> usize {
+    /// Whether whoever reads for it is to read nothing now.
+    pub(crate) fn wants_no_data(&self) -> bool {
+        let full = self.has(FULL) && !self.has(READ_WHEN_FULL);
+        full || self.has(PAUSED | CLOSE | ABORT | LOST)
+    }
+
+    /// Bytes that have been written and have not left, those that layers below have taken included.
+    pub(crate) fn queued(&self) -> usize {
+        self.own_queued() + self.below().map_or(0, |below| below.queued())
+    }
+
+    /// Bytes that wait in its own queue.
+    fn own_queued(&self) -> usize {
         let mut queued = self.0.out.try_borrow().map_or(0, |out| out.pending());
         if self.has(CORKED) {
             queued += self.0.origin.shared.cork.borrow().pending();
@@ -318,6 +336,12 @@ impl Transport {
     #[inline(never)]
     fn mark_dirty(&self) {
         self.set(DIRTY);
+        if self.has(LAYERED) {
+            if let Some(below) = self.below() {
+                below.ask(INNER);
+            }
+            return;
+        }
         let shared = &self.0.origin.shared;
         shared.dirty.borrow_mut().push(self.0.token);
         shared.any_dirty.set(true);
@@ -363,10 +387,8 @@ impl Transport {
     }
 
     fn check_queue(&self) {
-        let mut out = self.0.out.borrow_mut();
-        if out.pending() > self.0.origin.limits.output_hard {
-            out.clear();
-            drop(out);
+        if self.queued() > self.0.origin.limits.output_hard {
+            self.0.out.borrow_mut().clear();
             self.fail(crate::error::OutputOverflow);
         }
     }
@@ -381,7 +403,8 @@ impl Transport {
         &self,
         f: impl FnOnce(&mut dyn crate::driver::Driver, crate::driver::Token) -> R,
     ) -> Option<R> {
-        if self.has(LOST) {
+        let bottom = self.bottom()?;
+        if self.has(LOST) || bottom.has(LOST) {
             return None;
         }
         let core = self.0.origin.shared.core.upgrade()?;

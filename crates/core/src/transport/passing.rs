@@ -2,7 +2,7 @@
 
 use super::{
     Transport,
-    flags::{CORKED, PASSING, WRITE_ENDED},
+    flags::{CORKED, LAYERED, PASSING, PUSHED, WRITE_ENDED},
 };
 use crate::{
     address::Address,
@@ -17,11 +17,13 @@ impl Transport {
     /// `sendFileDescriptor`, where it goes with the first byte that has not left.
     ///
     /// # Errors
-    /// It comes back: the connection is none over a UNIX socket, nothing can be written any more, or as many wait as
+    /// It comes back: the connection is none over a UNIX socket, a layer lies below the protocol, nothing can be written any more, or as many wait as
     /// [`Limits::descriptors`](crate::Limits) allows.
     pub fn send_file_descriptor(&self, descriptor: impl Into<Descriptor>) -> Result<(), NotPassed> {
         let descriptor = descriptor.into();
-        let why = if !matches!(self.peer(), Address::Unix(_)) {
+        let why = if self.has(LAYERED | PUSHED) {
+            Some(WhyNotPassed::Layer)
+        } else if !matches!(self.peer(), Address::Unix(_)) {
             Some(WhyNotPassed::NoUnixSocket)
         } else if self.has(WRITE_ENDED) {
             Some(WhyNotPassed::Ended)
@@ -50,6 +52,15 @@ impl Transport {
     /// The connection is none over a UNIX socket, or has ended.
     pub fn receive_file_descriptors(&self) -> Result {
         self.set_option(SocketOption::Descriptors(true))
+    }
+
+    /// The descriptors that wait go with the output that they wait in, to the link that a layer gets.
+    pub(super) fn hand_passing_down(&self, below: &Self) {
+        if self.has(PASSING) {
+            self.clear(PASSING);
+            below.set(PASSING);
+            below.0.rare().passing.swap(&self.0.rare().passing);
+        }
     }
 
     /// How many descriptors wait.

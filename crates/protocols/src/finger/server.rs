@@ -58,6 +58,7 @@ impl FingerFactory {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Factory for FingerFactory {
     type Protocol = Lines<FingerProtocol>;
 
@@ -120,6 +121,7 @@ impl FingerProtocol {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl LineReceiver for FingerProtocol {
     fn connection_made(&mut self, transport: &LineTransport) -> Result {
         transport.start_handshake();

@@ -20,6 +20,7 @@ impl FingerSetterFactory {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Factory for FingerSetterFactory {
     type Protocol = FingerSetterProtocol;
 
@@ -58,6 +59,7 @@ impl FingerSetterProtocol {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Protocol for FingerSetterProtocol {
     fn connection_made(&mut self, transport: &Transport) -> Result {
         transport.start_handshake();

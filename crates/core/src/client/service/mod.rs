@@ -170,7 +170,8 @@ impl<P: Protocol> ClientService<P> {
     }
 
     /// Stops: a connection is closed once everything written has left, an attempt is given up, nothing more is tried.
-    /// Whoever waits for a connection fails with [`Cancelled`]. Fires when nothing is open any more: at once if so now.
+    /// Whoever waits for a connection fails with [`Cancelled`]. Fires when the connection is gone: at once if there is
+    /// none. An attempt, and a handshake that is under way, is not waited for.
     pub fn stop_service(&self) -> Deferred<()> {
         let (resolver, stopped) = Deferred::pair();
         self.0.stop_waiters.borrow_mut().push(resolver);

@@ -4,7 +4,10 @@
 use super::*;
 use crate::{
     client::Jitter,
+    endpoint::{EndpointKind, EndpointSpec},
+    layer::{Inner, Layer, Next},
     names::{HostName, NameResolver},
+    reactor::{Port, Target},
     testing::{logged, memory::Table},
 };
 use std::{collections::VecDeque, net::SocketAddr};
@@ -1159,4 +1162,135 @@ fn a_hook_that_ends_late_says_nothing_of_the_next_connection() {
     let late = held.borrow_mut().remove(1);
     late.resolve(());
     world.check_state("preparing");
+}
+
+/// `late:…` is `…` under a layer that is up when the server has said `!`, and fails when it says anything else.
+struct Late;
+struct LateLayer;
+struct LateProtocol(Inner);
+
+impl Layer for LateLayer {
+    fn wrap(self: Box<Self>, inner: Inner) -> Box<dyn Protocol> {
+        Box::new(LateProtocol(inner))
+    }
+}
+
+impl Protocol for LateProtocol {
+    fn data_received(&mut self, _: &Transport, data: &[u8]) -> Result {
+        match data {
+            b"!" => self.0.connection_made(),
+            _ => Err(Failure::msg("no handshake")),
+        }
+    }
+
+    fn inner_requests(&mut self, transport: &Transport) -> Result {
+        if let Next::Close = self.0.settle(None)? {
+            transport.lose_connection();
+        }
+        Ok(())
+    }
+
+    fn connection_lost(&mut self, reason: Failure) {
+        self.0.connection_lost(reason);
+    }
+}
+
+impl EndpointKind for Late {
+    fn listen(&self, _: &Reactor, spec: &EndpointSpec, _: &SharedFactory) -> Result<Port> {
+        Err(spec.problem("it only connects"))
+    }
+
+    fn target(&self, reactor: &Reactor, spec: &EndpointSpec) -> Result<Target> {
+        let mut target = reactor.target(&spec.inner(&[])?)?;
+        target
+            .layers
+            .push(Rc::new(|_| Ok(Box::new(LateLayer) as Box<dyn Layer>)));
+        Ok(target)
+    }
+
+    fn check(&self, reactor: &Reactor, spec: &EndpointSpec, side: Side) -> Result {
+        reactor.check_spec(&spec.inner(&[])?, side)
+    }
+
+    fn usage(&self, _: Side) -> &'static str {
+        "late:ENDPOINT"
+    }
+}
+
+impl World {
+    /// Under a layer, connected, and the layer is not up.
+    fn late() -> Self {
+        let table = Table::new();
+        table.reactor().endpoint_kind("late", Late);
+        let mut world = Self::on(&table, |_| ());
+        let log = world.log.clone();
+        let made = world.made.clone();
+        let fine: Hook = Rc::new(|| Ok(()));
+        let probes = Probes {
+            log,
+            made,
+            built: 0,
+            on_build: Rc::clone(&fine),
+            on_made: Rc::clone(&fine),
+            on_start: fine,
+        };
+        let service = ClientService::new(table.reactor(), &format!("late:{TO}"), probes);
+        world.service = service.expect("it is an endpoint").with_policy(EXACT);
+        world.service.start_service();
+        world.accept();
+        world.log.check("start, connecting");
+        world
+    }
+
+    fn server_says(&self, words: &[u8]) {
+        let last = self.server.0.borrow().last().cloned();
+        last.expect("it is connected").write(words);
+        self.table.settle();
+    }
+}
+
+#[test]
+fn under_a_layer_it_is_connected_when_the_layer_is_up() {
+    let world = World::late();
+    let connected = world.when_connected(Some(1));
+    connected.check("waits");
+    world.server_says(b"!");
+    world.log.check("made 1");
+    connected.check("connection 1");
+    world.server_closes();
+    world.log.check("lost 1");
+    world.table.advance(SECOND);
+    world.log.check("connecting");
+    let stopped = world.stop();
+    stopped.check("stopped");
+}
+
+#[test]
+fn a_layer_that_fails_before_it_is_up_is_an_attempt_that_failed() {
+    let world = World::late();
+    let told = world.when_connected(Some(1));
+    world.server_says(b"?");
+    told.check("no handshake");
+    world.log.check("");
+    world.table.advance(SECOND);
+    world.log.check("connecting");
+    world.accept();
+    world.server_says(b"!");
+    world.log.check("made 1");
+    world.when_connected(None).check("connection 1");
+}
+
+#[test]
+fn stopped_before_the_layer_is_up_the_connection_ends_and_no_protocol_is_built() {
+    let world = World::late();
+    let stopped = world.stop();
+    world.service.start_service();
+    world.table.settle();
+    stopped.check("stopped");
+    assert_eq!(world.server.0.borrow().len(), 1);
+    world.log.check("stop, start, connecting");
+    assert_eq!(world.table.reactor().statistics().connections, 0);
+    world.accept();
+    world.server_says(b"!");
+    world.log.check("made 1");
 }

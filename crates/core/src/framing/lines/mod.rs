@@ -224,6 +224,11 @@ impl<P: LineReceiver> Protocol for Lines<P> {
         self.run(&[])
     }
 
+    fn layer_pushed(&mut self, _transport: &Transport) -> Result {
+        let put_back = self.transport.as_ref().map_or(0, LineTransport::put_back);
+        self.buffer.layer_pushed(put_back)
+    }
+
     fn connection_lost(&mut self, reason: Failure) {
         self.receiver.connection_lost(reason);
     }

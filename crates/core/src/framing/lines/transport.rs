@@ -82,6 +82,11 @@ impl LineTransport {
         self.0.cutting.set(cutting);
     }
 
+    /// How many bytes wait to be looked at again.
+    pub(super) fn put_back(&self) -> usize {
+        self.0.put_back.borrow().len()
+    }
+
     pub(super) fn take_put_back(&self) -> Vec<u8> {
         self.0.put_back.take()
     }

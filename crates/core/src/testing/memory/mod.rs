@@ -372,6 +372,12 @@ impl<P: Protocol> Protocol for Seat<P> {
     fn reading_resumed(&mut self, transport: &Transport) -> Result {
         self.protocol.reading_resumed(transport)
     }
+    fn layer_pushed(&mut self, transport: &Transport) -> Result {
+        self.protocol.layer_pushed(transport)
+    }
+    fn inner_requests(&mut self, transport: &Transport) -> Result {
+        self.protocol.inner_requests(transport)
+    }
     fn connection_lost(&mut self, reason: Failure) {
         self.protocol.connection_lost(reason);
     }

@@ -141,16 +141,25 @@ fn check_takes(world: &dyn World, takes: Takes) {
 /// Whoever takes every buffer and keeps them has all bytes as they were, however many connections there are, also
 /// after these have ended.
 pub fn taken_bytes_stay_as_they_were(world: &dyn World) {
+    if !world.gives_buffers() {
+        return;
+    }
     check_takes(world, Takes::All);
 }
 
 /// The same when the buffer goes back to the driver in between.
 pub fn some_buffers_are_taken_and_some_are_not(world: &dyn World) {
+    if !world.gives_buffers() {
+        return;
+    }
     check_takes(world, Takes::EveryOther);
 }
 
 /// Buffers that are given back are used again, by all connections, and no bytes get into the wrong hands.
 pub fn buffers_that_were_given_back_are_used_again(world: &dyn World) {
+    if !world.gives_buffers() {
+        return;
+    }
     let taken = Taken::default();
     let seen = taken.clone();
     let port = listen(world, move || Taker::new(Takes::All, &seen));
@@ -203,6 +212,9 @@ pub fn buffers_come_to_who_asked_only(world: &dyn World) {
 
 /// A protocol whose type is forgotten gets its buffers all the same.
 pub fn a_boxed_protocol_gets_its_buffers(world: &dyn World) {
+    if !world.gives_buffers() {
+        return;
+    }
     let taken = Taken::default();
     let seen = taken.clone();
     let port = listen(world, move || -> Box<dyn Protocol> {
@@ -215,6 +227,9 @@ pub fn a_boxed_protocol_gets_its_buffers(world: &dyn World) {
 
 /// A protocol that fails with a buffer in its hands ends its own connection only.
 pub fn a_failure_with_a_taken_buffer_costs_one_connection(world: &dyn World) {
+    if !world.gives_buffers() {
+        return;
+    }
     struct Fails;
     impl Protocol for Fails {
         fn connection_made(&mut self, transport: &Transport) -> Result {

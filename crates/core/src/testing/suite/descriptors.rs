@@ -3,7 +3,9 @@
 
 use super::{
     World,
+    layers::KEY,
     recorder::{FLOOD, Log, Recorder, Seen, connect, listen, set_limits},
+    veil::{Veil, hello},
 };
 use crate::{
     Failure, Result,
@@ -152,6 +154,32 @@ pub fn descriptors_between_writes_keep_their_order(world: &dyn World) {
     world.until(&mut || log.count("c") == 1);
     assert_eq!(kept.borrow().len(), 3);
     log.check(&["file", "file", "a", "b", "file", "c"]);
+}
+
+/// What was sent before a layer was pushed goes as it was; through the layer nothing can.
+pub fn no_descriptor_goes_through_a_layer(world: &dyn World) {
+    let (log, kept) = (Log::default(), Kept::default());
+    let Some((_port, client)) = client_of(world, keeper(&log, &kept)) else {
+        return;
+    };
+    let [file, late] = [(); 2].map(|()| world.descriptor().expect("it had one before").0);
+    let transport = client.transport();
+    transport.write(b"a");
+    transport.send_file_descriptor(file).expect("there is room");
+    transport.write(b"b");
+    transport.push_layer(Veil::new(KEY));
+    let sent = transport.send_file_descriptor(late);
+    assert_eq!(
+        sent.expect_err("a layer was pushed").why,
+        WhyNotPassed::Layer
+    );
+    world.until(&mut || log.events().len() == 3 + hello(KEY).len());
+    let events = log.events();
+    let [file, b] = ["file", "b"].map(|what| events.iter().position(|event| event == what));
+    assert!(file.is_some() && file < b, "{events:?}");
+    let (late, _) = world.descriptor().expect("it had one before");
+    let sent = transport.send_file_descriptor(late);
+    assert_eq!(sent.expect_err("a layer is there").why, WhyNotPassed::Layer);
 }
 
 /// Written in one callback: not with a byte before it. The peer reads ten at a time, or it could not tell.

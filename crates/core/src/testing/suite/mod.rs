@@ -16,8 +16,10 @@ pub mod datagrams;
 pub mod descriptors;
 pub mod failures;
 pub mod half_close;
+pub mod layers;
 pub mod limits;
 pub mod producers;
+pub mod pushed_layers;
 pub mod reactor_loop;
 pub mod read;
 mod recorder;
@@ -25,6 +27,7 @@ pub mod shutdown;
 pub mod storms;
 pub mod tasks;
 pub mod timers;
+mod veil;
 pub mod write;
 
 use crate::{
@@ -76,6 +79,11 @@ pub trait World {
 
     /// Whether a peer sees that it was reset, and not closed.
     fn shows_resets(&self) -> bool {
+        true
+    }
+
+    /// Whether the buffers of the driver reach the protocols, and no layer stands between.
+    fn gives_buffers(&self) -> bool {
         true
     }
 
@@ -300,6 +308,35 @@ table! { $
         deferred_callback_panics
         task_panics
         trigger_panics;
+    layers:
+        the_protocol_is_built_when_the_layer_is_up
+        connect_fires_after_the_handshake
+        connect_fails_with_the_layers_failure
+        cancel_during_the_handshake
+        the_handshake_of_a_layer_has_its_deadline
+        a_factory_under_a_layer_may_decline_or_panic
+        a_layer_that_cannot_be_made
+        closing_flushes_through_two_layers
+        a_layer_that_fails_ends_what_lies_above
+        a_layer_that_fails_before_it_is_up
+        bytes_that_a_layer_holds_wait_for_a_pause
+        a_producer_above_a_layer_goes_at_the_peers_pace
+        output_above_a_layer_is_bounded
+        calls_reach_the_protocol_through_layers
+        calls_without_end_do_not_hold_the_loop
+        a_layer_may_know_the_ends_better
+        closing_above_a_layer_is_bounded
+        stop_during_the_handshake
+        abort_above_a_layer;
+    pushed_layers:
+        a_pushed_layer_begins_where_it_was_pushed
+        two_pushed_layers_lie_on_each_other
+        a_layer_is_pushed_from_anywhere
+        a_layer_that_is_pushed_when_closing
+        a_layer_that_is_pushed_too_late
+        a_layer_hears_that_the_peer_sends_no_more
+        half_close_waits_for_a_pushed_layer
+        the_lowest_link_has_deadlines_and_options;
     limits:
         shutdown_deadline
         shutdown_deadline_is_not_put_off
@@ -416,6 +453,7 @@ table! { $
         descriptors_between_writes_keep_their_order
         a_descriptor_does_not_overtake
         a_descriptor_behind_much_output
+        no_descriptor_goes_through_a_layer
         waiting_descriptors_are_limited
         descriptors_that_nobody_asked_for_are_closed
         descriptors_that_were_not_sent_are_closed

@@ -322,7 +322,8 @@ pub(super) fn turned_away(world: &dyn World, port: &Port, client: Recorder) -> S
     let seen = client.seen();
     let to = world.connect_to(port);
     let end = watch(world.client().connect_protocol(&to, client));
-    world.until(&mut || seen.is_lost() || end.count("could not connect") == 1);
+    let failed = |end: &Log| end.events().first().is_some_and(|end| end != "ok");
+    world.until(&mut || seen.is_lost() || failed(&end));
     seen
 }
 

@@ -2,7 +2,7 @@
 
 mod loopback;
 
-use super::World;
+use super::{World, veil::Veil};
 use crate::{
     reactor::{Port, Reactor, Rejected},
     testing::ManualClock,
@@ -92,6 +92,80 @@ impl World for LoopbackWorld {
 }
 
 check_driver!(loopback_driver, LoopbackWorld::new);
+
+/// The same under a layer, which nobody above it notices.
+struct VeiledWorld {
+    world: LoopbackWorld,
+    kinds: &'static str,
+}
+
+impl VeiledWorld {
+    fn one() -> Self {
+        Self::with("thin:")
+    }
+
+    fn two() -> Self {
+        Self::with("thick:thin:")
+    }
+
+    fn with(kinds: &'static str) -> Self {
+        let world = LoopbackWorld::new();
+        for (key, kind) in (0x21..).zip(["thin", "thick"]) {
+            super::veil::add_kind(&world.reactor, kind, &Veil::new(key));
+        }
+        Self { world, kinds }
+    }
+}
+
+impl World for VeiledWorld {
+    fn reactor(&self) -> Reactor {
+        self.world.reactor()
+    }
+
+    fn client(&self) -> Reactor {
+        self.world.client()
+    }
+
+    fn listen_at(&self) -> String {
+        format!("{}{}", self.kinds, self.world.listen_at())
+    }
+
+    fn connect_to(&self, port: &Port) -> String {
+        format!("{}{}", self.kinds, self.world.connect_to(port))
+    }
+
+    fn until(&self, condition: &mut dyn FnMut() -> bool) {
+        self.world.until(condition);
+    }
+
+    fn settle(&self) {
+        self.world.settle();
+    }
+
+    fn advance(&self, by: Duration) {
+        self.world.advance(by);
+    }
+
+    fn pass(&self) -> Rc<dyn Fn(Duration)> {
+        self.world.pass()
+    }
+
+    fn gives_buffers(&self) -> bool {
+        false
+    }
+
+    fn silent(&self) -> Option<String> {
+        self.world.silent()
+    }
+
+    fn connect_from_elsewhere(&self, port: &Port) -> Option<String> {
+        let to = self.world.connect_from_elsewhere(port)?;
+        Some(format!("{}{to}", self.kinds))
+    }
+}
+
+check_driver!(under_a_layer, VeiledWorld::one);
+check_driver!(under_two_layers, VeiledWorld::two);
 
 #[test]
 fn every_behaviour_is_in_the_table_once() {
