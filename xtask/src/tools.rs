@@ -16,6 +16,7 @@ pub(crate) const TEST: &[(&str, Probe)] = &[
     ("netcat-openbsd", Probe::Program("nc")),
     ("socat", Probe::Program("socat")),
     ("strace", Probe::Program("strace")),
+    ("openssl", Probe::Program("openssl")),
 ];
 
 /// What `cargo xtask bench` needs.
@@ -28,7 +29,11 @@ pub(crate) const BENCH: &[(&str, Probe)] = &[
 ];
 
 /// What the private Python environment holds: the package on PyPI, and the module that proves it is there.
-const PYTHON: &[(&str, &str)] = &[("twisted", "twisted")];
+const PYTHON: &[(&str, &str)] = &[
+    ("twisted", "twisted"),
+    ("pyopenssl", "OpenSSL"),
+    ("service-identity", "service_identity"),
+];
 
 /// Tells tests and benches which Python has the packages above.
 const PYTHON_VARIABLE: &str = "TRESS_PYTHON";

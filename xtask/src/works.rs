@@ -16,8 +16,8 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ),
     (
         "engine",
-        "Protocol, Factory, Transport, producers, half-close, open files over UNIX sockets, limits, deadlines, statistics, stall warnings",
-        "layers (TLS), processes",
+        "Protocol, Factory, Transport, producers, half-close, open files over UNIX sockets, limits, deadlines, statistics, stall warnings, layers (TLS, STARTTLS)",
+        "processes",
     ),
     (
         "datagrams",
@@ -36,14 +36,14 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ),
     (
         "clients",
-        "`connect`, `ClientFactory`, `ClientCreator`, `Reconnecting`",
-        "ClientService",
+        "`connect`, `ClientFactory`, `ClientCreator`, `Reconnecting`, `ClientService`",
+        "",
     ),
 ];
 
 /// The generated rows: a heading of `tress plugins`, the area, and what is not there yet.
 const LISTED: &[(&str, &str, &str)] = &[
-    ("Endpoints", "endpoint kinds", "tls, haproxy, systemd"),
+    ("Endpoints", "endpoint kinds", "systemd"),
     ("Providers", "providers", "plug-ins in other processes"),
     (
         "Protocols",

@@ -9,9 +9,22 @@ const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    Run { file: PathBuf, level: Level },
-    Check { file: Option<PathBuf>, limits: bool },
-    Plugins { name: Option<String> },
+    Run {
+        file: PathBuf,
+        level: Level,
+    },
+    Check {
+        file: Option<PathBuf>,
+        limits: bool,
+    },
+    Plugins {
+        name: Option<String>,
+    },
+    Cert {
+        names: Vec<String>,
+        out: PathBuf,
+        force: bool,
+    },
 }
 
 /// Reads the arguments; the first is the program's name.
@@ -31,6 +44,13 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         },
         Some(("plugins", matches)) => Command::Plugins {
             name: matches.get_one("NAME").cloned(),
+        },
+        Some(("cert", matches)) => Command::Cert {
+            names: matches
+                .get_many("name")
+                .map_or_else(Vec::new, |names| names.cloned().collect()),
+            out: matches.get_one("out").cloned().unwrap_or_default(),
+            force: matches.get_flag("force"),
         },
         other => unreachable!("the grammar has no {other:?}"),
     })
@@ -69,10 +89,34 @@ fn grammar() -> clap::Command {
     let plugins = clap::Command::new("plugins")
         .about("List what a file can name: kinds of provider, protocols, kinds of endpoint")
         .arg(Arg::new("NAME").help("Show this one in full, with its options"));
+    let cert = clap::Command::new("cert")
+        .about("Make a certificate and its key for development, signed by itself")
+        .arg(
+            Arg::new("name")
+                .long("name")
+                .value_name("NAME")
+                .action(ArgAction::Append)
+                .default_values(["localhost", "127.0.0.1", "::1"])
+                .help("A host name or an IP address that it is for; several times for several"),
+        )
+        .arg(
+            Arg::new("out")
+                .long("out")
+                .value_name("DIRECTORY")
+                .value_parser(value_parser!(PathBuf))
+                .default_value(".")
+                .help("Where to write cert.pem and key.pem"),
+        )
+        .arg(
+            Arg::new("force")
+                .long("force")
+                .action(ArgAction::SetTrue)
+                .help("Replace the files if they are there"),
+        );
     clap::Command::new("tress")
         .about("One object, every protocol: runs what a TOML file glues together")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(false)
-        .subcommands([run, check, plugins])
+        .subcommands([run, check, plugins, cert])
 }

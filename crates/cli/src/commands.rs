@@ -8,7 +8,7 @@ use std::{
 use tracing::Level;
 use tress_app::{Application, Registry, RunError};
 use tress_core::{Limits, Reactor, Result};
-use tress_os::{Mio, Signals, SystemResolver, stop_on_signals};
+use tress_os::{Signals, stop_on_signals};
 
 /// Runs a file until it is told to stop.
 pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), Ended> {
@@ -60,8 +60,5 @@ pub(crate) fn plugins(name: Option<&str>, registry: &Registry) -> Result<(), End
 }
 
 fn reactor() -> Result<Reactor, Ended> {
-    let driver = Mio::new().map_err(|error| Ended::NoReactor(error.into()))?;
-    let reactor = Reactor::with(driver);
-    reactor.set_name_resolver(SystemResolver::new());
-    Ok(reactor)
+    tress::reactor().map_err(Ended::NoReactor)
 }

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod certificate;
 mod commands;
 mod listing;
 mod table;
@@ -49,6 +50,7 @@ fn execute(command: Command, registry: &Registry) -> u8 {
         Command::Run { file, level } => commands::run(&file, level, registry),
         Command::Check { file, limits } => commands::check(file.as_deref(), limits, registry),
         Command::Plugins { name } => commands::plugins(name.as_deref(), registry),
+        Command::Cert { names, out, force } => certificate::make(&names, &out, force),
     };
     match done {
         Ok(()) => 0,
@@ -63,6 +65,10 @@ fn execute(command: Command, registry: &Registry) -> u8 {
         Err(Ended::Unknown(message)) => {
             say(&message);
             2
+        }
+        Err(Ended::NotMade(message)) => {
+            say(&message);
+            1
         }
         // Whoever read the output has enough of it.
         Err(Ended::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => 0,
@@ -79,6 +85,8 @@ enum Ended {
     NoReactor(Failure),
     /// A name on the command line.
     Unknown(String),
+    /// A file that was to be written.
+    NotMade(String),
     /// What was asked for could not be written.
     Output(io::Error),
 }
@@ -124,8 +132,20 @@ mod tests {
             check(Some(file.clone()), true)
         );
         assert_eq!(parse("tress check --limits"), check(None, true));
+        let cert = |names: &[&str], out: &str, force| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            let out = PathBuf::from(out);
+            Ok(Command::Cert { names, out, force })
+        };
+        let local = ["localhost", "127.0.0.1", "::1"];
+        assert_eq!(parse("tress cert"), cert(&local, ".", false));
+        assert_eq!(
+            parse("tress cert --force --name a.example --name b.example --out certs"),
+            cert(&["a.example", "b.example"], "certs", true)
+        );
         for wrong in [
             "tress",
+            "tress cert certs",
             "tress run",
             "tress check",
             "tress rnu a.toml",

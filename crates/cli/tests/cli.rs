@@ -571,3 +571,74 @@ fn wrong_arguments_end_with_2() {
     assert_eq!(output.status.code(), Some(0));
     assert!(text(&output.stdout).contains("plugins"));
 }
+
+#[test]
+fn a_certificate_for_development_is_made_once() {
+    let directory = Directory::with(&[]);
+    let out = directory.path("new/certs");
+    let cert = |more: &[&str]| {
+        let arguments = [&["cert", "--out", out.to_str().unwrap()], more].concat();
+        tress(&arguments).output().unwrap()
+    };
+    let output = cert(&[]);
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(
+        shown.contains("a certificate for localhost, 127.0.0.1, ::1,"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("a server listens at   ssl:8443:certKey="),
+        "{shown}"
+    );
+    let mode = |name: &str| {
+        let about = fs::metadata(out.join(name)).unwrap();
+        about.permissions().mode() & 0o777
+    };
+    assert_eq!(mode("key.pem"), 0o600);
+    let key = fs::read_to_string(out.join("key.pem")).unwrap();
+    assert!(key.starts_with("-----BEGIN PRIVATE KEY-----"));
+
+    let output = cert(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).ends_with("is there already; --force replaces it\n"));
+    assert_eq!(fs::read_to_string(out.join("key.pem")).unwrap(), key);
+
+    fs::set_permissions(out.join("key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(
+        cert(&["--force", "--name", "a.example"]).status.code(),
+        Some(0)
+    );
+    assert_ne!(fs::read_to_string(out.join("key.pem")).unwrap(), key);
+    assert_eq!(mode("key.pem"), 0o600);
+}
+
+#[test]
+fn a_wrong_certificate_is_found_by_check() {
+    let directory = Directory::with(&[("text.pem", "no PEM")]);
+    let certs = directory.path("certs");
+    let made = tress(&["cert", "--out", certs.to_str().unwrap()]).output();
+    assert!(made.unwrap().status.success());
+    let file = |certificate: &str| {
+        let path = directory.path("a.toml");
+        let (certificate, key) = (directory.path(certificate), certs.join("key.pem"));
+        let at = format!(
+            "ssl:0:certKey={}:privateKey={}",
+            certificate.display(),
+            key.display()
+        );
+        let serve = format!("[[serve]]\nwhat = \"users\"\nas = \"finger\"\nat = \"{at}\"\n");
+        let text = format!("[provide.users]\nkind = \"finger.memory\"\n\n{serve}");
+        fs::write(&path, text).unwrap();
+        tress(&["check", path.to_str().unwrap()]).output().unwrap()
+    };
+    let output = file("certs/cert.pem");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let output = file("text.pem");
+    let complaint = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{complaint}");
+    assert!(
+        complaint.contains("no PEM certificate in it"),
+        "{complaint}"
+    );
+}

@@ -8,7 +8,7 @@ use tress_core::{Reactor, Result};
 /// # Errors
 /// The operating system has no room for another.
 pub fn reactor() -> Result<Reactor> {
-    Ok(equipped(Reactor::with(tress_os::Mio::new()?)))
+    Ok(wired(Reactor::with(tress_os::Mio::new()?)))
 }
 
 /// A reactor on the experimental driver over io_uring (feature `uring`, Linux only).
@@ -17,12 +17,15 @@ pub fn reactor() -> Result<Reactor> {
 /// The kernel has no io_uring, lacks what the driver needs of it, or does not allow it.
 #[cfg(all(feature = "uring", target_os = "linux"))]
 pub fn uring_reactor() -> Result<Reactor> {
-    Ok(equipped(Reactor::with(tress_os::Uring::new()?)))
+    Ok(wired(Reactor::with(tress_os::Uring::new()?)))
 }
 
-fn equipped(reactor: Reactor) -> Reactor {
+/// With what the features add.
+fn wired(reactor: Reactor) -> Reactor {
     reactor.set_name_resolver(tress_os::SystemResolver::new());
     #[cfg(feature = "protocols")]
     reactor.endpoint_kind("haproxy", tress_protocols::haproxy::HaProxy);
+    #[cfg(feature = "tls")]
+    tress_tls::register(&reactor, crate::files::SystemFiles);
     reactor
 }

@@ -12,6 +12,10 @@ pub mod datagrams {}
 #[doc = include_str!("../guide/endpoints.md")]
 pub mod endpoints {}
 
+#[cfg(feature = "tls")]
+#[doc = include_str!("../guide/tls.md")]
+pub mod tls {}
+
 #[doc = include_str!("../guide/waiting.md")]
 pub mod waiting {}
 

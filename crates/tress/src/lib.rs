@@ -23,8 +23,8 @@
 //! The [`guide`] goes on from here. This crate holds no logic: it gathers the engine (`tress-core`) and its drivers
 //! under one name. Features: `mio` (on by default) is the driver that [`reactor`] makes, `uring` the experimental one
 //! over io_uring (Linux), `sim` the simulator, `streams` transports as `AsyncRead` and `AsyncWrite` and `hyper` the same
-//! for hyper, `protocols` the wire protocols and the endpoint kind `haproxy`, `app` the applications that a TOML file
-//! describes.
+//! for hyper, `tls` TLS and its endpoint kinds, `protocols` the wire protocols and the endpoint kind `haproxy`, `app`
+//! the applications that a TOML file describes.
 
 #![forbid(unsafe_code)]
 
@@ -33,6 +33,8 @@ pub mod prelude;
 
 #[cfg(feature = "mio")]
 mod driver;
+#[cfg(feature = "tls")]
+mod files;
 #[cfg(feature = "mio")]
 mod react;
 
@@ -59,6 +61,13 @@ pub use tress_streams as streams;
 /// Wire protocols (feature `protocols`). With it, [`reactor`] knows the endpoint kind `haproxy`.
 #[cfg(feature = "protocols")]
 pub use tress_protocols as protocols;
+
+/// TLS below any protocol (feature `tls`). Its endpoint kinds are known to [`reactor`], with the system's files.
+#[cfg(feature = "tls")]
+pub mod tls {
+    pub use crate::files::SystemFiles;
+    pub use tress_tls::*;
+}
 
 /// Applications put together by a TOML file: providers, protocols, services (feature `app`).
 #[cfg(feature = "app")]

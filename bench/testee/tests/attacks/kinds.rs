@@ -4,10 +4,16 @@ use crate::{
     peer::connect,
     testee::{PATIENCE, Testee, skip},
 };
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned, pki_types::CertificateDer,
+};
 use std::{
     fs,
     io::{Read, Write},
+    net::TcpStream,
     os::unix::net::UnixStream,
+    path::PathBuf,
+    sync::Arc,
 };
 use tress::endpoint::Side;
 
@@ -53,8 +59,76 @@ fn check(kind: &str) {
                 b"PROXY TCP4 203.0.113.5 198.51.100.7 4711 7\r\n",
             );
         }
+        "ssl" => {
+            let certificates = Certificates::new("ssl");
+            let file = certificates.directory.join("cert.pem");
+            let file = file.display();
+            let at = format!("ssl:0:certKey={file}:privateKey={file}:interface=127.0.0.1");
+            let testee = Testee::start_at("echo", &at);
+            echo(certificates.connect(&testee), b"");
+        }
+        "tls" => {
+            let certificates = Certificates::new("tls");
+            let directory = certificates.directory.display();
+            let at = format!("tls:{directory}:port=0:interface=127.0.0.1");
+            let testee = Testee::start_at("echo", &at);
+            echo(certificates.connect(&testee), b"");
+        }
         _ => panic!("`{kind}:` has no case here"),
     }
+}
+
+/// A certificate for `localhost` and its key, in one file of a directory of its own.
+struct Certificates {
+    directory: PathBuf,
+    certificate: CertificateDer<'static>,
+}
+
+impl Certificates {
+    fn new(name: &str) -> Self {
+        let directory = format!("tress-kinds-{name}-{}", std::process::id());
+        let directory = std::env::temp_dir().join(directory);
+        fs::create_dir_all(&directory).unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let pem = made.signing_key.serialize_pem() + &made.cert.pem();
+        fs::write(directory.join("cert.pem"), pem).unwrap();
+        let certificate = made.cert.der().clone();
+        Self {
+            directory,
+            certificate,
+        }
+    }
+
+    fn connect(&self, testee: &Testee) -> StreamOwned<ClientConnection, TcpStream> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let versions =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let trusting = versions.unwrap().with_root_certificates(roots);
+        let config = Arc::new(trusting.with_no_client_auth());
+        let session = ClientConnection::new(config, "localhost".try_into().unwrap());
+        StreamOwned::new(session.unwrap(), connect(testee.at))
+    }
+}
+
+impl Drop for Certificates {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.directory).ok();
+    }
+}
+
+/// As in Twisted the header lies inside the encryption: whoever decrypts for the proxy is not this program.
+#[test]
+fn a_proxy_header_is_read_above_tls() {
+    let certificates = Certificates::new("haproxy");
+    let directory = certificates.directory.display();
+    let at = format!("haproxy:tls:{directory}:port=0:interface=127.0.0.1");
+    let testee = Testee::start_at("echo", &at);
+    echo(
+        certificates.connect(&testee),
+        b"PROXY TCP4 203.0.113.5 198.51.100.7 4711 7\r\n",
+    );
 }
 
 #[test]
