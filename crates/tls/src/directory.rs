@@ -5,8 +5,8 @@
 use crate::{
     DIRECTORY_LOOK,
     clock::unix_seconds,
-    der::Fields,
     error::{BadTls, Problem},
+    fields::Fields,
     files::{Files, Found, Pem, list_pem},
     identity::{Identity, NoMatch, Sections, belongs, check_validity, load, no_certificate},
 };

@@ -20,6 +20,8 @@ pub enum Problem {
     Unreadable(String),
     /// It is no PEM, or what the PEM holds is broken.
     Malformed(String),
+    /// A certificate in it is of X.509 version 1 or 2, which can name no host.
+    OldVersion,
     /// No PEM certificate is in it.
     NoCertificate,
     /// No private key is in it.
@@ -68,6 +70,9 @@ impl fmt::Display for Problem {
         match self {
             Self::Unreadable(why) => write!(f, "cannot be read: {why}"),
             Self::Malformed(what) => write!(f, "malformed: {what}"),
+            Self::OldVersion => f.write_str(
+                "its certificate is of X.509 version 1 or 2: expected version 3, with the names in subjectAltName",
+            ),
             Self::NoCertificate => {
                 f.write_str("no PEM certificate in it: expected `-----BEGIN CERTIFICATE-----`")
             }

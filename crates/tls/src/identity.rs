@@ -2,8 +2,8 @@
 
 use crate::{
     clock::unix_seconds,
-    der::{Fields, calendar},
     error::{BadTls, Problem},
+    fields::{Fields, calendar},
     files::{Files, Pem},
     provider,
 };
@@ -109,8 +109,11 @@ impl Sections {
         if self.certificates.is_empty() {
             return Err(pem.bad(Problem::NoCertificate));
         }
-        if self.certificates.iter().any(|c| Fields::read(c).is_none()) {
-            return Err(no_certificate(pem));
+        for certificate in &self.certificates {
+            let fields = Fields::read(certificate).ok_or_else(|| no_certificate(pem))?;
+            if !fields.is_version_3 {
+                return Err(pem.bad(Problem::OldVersion));
+            }
         }
         Ok(self.certificates)
     }

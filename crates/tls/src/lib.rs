@@ -12,10 +12,10 @@
 
 mod client;
 mod clock;
-mod der;
 mod directory;
 mod endpoint;
 mod error;
+mod fields;
 mod files;
 mod identity;
 mod info;

@@ -7,6 +7,19 @@ use crate::{
 use rcgen::date_time_ymd;
 use std::path::Path;
 
+/// What `openssl x509 -req` makes without any extension.
+const OF_VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBIzCBywIURacorr7Nl6DysPBDlYT4N9/PrF4wCgYIKoZIzj0EAwIwFDESMBAG
+A1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMzE3NDExNFoYDzIxMjYxMDMwMTc0MTE0
+WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AAQHfBPaKG8fA4oV5uq1T8DvudKm0qea4eZ3zRNe10LmNZOd1x4BrJV8AZgxBvFM
+mfFNIlB2x6agVMulUe7JKWNmMAoGCCqGSM49BAMCA0cAMEQCICDw/cg6LGIpTF/U
+A61yhvViTwoZDmbAA41O4MtOXpCbAiAm9zSN5ctVosKTV+f+J4pqnPaibD9/MhFu
+TtlxVvoEMQ==
+-----END CERTIFICATE-----
+";
+
 fn files() -> MemoryFiles {
     let authority = Authority::new("authority");
     let good = authority.issue(&["localhost"]);
@@ -35,6 +48,7 @@ fn files() -> MemoryFiles {
     );
     let early = authority.issue_with(&["localhost"], |p| p.not_before = date_time_ymd(1999, 1, 1));
     files.write("early.pem", early.pair());
+    files.write("old.pem", OF_VERSION_1);
     files
 }
 
@@ -105,6 +119,12 @@ fn an_error_names_the_file_and_the_reason() {
     );
     let no_x509 = "malformed: what stands in `-----BEGIN CERTIFICATE-----` is no X.509 certificate";
     check("der.pem", "key.pem", None, &format!("`der.pem`: {no_x509}"));
+    check(
+        "old.pem",
+        "key.pem",
+        None,
+        "`old.pem`: its certificate is of X.509 version 1 or 2: expected version 3, with the names in subjectAltName",
+    );
     check(
         "cert.pem",
         "key.pem",

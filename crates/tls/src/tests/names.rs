@@ -75,7 +75,7 @@ impl Served {
     /// The first DNS name of the certificate that a client gets.
     fn of(&self, name: Option<&str>) -> String {
         let pair = self.names.as_ref().unwrap().choose(name);
-        crate::der::Fields::read(&pair.cert[0]).unwrap().names[0].to_owned()
+        crate::fields::Fields::read(&pair.cert[0]).unwrap().names[0].to_owned()
     }
 
     fn chain(&self) -> usize {
