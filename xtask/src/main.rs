@@ -23,7 +23,7 @@ usage: cargo xtask COMMAND
   test               everything that must hold before a commit: format, clippy, tests, docs, tidy
   tidy               only the project's own rules: layers, module docs, file length, banned words, paths
   works              bring the README's table of what works up to date
-  bench NAME [ARGS]  run one benchmark, `echo` or `deferred`; results go to bench/results/, or with --out elsewhere
+  bench NAME [ARGS]  run one benchmark, `echo`, `deferred` or `tls`; results go to bench/results/, or with --out elsewhere
 ";
 
 fn main() -> ExitCode {

@@ -8,8 +8,10 @@ use std::path::PathBuf;
 pub const USAGE: &str = "\
 usage: tress-bench echo     [--quick] [--only METRIC,...] [--out DIR] [--peers NAME,...]
        tress-bench deferred [--quick] [--only METRIC,...] [--out DIR]
+       tress-bench tls      [--quick] [--only METRIC,...] [--out DIR]
   METRIC of echo:     cpu many syscalls instructions memory accept latency start
   METRIC of deferred: steps allocations awaited timers
+  METRIC of tls:      handshakes resumed messages received sent memory
   NAME:               tress tress-uring bare tokio libuv twisted
   --quick  fewer and shorter rounds: to see that it works, not to quote
   --out    directory of the JSON and the SVG named as the bench, instead of bench/results";
@@ -129,6 +131,10 @@ mod tests {
             (
                 "METRIC of deferred:",
                 crate::deferred::METRICS.map(|(name, _)| name).to_vec(),
+            ),
+            (
+                "METRIC of tls:",
+                crate::tls::METRICS.map(|(name, _)| name).to_vec(),
             ),
             ("NAME:", crate::peers::NAMES.to_vec()),
         ];

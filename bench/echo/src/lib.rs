@@ -5,6 +5,7 @@
 //! [`echo`] is the bench behind `cargo xtask bench echo`: the servers in [`peers`], driven by the
 //! load clients ([`client`], [`open_loop`], [`churn`]), measured by the modules of [`measure`].
 //! [`deferred`] is the bench behind `cargo xtask bench deferred`: Deferreds and timed calls, beside others' of the kind.
+//! [`tls`] is the bench behind `cargo xtask bench tls`: TLS as a layer, beside tokio-rustls.
 //!
 //! How the figures are kept honest: all peers of a measurement live at the same time and are driven in short
 //! alternating slices whose order rotates, so that a change of the machine's speed hits all of them;
@@ -35,4 +36,5 @@ pub mod run;
 pub mod server;
 pub mod slices;
 pub mod stats;
+pub mod tls;
 pub mod walker;

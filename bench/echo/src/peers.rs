@@ -20,6 +20,12 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// A server that is started with these words.
+    #[must_use]
+    pub fn new(name: &'static str, words: Vec<String>) -> Self {
+        Self { name, words }
+    }
+
     /// The command that listens on this port.
     #[must_use]
     pub fn command(&self, port: u16) -> Vec<String> {

@@ -198,6 +198,13 @@ impl Outgoing {
         self.tail = None;
     }
 
+    /// The head's buffer, emptied, once everything has left.
+    pub(crate) fn take_emptied(&mut self) -> Vec<u8> {
+        debug_assert!(self.is_done());
+        self.start = 0;
+        std::mem::take(&mut self.head)
+    }
+
     /// Puts an emptied buffer at the head, when the head has none.
     pub(crate) fn recycle(&mut self, buffer: Vec<u8>) {
         if self.head.capacity() == 0 {

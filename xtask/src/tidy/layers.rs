@@ -45,6 +45,7 @@ const FENCED: &[(&str, &[&str], bool)] = &[
     ("libc", &["tress-os", "tress-bench"], false),
     ("signal-hook", &["tress-os"], false),
     ("tokio", &["tress-bench"], true),
+    ("tokio-rustls", &["tress-bench"], true),
 ];
 
 /// Every dependency between members is in the table, and so is every member.

@@ -7,9 +7,13 @@ use crate::{
     reactor::Below,
     transport::{
         Transport,
-        flags::{BLOCKED, OUT},
+        flags::{BLOCKED, OUT, READ_WHEN_FULL},
     },
 };
+
+/// The end of a piece is taken as well when it is no more than this too long, bytes: what a layer adds to each record
+/// would otherwise have the last bytes of a full queue leave by themselves.
+const TAIL: usize = 512;
 
 /// A piece of output of which the layer has taken the first bytes.
 pub(super) struct Piece {
@@ -61,7 +65,8 @@ impl<'a, 'o> Pull<'a, 'o> {
         }
         let bytes = &piece.taken.bytes()[piece.done..];
         self.is_taking = true;
-        let most = bytes.len().min(room);
+        let is_short = bytes.len() <= room + TAIL;
+        let most = if is_short { bytes.len() } else { room };
         let count = output(&bytes[..most])?;
         assert!(count <= most, "a layer took more than it was given");
         self.is_taking = false;
@@ -101,10 +106,18 @@ impl Below for Pull<'_, '_> {
 
     /// Before the layer is up it needs bytes of its own, whatever the protocol above wants.
     fn update_reading(&mut self, link: &Transport) {
-        match self.output {
-            None => {}
-            Some(_) if link.wants_no_data() => self.below.pause_producing(),
-            Some(_) => self.below.resume_producing(),
+        if self.output.is_none() {
+            return;
+        }
+        // What the layer adds may be what fills the queue below.
+        let when_full = link.has(READ_WHEN_FULL);
+        if self.below.has(READ_WHEN_FULL) != when_full {
+            self.below.read_when_full(when_full);
+        }
+        if link.wants_no_data() {
+            self.below.pause_producing();
+        } else {
+            self.below.resume_producing();
         }
     }
 

@@ -520,3 +520,77 @@ fn a_layer_needs_its_reactor() {
     assert!(transport.reactor().is_err());
     assert!(transport.set_nodelay(true).is_err());
 }
+
+/// Takes as much as fits into a record of TLS, and adds what such a record needs.
+struct Records(Rc<RefCell<Vec<usize>>>);
+
+struct RecordsProtocol(Records, Inner);
+
+impl Layer for Records {
+    fn wrap(self: Box<Self>, inner: Inner) -> Box<dyn Protocol> {
+        Box::new(RecordsProtocol(*self, inner))
+    }
+}
+
+impl Protocol for RecordsProtocol {
+    fn connection_made(&mut self, _: &Transport) -> Result {
+        self.1.connection_made()
+    }
+
+    fn data_received(&mut self, _: &Transport, data: &[u8]) -> Result {
+        self.1.data_received(data)
+    }
+
+    fn inner_requests(&mut self, transport: &Transport) -> Result {
+        let taken = Rc::clone(&self.0.0);
+        self.1.settle(Some(&mut |plain| {
+            let count = plain.len().min(16_384);
+            taken.borrow_mut().push(count);
+            transport.write(&[0; 22]);
+            transport.write(&plain[..count]);
+            Ok(count)
+        }))?;
+        Ok(())
+    }
+
+    fn connection_lost(&mut self, reason: Failure) {
+        self.1.connection_lost(reason);
+    }
+}
+
+/// A protocol on records, and how much each of them held.
+fn on_records() -> (Rc<RefCell<Vec<usize>>>, Obedient, Tester<Obedient>) {
+    let taken = Rc::new(RefCell::new(Vec::new()));
+    let obedient = Obedient::default();
+    let tester = Tester::new(obedient.clone());
+    tester.transport().push_layer(Records(Rc::clone(&taken)));
+    tester.settle();
+    (taken, obedient, tester)
+}
+
+#[test]
+fn what_a_layer_adds_leaves_no_tail_of_a_full_queue() {
+    let (taken, obedient, tester) = on_records();
+    obedient.transport().write(&[1; 65_536]);
+    tester.settle();
+    assert_eq!(*taken.borrow(), [16_384; 4]);
+    assert_eq!(tester.sent().len(), 4 * (16_384 + 22));
+}
+
+/// The layer's own link is full then, and whoever reads on when full does so all the same, until told otherwise.
+#[test]
+fn what_a_layer_adds_does_not_stop_who_reads_when_full() {
+    let (_, obedient, tester) = on_records();
+    let transport = obedient.transport();
+    tester.peer_stops_reading();
+    transport.read_when_full(true);
+    transport.write(&[1; 65_536]);
+    tester.settle();
+    assert!(transport.room() == 0, "it is not full");
+    tester.receive(b"heard");
+    obedient.check(&["made", "heard"]);
+    transport.read_when_full(false);
+    tester.settle();
+    tester.receive(b"not now");
+    obedient.check(&["made", "heard"]);
+}

@@ -334,7 +334,7 @@ impl Below for Bottom<'_> {
         }
         if out.is_done() {
             link.clear(OUT);
-            out.clear();
+            self.core.shared.recycle(out.take_emptied());
         } else {
             link.set(BLOCKED);
             // What waits above may be too much now.

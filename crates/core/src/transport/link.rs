@@ -55,8 +55,9 @@ pub(crate) struct Rare {
 }
 
 impl Shared {
-    /// The cork grows no larger than this: what is more becomes the connection's own queue, bytes.
-    pub(crate) const CORK_BYTES: usize = 65_536;
+    /// The cork grows no larger than this: what is more becomes the connection's own queue, bytes. A buffer grows by
+    /// doubling, and one must hold what reaches the default high-water mark, with what a layer adds.
+    pub(crate) const CORK_BYTES: usize = 131_072;
 
     /// Moves what is corked to the queue of the connection that wrote it.
     pub(crate) fn uncork(&self, link: &Link) {

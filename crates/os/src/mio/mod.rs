@@ -462,9 +462,14 @@ impl<C: Clock> Driver for Mio<C> {
             return Ok(());
         };
         while !out.is_empty() {
-            let mut slices = [io::IoSlice::new(&[]); PIECES];
-            let pieces = out.slices(&mut slices);
-            match stream.write_vectored(&slices[..pieces]) {
+            let sent = if let Some(bytes) = out.single() {
+                sys::send(stream, bytes)
+            } else {
+                let mut slices = [io::IoSlice::new(&[]); PIECES];
+                let pieces = out.slices(&mut slices);
+                stream.write_vectored(&slices[..pieces])
+            };
+            match sent {
                 Ok(count) => out.consume(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return self.wait_for_room(token);
