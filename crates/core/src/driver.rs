@@ -341,6 +341,16 @@ pub trait Driver: 'static {
         self.send(token, out)
     }
 
+    /// Sends what there is room for now, straight from where it lies, and says how many bytes; the core keeps the rest.
+    /// Only while nothing waits. A driver that cannot do better than `send` has none of it.
+    ///
+    /// # Errors
+    /// The connection is broken. The token stays alive until `close`.
+    fn send_directly(&mut self, token: Token, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let _ = (token, pieces);
+        Ok(0)
+    }
+
     /// Tells the peer that no more bytes follow.
     fn shutdown_write(&mut self, token: Token);
 

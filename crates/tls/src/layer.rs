@@ -13,7 +13,7 @@ use crate::{
     client::ClientTls,
     error::{TlsError, Truncated},
     server::ServerTls,
-    session::{PIECE, Session},
+    session::{PIECE, PIECES, Session},
 };
 use rustls::pki_types::ServerName;
 use std::{fmt, mem, rc::Rc};
@@ -367,9 +367,12 @@ impl Open {
     fn send(&mut self, inner: &mut Inner, transport: &Transport) -> Result<Next> {
         let session = &mut *self.session;
         let next = inner.settle(Some(&mut |plaintext: &[u8]| {
-            let count = plaintext.len().min(PIECE);
-            let taken = session.write(&plaintext[..count]);
-            let taken = taken.map_err(|error| TlsError::from_rustls(&error, None))?;
+            let pieces = plaintext.chunks(PIECE).take(PIECES);
+            let mut taken = 0;
+            for piece in pieces {
+                let more = session.write(piece);
+                taken += more.map_err(|error| TlsError::from_rustls(&error, None))?;
+            }
             flush(session, transport);
             Ok(taken)
         }))?;

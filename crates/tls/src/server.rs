@@ -10,7 +10,7 @@ use crate::{
     info::TlsVersion,
     layer::TlsLayer,
     provider,
-    session::Session,
+    session::{Session, server_session},
     trust::Trust,
 };
 use rustls::server::ServerSessionMemoryCache;
@@ -146,7 +146,7 @@ impl ServerTls {
     pub(crate) fn session(&self, reactor: &Reactor) -> Result<Box<dyn Session>, Failure> {
         self.look(reactor);
         let config = Arc::clone(&self.0.config.borrow());
-        Ok(Box::new(rustls::ServerConnection::new(config)?))
+        Ok(Box::new(server_session(config)?))
     }
 
     /// What rustls verifies from now on, it verifies at this time.

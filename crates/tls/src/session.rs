@@ -4,11 +4,12 @@
 use crate::info::{TlsInfo, TlsVersion};
 use rustls::{
     ClientConfig, ClientConnection, CommonState, ConnectionCommon, Error, HandshakeKind,
-    ProtocolVersion, ServerConnection,
+    ProtocolVersion, ServerConfig, ServerConnection,
     pki_types::{CertificateDer, ServerName},
 };
 use std::{
     io::{self, BufRead, Write},
+    ops::DerefMut,
     sync::Arc,
 };
 
@@ -23,8 +24,8 @@ pub(crate) trait Session {
     /// The first `count` bytes of it have been delivered.
     fn consume(&mut self, count: usize);
 
-    /// Encrypts a piece of at most [`PIECE`] bytes as one record, and says how much of it. Nothing may wait to be sent.
-    /// Fails when the keys have encrypted all they may, which takes some hundred gigabytes in TLS 1.2; in TLS 1.3 they
+    /// Encrypts a piece of at most [`PIECE`] bytes as one record, and says how much of it. No more than [`PIECES`] may
+    /// wait to be sent. Fails when the keys have encrypted all they may, which takes some hundred gigabytes in TLS 1.2; in TLS 1.3 they
     /// are changed before that.
     fn write(&mut self, plaintext: &[u8]) -> Result<usize, Error>;
 
@@ -40,6 +41,10 @@ pub(crate) trait Session {
 
 /// Plaintext of one record, bytes.
 pub(crate) const PIECE: usize = 16_384;
+
+/// Pieces that are encrypted before their records are flushed: so many that the usual high-water mark leaves in one
+/// system call.
+pub(crate) const PIECES: usize = 5;
 
 /// How far a session is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,9 +65,19 @@ impl ClientSession {
     pub(crate) fn new(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Self, Error> {
         Ok(Self {
             name: name.to_str().into(),
-            connection: ClientConnection::new(config, name)?,
+            connection: with_limit(ClientConnection::new(config, name)?),
         })
     }
+}
+
+pub(crate) fn server_session(config: Arc<ServerConfig>) -> Result<ServerConnection, Error> {
+    ServerConnection::new(config).map(with_limit)
+}
+
+/// Has room for [`PIECES`], and what encryption adds to each.
+fn with_limit<D, C: DerefMut<Target = ConnectionCommon<D>>>(mut connection: C) -> C {
+    connection.set_buffer_limit(Some(PIECES * (PIECE + 512)));
+    connection
 }
 
 impl Session for ServerConnection {
@@ -136,9 +151,8 @@ fn plaintext<D>(connection: &mut ConnectionCommon<D>) -> &[u8] {
 }
 
 fn write<D>(connection: &mut ConnectionCommon<D>, piece: &[u8]) -> Result<usize, Error> {
-    debug_assert!(!connection.wants_write(), "so its limit of 64 KiB is far");
     match connection.writer().write(piece) {
-        Ok(taken) if taken > 0 && connection.wants_write() => Ok(taken),
+        Ok(taken) if taken == piece.len() && connection.wants_write() => Ok(taken),
         _ => Err(Error::EncryptError),
     }
 }

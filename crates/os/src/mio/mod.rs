@@ -453,6 +453,26 @@ impl<C: Clock> Driver for Mio<C> {
         Ok(())
     }
 
+    fn send_directly(&mut self, token: Token, pieces: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let Some(slot) = self.slot(token) else {
+            return Ok(0);
+        };
+        let Socket::Stream(stream) = &mut slot.socket else {
+            return Ok(0);
+        };
+        match stream.write_vectored(pieces) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) =>
+            {
+                Ok(0)
+            }
+            result => result,
+        }
+    }
+
     /// Writes until everything has gone or the kernel has no room.
     fn send(&mut self, token: Token, out: &mut Outgoing) -> io::Result<()> {
         let Some(slot) = self.slot(token) else {

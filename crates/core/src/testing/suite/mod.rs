@@ -244,6 +244,7 @@ table! { $
         output_hard_limit_aborts
         output_hard_limit_counts_small_writes
         mixed_writes_keep_their_order
+        pieces_written_as_one_keep_their_order
         writes_after_lose_connection_go_out_before_the_flush
         nothing_is_sent_after_the_end
         watch_flush_tells_once_when_all_has_left

@@ -4,7 +4,9 @@ use super::{
     World,
     recorder::{FLOOD, Pair, Recorder, connect, listen_once, pair, pattern, set_limits},
 };
+use crate::transport::Transport;
 use bytes::Bytes;
+use std::io::{IoSlice, Write};
 
 /// Writing after the end is silently ignored, from either kind of end.
 pub fn write_after_disconnect(world: &dyn World) {
@@ -276,6 +278,44 @@ pub fn mixed_writes_keep_their_order(world: &dyn World) {
         pair.client.received() >= ALL
     });
     assert!(pair.client.bytes() == sent, "the bytes are others");
+}
+
+/// Pieces that are many bytes may leave at once: never before what was written earlier, and all of them arrive whatever
+/// the system has room for.
+pub fn pieces_written_as_one_keep_their_order(world: &dyn World) {
+    let part = |which: u8, length: usize| vec![which; length];
+    let parts = [
+        vec![part(b'a', 20_000), part(b'b', 0), part(b'c', 20_001)],
+        vec![part(b'd', 5)],
+        vec![part(b'e', 100_000), part(b'f', 7), part(b'g', 2_000_000)],
+        vec![part(b'h', 30_000), part(b'i', 30_000)],
+    ];
+    let expected: Vec<u8> = parts.iter().flatten().flatten().copied().collect();
+    let server = Recorder::new().on_data(move |transport, _| {
+        for pieces in &parts {
+            write_pieces(transport, pieces);
+        }
+        Ok(())
+    });
+    let pair = pair(world, server, Recorder::new());
+    let (client, server) = (pair.client.transport(), pair.server.transport());
+    client.write(b"go");
+    world.until(&mut || pair.client.received() == expected.len());
+    assert!(pair.client.bytes() == expected, "out of order");
+    world.until(&mut || server.statistics().queued == 0);
+    assert_eq!(server.statistics().sent, expected.len() as u64);
+    server.abort_connection();
+    world.until(&mut || pair.server.is_lost());
+    write_pieces(&server, &[part(b'z', 50_000)]);
+    assert_eq!(server.statistics().sent, expected.len() as u64);
+}
+
+#[track_caller]
+fn write_pieces(mut transport: &Transport, pieces: &[Vec<u8>]) {
+    let bytes: usize = pieces.iter().map(Vec::len).sum();
+    let pieces: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+    let written = transport.write_vectored(&pieces).expect("it never fails");
+    assert_eq!(written, bytes);
 }
 
 /// What is written after `lose_connection` and before the flush goes out as well.
