@@ -2,7 +2,11 @@
 
 use crate::{shared::Shared, stream::Stream};
 use std::{fmt, rc::Rc};
-use tress_core::{Failure, Protocol, Result, Transport, error::ReactorGone, received::Received};
+use tress_core::{
+    Failure, Protocol, Result, Transport,
+    error::{BytesBeforeLayer, ReactorGone},
+    received::Received,
+};
 
 /// The protocol that goes with a [`Stream`]: for a factory, or for `Reactor::connect_protocol`.
 pub struct StreamProtocol(Rc<Shared>);
@@ -42,6 +46,14 @@ impl Protocol for StreamProtocol {
     fn write_resumed(&mut self, _transport: &Transport) -> Result {
         self.0.flushed();
         Ok(())
+    }
+
+    /// What has not been read would pass for what came through the layer.
+    fn layer_pushed(&mut self, _transport: &Transport) -> Result {
+        match self.0.unread() {
+            0 => Ok(()),
+            bytes => Err(BytesBeforeLayer { bytes }.into()),
+        }
     }
 
     fn connection_lost(&mut self, reason: Failure) {

@@ -145,6 +145,10 @@ where
         self.protocol.write_resumed(transport)
     }
 
+    fn layer_pushed(&mut self, transport: &Transport) -> Result {
+        self.protocol.layer_pushed(transport)
+    }
+
     fn connection_lost(&mut self, reason: Failure) {
         self.protocol.connection_lost(reason);
     }

@@ -83,6 +83,11 @@ impl Shared {
         self.reader.wake();
     }
 
+    /// Bytes that have come and have not been read.
+    pub(crate) fn unread(&self) -> usize {
+        self.state.borrow().unread.bytes()
+    }
+
     /// The peer sends no more.
     pub(crate) fn read_closed(&self) {
         let mut state = self.state.borrow_mut();

@@ -25,6 +25,8 @@ pub(crate) struct Unread {
     pieces: VecDeque<Piece>,
     /// Memory of all pieces, the one that is being read included.
     held: usize,
+    /// How long the piece that is being read was.
+    lent: usize,
 }
 
 /// Bytes that arrived, and how far they have been read.
@@ -60,12 +62,20 @@ impl Unread {
 
     /// The first piece; its memory counts until [`Unread::done`].
     pub(crate) fn pop(&mut self) -> Option<Piece> {
-        self.pieces.pop_front()
+        let piece = self.pieces.pop_front();
+        self.lent = piece.as_ref().map_or(0, |piece| piece.len());
+        piece
     }
 
     /// A piece has been read.
     pub(crate) fn done(&mut self, piece: Piece) {
         self.held -= piece.held();
+        self.lent = 0;
+    }
+
+    /// Bytes that wait; the piece that is being read counts in full.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lent + self.pieces.iter().map(|piece| piece.len()).sum::<usize>()
     }
 
     /// Whether the peer has to wait.

@@ -232,7 +232,8 @@ impl Inner {
     }
 
     /// The connection has ended. Tells the protocol above once, if it was made. A layer that forgets this has it done
-    /// when it is dropped.
+    /// when it is dropped. One that has last words, such as an alert, may do this before the end, with its own reason,
+    /// and then write them and close.
     pub fn connection_lost(&mut self, reason: Failure) {
         if !self.link.has(LOST) {
             let plan = self.plan.take();

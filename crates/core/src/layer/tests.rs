@@ -15,6 +15,7 @@ use crate::{
 use std::{
     cell::RefCell,
     rc::{Rc, Weak},
+    time::Duration,
 };
 
 /// What a layer leaves undone.
@@ -29,6 +30,9 @@ enum Careless {
     PanicsAtTheEnd,
     TakesTooMuch,
     DeliversTooEarly,
+    DeliversTwice,
+    /// Ends what lies above when it gets `alert`, and says so.
+    EndsIt,
 }
 
 /// Passes bytes on as they are.
@@ -61,7 +65,15 @@ impl Protocol for PlainProtocol {
         self.unless_swallowed(made)
     }
 
-    fn data_received(&mut self, _: &Transport, data: &[u8]) -> Result {
+    fn data_received(&mut self, transport: &Transport, data: &[u8]) -> Result {
+        if self.0 == Careless::EndsIt && data == b"alert" {
+            self.1.connection_lost(Failure::msg("alerted"));
+            transport.write(b"alert");
+            transport.lose_connection();
+        }
+        if self.0 == Careless::DeliversTwice {
+            self.1.data_received(data)?;
+        }
         let received = self.1.data_received(data);
         self.unless_swallowed(received)
     }
@@ -103,6 +115,7 @@ struct Obedient {
     log: Rc<RefCell<Vec<String>>>,
     transport: Rc<RefCell<Option<Transport>>>,
     when_made: Option<Failure>,
+    wants_no_layer: bool,
 }
 
 impl Obedient {
@@ -141,12 +154,24 @@ impl Protocol for Obedient {
                 transport.push_call(Box::new(|_| panic!("as told")));
                 Ok(())
             }
+            b"abort" => {
+                transport.abort_connection();
+                Ok(())
+            }
             b"write" => {
                 transport.write(b"written");
                 Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    fn layer_pushed(&mut self, transport: &Transport) -> Result {
+        if self.wants_no_layer {
+            self.note("no layer");
+            transport.abort_connection();
+        }
+        Ok(())
     }
 
     fn connection_lost(&mut self, reason: Failure) {
@@ -268,6 +293,30 @@ fn a_protocol_that_fails_when_it_is_made_under_a_layer() {
     assert_eq!(table.reactor().statistics().connections, 0);
 }
 
+/// Under two layers that know nothing of it, the peer is who the system says.
+#[test]
+fn a_protocol_under_layers_knows_its_peer() {
+    let table = Table::new();
+    let (server, peer) = (Obedient::default(), Rc::<RefCell<String>>::default());
+    let (built, told) = (server.clone(), Rc::clone(&peer));
+    let factory = SharedFactory::new(move |peer: &crate::Address| {
+        told.replace(peer.to_string());
+        Some(built.clone())
+    })
+    .layered(|_| Ok(Box::new(Plain(Careless::No))))
+    .layered(|_| Ok(Box::new(Plain(Careless::No))));
+    let port = table.reactor().listen_shared("tcp:80", &factory);
+    port.expect("nobody else listens");
+    let connecting = table
+        .reactor()
+        .connect_protocol("tcp:192.0.2.2:80", Obedient::default());
+    connecting.detach();
+    table.settle();
+    assert_eq!(*peer.borrow(), "192.0.2.1:1");
+    assert_eq!(server.transport().peer().to_string(), "192.0.2.1:1");
+    assert_eq!(server.transport().host().to_string(), "192.0.2.2:80");
+}
+
 /// A reactor that is dropped takes layers and what lies above them with it, and they hear of it.
 #[test]
 fn a_dropped_reactor_tells_what_lies_above_layers_and_leaves_nothing() {
@@ -282,6 +331,116 @@ fn a_dropped_reactor_tells_what_lies_above_layers_and_leaves_nothing() {
     obedient.check(&["made", &format!("lost: {ReactorGone}")]);
     obedient.transport.take();
     assert!(links.iter().all(|link| link.upgrade().is_none()));
+}
+
+/// Nothing is delivered after the end was asked for, even by a layer that does not look.
+#[test]
+fn a_layer_that_does_not_look_delivers_nothing_after_an_abort() {
+    let (obedient, tester) = under(Careless::DeliversTwice);
+    tester.receive(b"x");
+    tester.receive(b"abort");
+    let lost = format!("lost: {}", crate::error::ConnectionAborted);
+    obedient.check(&["made", "x", "x", "abort", &lost]);
+}
+
+/// A protocol may abort when it hears of a layer, which then never begins: on the driver and above another layer.
+#[test]
+fn a_protocol_may_abort_when_a_layer_is_pushed() {
+    for pushes in [1, 2] {
+        let obedient = Obedient {
+            wants_no_layer: true,
+            ..Obedient::default()
+        };
+        let tester = Tester::new(obedient.clone());
+        for _ in 0..pushes {
+            tester
+                .transport()
+                .push_layer(Plain(Careless::PanicsWhenMade));
+        }
+        tester.settle();
+        let lost = format!("lost: {}", crate::error::ConnectionAborted);
+        obedient.check(&["made", "no layer", &lost]);
+        assert_eq!(tester.reactor().statistics().failures, 0);
+    }
+}
+
+/// A layer may end what lies above with its own reason, and then say its last words.
+#[test]
+fn a_layer_may_have_last_words() {
+    let (obedient, tester) = under(Careless::EndsIt);
+    tester.receive(b"alert");
+    assert_eq!(tester.sent(), b"alert");
+    assert!(tester.is_closed() && !tester.was_aborted());
+    obedient.check(&["made", "lost: alerted"]);
+    assert_eq!(tester.reactor().statistics().failures, 0);
+}
+
+/// Closing has its limit from when it was asked for above, not from when the layer closes.
+#[test]
+fn a_layer_that_closes_does_not_put_off_the_deadline() {
+    let (_, tester) = under(Careless::No);
+    let transport = tester.transport();
+    tester.peer_stops_reading();
+    transport.write(&[0; 100_000]);
+    transport.lose_connection();
+    tester.settle();
+    tester.advance(Duration::from_secs(3));
+    assert!(!transport.below().is_some_and(|below| below.is_closing()));
+    tester.peer_takes(70_000);
+    assert!(transport.below().is_some_and(|below| below.is_closing()));
+    tester.advance(Duration::from_millis(1_800));
+    assert!(!tester.has_ended());
+    tester.advance(Duration::from_millis(900));
+    assert!(tester.was_aborted());
+}
+
+/// What a layer sees of its own transport: everything that went over it, from the beginning.
+#[test]
+fn statistics_go_on_below_a_pushed_layer() {
+    let (obedient, tester) = under(Careless::No);
+    let transport = obedient.transport();
+    transport.write(b"before");
+    transport.push_layer(Plain(Careless::No));
+    transport.write(b"after");
+    tester.settle();
+    tester.receive(b"come");
+    let below = transport.below().expect("it was pushed");
+    for link in [
+        transport,
+        below.clone(),
+        below.below().expect("this as well"),
+    ] {
+        let statistics = link.statistics();
+        let counts = (statistics.received, statistics.sent, statistics.queued);
+        assert_eq!(counts, (4, 11, 0));
+    }
+    assert_eq!(tester.sent(), b"beforeafter");
+}
+
+/// A layer that knows something.
+struct Knowing(Rc<dyn std::any::Any>);
+
+impl Layer for Knowing {
+    fn wrap(self: Box<Self>, inner: Inner) -> Box<dyn Protocol> {
+        inner.set_info(self.0);
+        Box::new(PlainProtocol(Careless::No, inner))
+    }
+}
+
+/// Each layer is asked for what it knows, and the upper one first.
+#[test]
+fn what_a_layer_knows_is_not_lost_when_another_is_pushed() {
+    let (obedient, tester) = under(Careless::No);
+    let transport = obedient.transport();
+    transport.push_layer(Knowing(Rc::new(1_u8)));
+    transport.push_layer(Knowing(Rc::new(2_u16)));
+    tester.settle();
+    assert_eq!(transport.info::<u8>(), Some(Rc::new(1)));
+    assert_eq!(transport.info::<u16>(), Some(Rc::new(2)));
+    assert_eq!(transport.info::<u32>(), None);
+    transport.push_layer(Knowing(Rc::new(3_u8)));
+    tester.settle();
+    assert_eq!(transport.info::<u8>(), Some(Rc::new(3)));
 }
 
 /// What has ended keeps nothing, although transports of the user live on.

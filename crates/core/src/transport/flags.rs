@@ -86,4 +86,6 @@ pub(crate) const INNER: u32 = 1 << 29;
 /// A link above is closing: so is this one for the deadline.
 pub(crate) const CLOSING_ABOVE: u32 = 1 << 30;
 /// What is written goes to the connection's own queue, or nowhere.
-pub(crate) const NO_CORK: u32 = OUT | LAYERED | PUSHED | WRITE_ENDED;
+pub(crate) const NO_CORK: u32 = OUT | LAYERED | WRITE_ENDED;
+/// What is written must wait for something else: for bytes, open files or a layer that come first.
+pub(crate) const INDIRECT: u32 = NO_CORK | CORKED | BLOCKED | PASSING | PUSHED;

@@ -21,9 +21,9 @@ use crate::{
 };
 use bytes::Bytes;
 use flags::{
-    ABORT, BLOCKED, BUFFERS, CALLS, CLOSE, CORKED, DIRTY, FULL, HANDSHAKE, INNER, LAYERED, LOST,
-    NO_CORK, OUT, PASSING, PAUSE_CHANGED, PAUSED, PRODUCER, PRODUCER_CHANGED, PULLED,
-    READ_WHEN_FULL, RESUMED, RUNNING, SHUT, WATCHED, WRITE_ENDED,
+    ABORT, BUFFERS, CALLS, CLOSE, CORKED, DIRTY, FULL, HANDSHAKE, INDIRECT, INNER, LAYERED, LOST,
+    NO_CORK, OUT, PAUSE_CHANGED, PAUSED, PRODUCER, PRODUCER_CHANGED, PULLED, READ_WHEN_FULL,
+    RESUMED, RUNNING, SHUT, WATCHED, WRITE_ENDED,
 };
 use std::{fmt, io, rc::Rc, time::Duration};
 
@@ -101,9 +101,7 @@ impl Transport {
     /// What left at once.
     fn send_directly(&self, pieces: &[io::IoSlice<'_>], bytes: usize) -> usize {
         let flags = self.0.flags.get();
-        if bytes < DIRECT_FROM
-            || flags & (RUNNING | CORKED | BLOCKED | PASSING | NO_CORK) != RUNNING
-        {
+        if bytes < DIRECT_FROM || flags & (RUNNING | INDIRECT) != RUNNING {
             return 0;
         }
         match self.with_driver(|driver, token| driver.send_directly(token, pieces)) {

@@ -12,7 +12,8 @@ use std::{
     time::Duration,
 };
 use tress_core::{
-    Reactor,
+    Protocol, Reactor, Result, Transport,
+    layer::{Inner, Layer},
     testing::memory::{Table, Tester},
 };
 use tress_streams::{Stream, StreamProtocol, stream};
@@ -87,6 +88,43 @@ fn the_last_task_that_polled_is_woken() {
     second.read(&mut stream, 1);
     tester.receive(b"x");
     assert_eq!((first.wakes(), second.wakes()), (0, 1));
+}
+
+/// Passes bytes on as they are.
+struct Plain;
+struct PlainProtocol(Inner);
+
+impl Layer for Plain {
+    fn wrap(self: Box<Self>, inner: Inner) -> Box<dyn Protocol> {
+        Box::new(PlainProtocol(inner))
+    }
+}
+
+impl Protocol for PlainProtocol {
+    fn data_received(&mut self, _: &Transport, data: &[u8]) -> Result {
+        self.0.data_received(data)
+    }
+
+    fn inner_requests(&mut self, _: &Transport) -> Result {
+        self.0.settle(None).map(drop)
+    }
+}
+
+#[test]
+fn unread_bytes_refuse_a_layer_that_comes_after_them() {
+    for (read, refused) in [(0, true), (2, true), (5, false)] {
+        let (tester, mut stream, task) = connected();
+        tester.receive(b"hello");
+        task.filled(&mut stream);
+        Pin::new(&mut stream).consume(read);
+        tester.transport().push_layer(Plain);
+        tester.settle();
+        assert_eq!(tester.was_aborted(), refused, "{read} read");
+        if !refused {
+            tester.receive(b" world");
+            assert_eq!(task.read_all(&mut stream), b" world");
+        }
+    }
 }
 
 #[test]

@@ -587,6 +587,24 @@ pub fn stop_during_the_handshake(world: &dyn World) {
     world.until(&mut || client.is_lost());
 }
 
+/// A reactor that stops has layers say their goodbye.
+pub fn stop_lets_layers_say_goodbye(world: &dyn World) {
+    let reactor = world.reactor();
+    reactor.start().expect("it does not run");
+    let log = Log::default();
+    let veil = Veil {
+        log: log.clone(),
+        ..Veil::new(KEY)
+    };
+    let (server, client) = half_veiled(world, &veil, Recorder::new());
+    client.transport().write(&hello(KEY));
+    world.until(&mut || server.is_made());
+    reactor.stop().expect("it runs");
+    world.until(&mut || !reactor.is_running());
+    server.check(&["made", "lost: done"]);
+    log.check(&["veil made", "up", "goodbye", "veil lost"]);
+}
+
 /// Abort above a layer, from inside and from outside: once, with that reason, and the reason of `fail`.
 pub fn abort_above_a_layer(world: &dyn World) {
     let server = Recorder::new().on_data(|transport, _| {

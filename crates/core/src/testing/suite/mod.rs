@@ -328,9 +328,11 @@ table! { $
         a_layer_may_know_the_ends_better
         closing_above_a_layer_is_bounded
         stop_during_the_handshake
+        stop_lets_layers_say_goodbye
         abort_above_a_layer;
     pushed_layers:
         a_pushed_layer_begins_where_it_was_pushed
+        much_written_after_a_push_goes_through_the_layer
         two_pushed_layers_lie_on_each_other
         a_layer_is_pushed_from_anywhere
         a_layer_that_is_pushed_when_closing

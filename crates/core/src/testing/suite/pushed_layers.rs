@@ -5,6 +5,7 @@ use super::{
     layers::{KEY, LATE, OTHER, turned},
     recorder::{Log, Pair, Recorder, pair},
     veil::{Key, Veil, hello},
+    write::write_pieces,
 };
 use crate::{address::Address, transport::Transport};
 use std::{rc::Rc, time::Duration};
@@ -56,6 +57,23 @@ pub fn a_pushed_layer_begins_where_it_was_pushed(world: &dyn World) {
     pair.server.check(&["made", "data", "lost: done"]);
     pair.client
         .check(&["made", "data", "read closed", "lost: done"]);
+}
+
+/// Also when it is so much that it could leave at once.
+pub fn much_written_after_a_push_goes_through_the_layer(world: &dyn World) {
+    let server = Recorder::new().on_data(|transport, data| {
+        if data == b"start" {
+            transport.push_layer(Veil::new(KEY));
+            write_pieces(transport, &[vec![b'x'; 50_000]]);
+        }
+        Ok(())
+    });
+    let pair = pair(world, server, Recorder::new());
+    let client = pair.client.transport();
+    client.write(b"start");
+    client.push_layer(Veil::new(KEY));
+    world.until(&mut || pair.client.received() == 50_000);
+    assert!(pair.client.bytes().iter().all(|byte| *byte == b'x'));
 }
 
 /// The same, as it looks on the wire, with two layers that are pushed in one callback.

@@ -192,7 +192,11 @@ impl Protocol for Veiled {
         match next? {
             Next::GoOn => {}
             Next::ShutDown => transport.lose_write_connection(),
-            Next::Close => transport.lose_connection(),
+            Next::Close if transport.is_closing() => {}
+            Next::Close => {
+                self.veil.log.note("goodbye");
+                transport.lose_connection();
+            }
         }
         self.deliver()
     }

@@ -311,7 +311,7 @@ pub fn pieces_written_as_one_keep_their_order(world: &dyn World) {
 }
 
 #[track_caller]
-fn write_pieces(mut transport: &Transport, pieces: &[Vec<u8>]) {
+pub(super) fn write_pieces(mut transport: &Transport, pieces: &[Vec<u8>]) {
     let bytes: usize = pieces.iter().map(Vec::len).sum();
     let pieces: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
     let written = transport.write_vectored(&pieces).expect("it never fails");
