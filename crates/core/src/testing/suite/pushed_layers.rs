@@ -63,17 +63,25 @@ pub fn a_pushed_layer_begins_where_it_was_pushed(world: &dyn World) {
 pub fn much_written_after_a_push_goes_through_the_layer(world: &dyn World) {
     let server = Recorder::new().on_data(|transport, data| {
         if data == b"start" {
-            transport.push_layer(Veil::new(KEY));
+            transport.write(b"ok");
+            transport.push_layer(Veil {
+                waits: true,
+                ..Veil::new(KEY)
+            });
             write_pieces(transport, &[vec![b'x'; 50_000]]);
         }
         Ok(())
     });
-    let pair = pair(world, server, Recorder::new());
-    let client = pair.client.transport();
-    client.write(b"start");
-    client.push_layer(Veil::new(KEY));
-    world.until(&mut || pair.client.received() == 50_000);
-    assert!(pair.client.bytes().iter().all(|byte| *byte == b'x'));
+    let client = Recorder::new().on_data(|transport, data| {
+        if data == b"ok" {
+            transport.push_layer(Veil::new(KEY));
+        }
+        Ok(())
+    });
+    let pair = pair(world, server, client);
+    pair.client.transport().write(b"start");
+    world.until(&mut || pair.client.received() == 50_002);
+    assert!(pair.client.bytes()[2..].iter().all(|byte| *byte == b'x'));
 }
 
 /// The same, as it looks on the wire, with two layers that are pushed in one callback.
