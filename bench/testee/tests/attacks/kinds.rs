@@ -1,4 +1,4 @@
-//! Echo over every kind of endpoint that the program knows: a kind without a case here fails.
+//! Echo and discard over every kind of endpoint that the program knows: a kind without a case here fails.
 
 use crate::{
     peer::connect,
@@ -28,17 +28,23 @@ fn echo(mut stream: impl Read + Write, before: &[u8]) {
     assert_eq!(answer, WORDS);
 }
 
+/// Echo at that endpoint, after discard has shown that it can listen there, too.
+fn serve(endpoint: &str) -> Testee {
+    drop(Testee::start_at("discard", endpoint));
+    Testee::start_at("echo", endpoint)
+}
+
 fn check(kind: &str) {
     match kind {
         "tcp" => {
-            let testee = Testee::start("echo");
+            let testee = serve("tcp:0:interface=127.0.0.1");
             echo(connect(testee.at), b"");
         }
         "tcp6" => {
             if !fs::exists("/proc/net/if_inet6").unwrap_or(false) {
                 return skip("tcp6", "no IPv6 here");
             }
-            let testee = Testee::start_at("echo", r"tcp6:0:interface=\:\:1");
+            let testee = serve(r"tcp6:0:interface=\:\:1");
             echo(connect(testee.at), b"");
         }
         "unix" => {
@@ -46,14 +52,14 @@ fn check(kind: &str) {
                 return skip("UNIX sockets", "only the driver mio has them");
             }
             let path = std::env::temp_dir().join(format!("tress-kinds-{}", std::process::id()));
-            let testee = Testee::start_at("echo", &format!("unix:{}", path.display()));
+            let testee = serve(&format!("unix:{}", path.display()));
             let stream = UnixStream::connect(&path).unwrap();
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             echo(stream, b"");
             testee.terminate();
         }
         "haproxy" => {
-            let testee = Testee::start_at("echo", "haproxy:tcp:0:interface=127.0.0.1");
+            let testee = serve("haproxy:tcp:0:interface=127.0.0.1");
             echo(
                 connect(testee.at),
                 b"PROXY TCP4 203.0.113.5 198.51.100.7 4711 7\r\n",
@@ -64,14 +70,14 @@ fn check(kind: &str) {
             let file = certificates.directory.join("cert.pem");
             let file = file.display();
             let at = format!("ssl:0:certKey={file}:privateKey={file}:interface=127.0.0.1");
-            let testee = Testee::start_at("echo", &at);
+            let testee = serve(&at);
             echo(certificates.connect(&testee), b"");
         }
         "tls" => {
             let certificates = Certificates::new("tls");
             let directory = certificates.directory.display();
             let at = format!("tls:{directory}:port=0:interface=127.0.0.1");
-            let testee = Testee::start_at("echo", &at);
+            let testee = serve(&at);
             echo(certificates.connect(&testee), b"");
         }
         _ => panic!("`{kind}:` has no case here"),
@@ -124,7 +130,7 @@ fn a_proxy_header_is_read_above_tls() {
     let certificates = Certificates::new("haproxy");
     let directory = certificates.directory.display();
     let at = format!("haproxy:tls:{directory}:port=0:interface=127.0.0.1");
-    let testee = Testee::start_at("echo", &at);
+    let testee = serve(&at);
     echo(
         certificates.connect(&testee),
         b"PROXY TCP4 203.0.113.5 198.51.100.7 4711 7\r\n",
@@ -132,7 +138,7 @@ fn a_proxy_header_is_read_above_tls() {
 }
 
 #[test]
-fn echo_is_served_at_every_kind_of_endpoint() {
+fn echo_and_discard_are_served_at_every_kind_of_endpoint() {
     let reactor = tress::reactor().unwrap();
     for (kind, usage) in reactor.endpoint_kinds(Side::Server) {
         println!("{usage}");
