@@ -153,8 +153,7 @@ fn reactor(driver: &str) -> Result<Reactor> {
 
 /// Says where it listens.
 fn listen(reactor: &Reactor, protocol: &str, at: &str) -> Result<Address> {
-    let kind = EndpointSpec::parse(at)?.kind;
-    let has_datagrams = matches!(&*kind, "udp" | "unixgram");
+    let has_datagrams = EndpointSpec::parse(at)?.carries_datagrams();
     match protocol {
         "echo" if has_datagrams => return Ok(reactor.listen_datagrams(at, Echo)?.local_address()),
         "discard" if has_datagrams => {

@@ -127,6 +127,12 @@ impl EndpointSpec {
         Ok(spec)
     }
 
+    /// Whether it is of a kind for [`Reactor::listen_datagrams`] and not for connections.
+    #[must_use]
+    pub fn carries_datagrams(&self) -> bool {
+        endpoint_datagram::is_kind(&self.kind)
+    }
+
     /// The option of that name.
     #[must_use]
     pub fn option(&self, name: &str) -> Option<&str> {
@@ -335,7 +341,7 @@ impl Reactor {
         let kinds = self.0.kinds.borrow();
         match kinds.0.get(&spec.kind) {
             Some(kind) => Ok(Rc::clone(kind)),
-            None if endpoint_datagram::is_kind(&spec.kind) => Err(spec.problem(format!(
+            None if spec.carries_datagrams() => Err(spec.problem(format!(
                 "`{}` carries datagrams and no connections",
                 spec.kind
             ))),

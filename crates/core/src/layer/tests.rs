@@ -558,6 +558,11 @@ impl StartTls {
         }
         self.0.borrow_mut().push(received);
     }
+
+    fn lost(&self, reason: &Failure) {
+        let before = reason.check::<BytesBeforeLayer>().copied();
+        self.0.borrow_mut().push(format!("{before:?}"));
+    }
 }
 
 impl LineReceiver for StartTls {
@@ -567,8 +572,7 @@ impl LineReceiver for StartTls {
     }
 
     fn connection_lost(&mut self, reason: Failure) {
-        let before = reason.check::<BytesBeforeLayer>().copied();
-        self.0.borrow_mut().push(format!("{before:?}"));
+        self.lost(&reason);
     }
 }
 
@@ -579,8 +583,7 @@ impl StringReceiver for StartTls {
     }
 
     fn connection_lost(&mut self, reason: Failure) {
-        let before = reason.check::<BytesBeforeLayer>().copied();
-        self.0.borrow_mut().push(format!("{before:?}"));
+        self.lost(&reason);
     }
 }
 

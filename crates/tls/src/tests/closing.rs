@@ -1,6 +1,6 @@
 //! How a connection ends: with a goodbye, one way first, or cut off.
 
-use super::world::{Log, Played, Recorder, World, encrypted, peer, said};
+use super::world::{Log, Played, Recorder, World, encrypted, met, peer, said};
 use crate::{TlsVersion, testing::ends};
 use tress_core::Transport;
 
@@ -85,10 +85,7 @@ const TRUNCATED: &str = "lost: the peer ended the connection without TLS's close
 
 #[test]
 fn an_end_without_a_goodbye_is_a_truncation() {
-    let (server, client) = ends();
-    let played = Played::new(&server);
-    let mut peer = peer(&client);
-    played.talk(&mut *peer);
+    let (played, mut peer) = met();
     played.tester.receive(&encrypted(&mut *peer, b"so far"));
     played.tester.peer_closes_write();
     assert_eq!(played.log.take(), ["made", "+so far", TRUNCATED]);
@@ -97,10 +94,7 @@ fn an_end_without_a_goodbye_is_a_truncation() {
 
 #[test]
 fn a_truncation_comes_after_what_was_held_back() {
-    let (server, client) = ends();
-    let played = Played::new(&server);
-    let mut peer = peer(&client);
-    played.talk(&mut *peer);
+    let (played, mut peer) = met();
     played.log.take();
     let transport = played.log.transport();
     transport.pause_producing();
@@ -115,10 +109,7 @@ fn a_truncation_comes_after_what_was_held_back() {
 
 #[test]
 fn a_goodbye_comes_after_what_was_held_back() {
-    let (server, client) = ends();
-    let played = Played::new(&server);
-    let mut peer = peer(&client);
-    played.talk(&mut *peer);
+    let (played, mut peer) = met();
     played.log.take();
     let transport = played.log.transport();
     transport.pause_producing();
@@ -188,10 +179,7 @@ fn who_is_paused_hears_of_no_end() {
 
 #[test]
 fn after_a_goodbye_the_end_of_the_stream_is_nothing_new() {
-    let (server, client) = ends();
-    let played = Played::new(&server);
-    let mut peer = peer(&client);
-    played.talk(&mut *peer);
+    let (played, mut peer) = met();
     peer.close();
     played.tester.receive(&said(&mut *peer));
     played.tester.peer_closes_write();
@@ -206,10 +194,7 @@ fn after_a_goodbye_the_end_of_the_stream_is_nothing_new() {
 
 #[test]
 fn what_follows_a_goodbye_means_nothing() {
-    let (server, client) = ends();
-    let played = Played::new(&server);
-    let mut peer = peer(&client);
-    played.talk(&mut *peer);
+    let (played, mut peer) = met();
     peer.close();
     let mut last = said(&mut *peer);
     last.extend_from_slice(&[0x17; 100_000]);

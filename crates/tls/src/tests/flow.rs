@@ -1,6 +1,6 @@
 //! How much waits where: output, input that nobody wants, and how small writes travel.
 
-use super::world::{Played, World, encrypted, letters, peer};
+use super::world::{Played, World, encrypted, letters, met, peer};
 use crate::testing::ends;
 use std::{cell::Cell, rc::Rc};
 use tress_core::{
@@ -28,10 +28,7 @@ fn much_data_arrives_byte_exact() {
 
 #[test]
 fn small_writes_of_one_callback_are_one_record() {
-    let (server, client) = ends();
-    let played = Played::new(&server);
-    let mut peer = peer(&client);
-    played.talk(&mut *peer);
+    let (played, _) = met();
     let transport = played.log.transport();
     for _ in 0..100 {
         transport.write(b"ten bytes.");
@@ -109,10 +106,7 @@ impl Producer for Large {
 
 #[test]
 fn a_producer_goes_at_the_pace_of_the_peer() {
-    let (server, client) = ends();
-    let played = Played::new(&server);
-    let mut peer = peer(&client);
-    played.talk(&mut *peer);
+    let (played, _) = met();
     let transport = played.log.transport();
     let left = Rc::new(Cell::new(4 << 20));
     let producer = Large {

@@ -1,7 +1,9 @@
 //! A table with an authority, a server and clients: the endpoint kinds over the network in memory.
 
 use crate::{
-    ClientTls, MemoryFiles, ServerTls, StartTls, TlsInfo, session::Session, testing::Authority,
+    ClientTls, MemoryFiles, ServerTls, StartTls, TlsInfo,
+    session::Session,
+    testing::{Authority, ends},
 };
 use std::{cell::RefCell, rc::Rc};
 use tress_core::{
@@ -238,6 +240,15 @@ impl Played {
     pub(super) fn talk(&self, peer: &mut dyn Session) {
         talk(&self.tester, peer);
     }
+}
+
+/// A server, and a client that it has met.
+pub(super) fn met() -> (Played, Box<dyn Session>) {
+    let (server, client) = ends();
+    let played = Played::new(&server);
+    let mut peer = peer(&client);
+    played.talk(&mut *peer);
+    (played, peer)
 }
 
 /// Lets both ends talk until neither has anything to say.

@@ -25,6 +25,7 @@ pub use driver::MemoryDriver;
 pub use network::LINK_BYTES;
 
 use crate::{
+    descriptor::Descriptor,
     driver::{ListenOptions, Token},
     factory::SharedFactory,
     failure::{Failure, Result},
@@ -359,6 +360,9 @@ impl<P: Protocol> Protocol for Seat<P> {
     }
     fn buffer_received(&mut self, transport: &Transport, received: Received<'_>) -> Result {
         self.protocol.buffer_received(transport, received)
+    }
+    fn file_descriptor_received(&mut self, transport: &Transport, file: Descriptor) -> Result {
+        self.protocol.file_descriptor_received(transport, file)
     }
     fn read_closed(&mut self, transport: &Transport) -> Result {
         self.protocol.read_closed(transport)

@@ -16,10 +16,7 @@ fn upgraded_pair(world: &dyn World) -> Pair {
     let server = Recorder::new().on_data(|transport, data| {
         if data == b"start" {
             transport.write(b"ok");
-            transport.push_layer(Veil {
-                waits: true,
-                ..Veil::new(KEY)
-            });
+            transport.push_layer(Veil::waiting(KEY));
             transport.write(b"welcome");
         }
         Ok(())
@@ -64,10 +61,7 @@ pub fn much_written_after_a_push_goes_through_the_layer(world: &dyn World) {
     let server = Recorder::new().on_data(|transport, data| {
         if data == b"start" {
             transport.write(b"ok");
-            transport.push_layer(Veil {
-                waits: true,
-                ..Veil::new(KEY)
-            });
+            transport.push_layer(Veil::waiting(KEY));
             write_pieces(transport, &[vec![b'x'; 50_000]]);
         }
         Ok(())
@@ -160,10 +154,7 @@ pub fn a_layer_that_is_pushed_when_closing(world: &dyn World) {
         Recorder::new().on_data(|transport, _| {
             transport.write(b"bye");
             transport.lose_connection();
-            transport.push_layer(Veil {
-                waits: true,
-                ..Veil::new(KEY)
-            });
+            transport.push_layer(Veil::waiting(KEY));
             transport.write(b"sealed");
             Ok(())
         })
@@ -229,10 +220,7 @@ pub fn a_layer_hears_that_the_peer_sends_no_more(world: &dyn World) {
 pub fn half_close_waits_for_a_pushed_layer(world: &dyn World) {
     let server = Recorder::new().on_data(|transport, data| {
         if data == b"go" {
-            transport.push_layer(Veil {
-                waits: true,
-                ..Veil::new(KEY)
-            });
+            transport.push_layer(Veil::waiting(KEY));
             transport.lose_write_connection();
         }
         Ok(())

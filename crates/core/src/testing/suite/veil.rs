@@ -56,6 +56,14 @@ impl Veil {
         }
     }
 
+    /// One that lets the other end speak first.
+    pub(super) fn waiting(key: u8) -> Self {
+        Self {
+            waits: true,
+            ..Self::new(key)
+        }
+    }
+
     fn make(self) -> MakeLayer {
         Rc::new(move |_| Ok(Box::new(self.clone())))
     }
