@@ -222,6 +222,26 @@ pub struct ConnectOptions {
     pub unix_lock_file: bool,
 }
 
+/// Something that was opened elsewhere and that a driver takes over: inherited, received, or made by other code.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Opened {
+    /// A stream socket that listens.
+    Port(Descriptor),
+    /// A stream socket that is connected.
+    Stream(Descriptor),
+    /// A datagram socket that has an address, and the longest datagram it shall take, bytes.
+    Datagrams(Descriptor, usize),
+    /// What is no socket, as one connection: pipes, terminals, files. Bytes come from the one and go to the other, which
+    /// may be a copy of it. With only an output, the connection ends when nobody can read what is written any more.
+    Files {
+        /// Where bytes come from.
+        input: Option<Descriptor>,
+        /// Where bytes go to.
+        output: Option<Descriptor>,
+    },
+}
+
 /// An option of a living connection, or of a datagram port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -380,6 +400,19 @@ pub trait Driver: 'static {
         Err(io::Error::new(
             io::ErrorKind::Unsupported,
             "this driver sends no open files",
+        ))
+    }
+
+    /// Takes over what was opened elsewhere, and says at what address it is. A connection is there at once; nothing is
+    /// read from it before `start_reading`. Other processes that have it open see that it no longer blocks.
+    ///
+    /// # Errors
+    /// It is not what it is said to be, or the driver has no such thing. It is closed then.
+    fn adopt(&mut self, opened: Opened) -> io::Result<(Token, Address)> {
+        drop(opened);
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this driver takes over nothing that was opened elsewhere",
         ))
     }
 

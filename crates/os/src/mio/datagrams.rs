@@ -107,20 +107,37 @@ impl<C: Clock> Mio<C> {
         options: &BindOptions,
     ) -> io::Result<(Token, Address)> {
         let (socket, file) = bind(at, options)?;
-        let address = SockRef::from(&socket).local_addr()?;
-        let address = match at {
+        let (token, address) = self.insert_datagrams(socket, file, options.longest)?;
+        Ok(match at {
             // As it was asked for.
-            Address::Unix(_) => at.clone(),
-            _ => unix::address_of(&address),
-        };
-        let token = self.insert(Socket::Datagrams(socket), 0, Interest::READABLE)?;
+            Address::Unix(_) => (token, at.clone()),
+            _ => (token, address),
+        })
+    }
+
+    /// Gives a socket its slot.
+    pub(super) fn insert_datagrams(
+        &mut self,
+        socket: UdpSocket,
+        file: Option<SocketFile>,
+        longest: usize,
+    ) -> io::Result<(Token, Address)> {
+        let shown = SockRef::from(&socket);
+        let address = unix::address_of(&shown.local_addr()?);
+        let is_connected = shown.peer_addr().is_ok();
+        // One that nobody else has loses nothing by being taken out before it is closed.
+        let token = self.insert(
+            Socket::Datagrams(socket),
+            socket::SHARED,
+            Interest::READABLE,
+        )?;
         if let Some(file) = file {
             self.files.insert(token.slot, file);
         }
         let bound = Bound {
-            longest: options.longest.min(LONGEST_BYTES_MAX),
-            is_unix: matches!(at, Address::Unix(_)),
-            is_connected: false,
+            longest: longest.min(LONGEST_BYTES_MAX),
+            is_unix: matches!(address, Address::Unix(_)),
+            is_connected,
             last: None,
         };
         self.datagrams.bound.insert(token.slot, bound);

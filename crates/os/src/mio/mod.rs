@@ -4,7 +4,9 @@
 //! pull. A connection costs 16 bytes here. Knows no protocol and keeps no output.
 
 mod accept;
+mod adopt;
 mod datagrams;
+mod files;
 mod linger;
 mod passing;
 mod socket;
@@ -29,8 +31,8 @@ use tress_core::{
     datagram::DatagramQueue,
     descriptor::Passing,
     driver::{
-        BindOptions, ConnectOptions, Driver, Lease, ListenOptions, Report, SocketOption, Stopwatch,
-        Token,
+        BindOptions, ConnectOptions, Driver, Lease, ListenOptions, Opened, Report, SocketOption,
+        Stopwatch, Token,
     },
     outgoing::Outgoing,
 };
@@ -156,9 +158,17 @@ impl<C: Clock> Mio<C> {
                 | Socket::Listener(_)
                 | Socket::Connecting(_)
                 | Socket::Stream(_)
+                | Socket::Files(_)
                 | Socket::Lingering(_) => {}
             }
-            self.slots[token.slot as usize].empty();
+            let slot = &mut self.slots[token.slot as usize];
+            if slot.has(socket::SHARED)
+                && let Some(source) = slot.socket.source()
+            {
+                // Closing would not end it while another process has it open. It fails only for what is not there.
+                self.poll.registry().deregister(source).ok();
+            }
+            slot.empty();
             self.free.push(token.slot);
             self.accepting.descriptor_freed();
         }
@@ -396,6 +406,7 @@ impl<C: Clock> Driver for Mio<C> {
                 Some(Socket::Listener(_) | Socket::UnixListener(_)) => self.listener_event(token),
                 Some(Socket::Lingering(_)) => self.lingering_event(token),
                 Some(Socket::Datagrams(_)) => self.datagram_event(token, bits, lease),
+                Some(Socket::Files(_)) => self.files_event(token, bits, lease),
                 Some(Socket::Free) | None => {
                     self.cursor += 1;
                     None
@@ -478,16 +489,19 @@ impl<C: Clock> Driver for Mio<C> {
         let Some(slot) = self.slot(token) else {
             return Ok(());
         };
-        let Socket::Stream(stream) = &mut slot.socket else {
-            return Ok(());
-        };
         while !out.is_empty() {
-            let sent = if let Some(bytes) = out.single() {
-                sys::send(stream, bytes)
-            } else {
-                let mut slices = [io::IoSlice::new(&[]); PIECES];
-                let pieces = out.slices(&mut slices);
-                stream.write_vectored(&slices[..pieces])
+            let mut slices = [io::IoSlice::new(&[]); PIECES];
+            let sent = match (&mut slot.socket, out.single()) {
+                (Socket::Stream(stream), Some(bytes)) => sys::send(stream, bytes),
+                (Socket::Stream(stream), None) => {
+                    let pieces = out.slices(&mut slices);
+                    stream.write_vectored(&slices[..pieces])
+                }
+                (Socket::Files(files), _) => {
+                    let pieces = out.slices(&mut slices);
+                    files.write(&slices[..pieces])
+                }
+                _ => return Ok(()),
             };
             match sent {
                 Ok(count) => out.consume(count),
@@ -502,13 +516,20 @@ impl<C: Clock> Driver for Mio<C> {
     }
 
     fn shutdown_write(&mut self, token: Token) {
-        if let Some(Slot {
-            socket: Socket::Stream(stream),
-            ..
-        }) = self.slot(token)
-        {
-            // An error means that the peer has gone, which reading will tell.
-            stream.shutdown(std::net::Shutdown::Write).ok();
+        // Not by `slot`, which would borrow the registry as well.
+        let slot = self.slots.get_mut(token.slot as usize);
+        let slot = slot.filter(|slot| slot.generation() == token.generation);
+        match slot.map(|slot| &mut slot.socket) {
+            Some(Socket::Stream(stream)) => {
+                // An error means that the peer has gone, which reading will tell.
+                stream.shutdown(std::net::Shutdown::Write).ok();
+            }
+            Some(Socket::Files(files)) => {
+                files.close_output(self.poll.registry());
+                // Nothing may be left of it, which no event tells.
+                self.again.push((token, HUNG_UP));
+            }
+            _ => {}
         }
     }
 
@@ -544,6 +565,10 @@ impl<C: Clock> Driver for Mio<C> {
         passing: &mut Passing,
     ) -> io::Result<()> {
         self.send_descriptors(token, out, passing)
+    }
+
+    fn adopt(&mut self, opened: Opened) -> io::Result<(Token, Address)> {
+        self.take_over(opened)
     }
 
     fn bind(&mut self, at: &Address, options: &BindOptions) -> io::Result<(Token, Address)> {

@@ -1,6 +1,6 @@
 //! The sockets of the mio driver and what is known of each. Decides nothing about when to read or write.
 
-use super::datagrams;
+use super::{datagrams, files::Files};
 use crate::unix::{self, SocketFile};
 use mio::{
     event::Source,
@@ -35,6 +35,8 @@ pub(super) const ENDED: u8 = 16;
 pub(super) const FOR_WRITING: u8 = 8;
 /// The core wants the open files that come.
 pub(super) const PASSING: u8 = 32;
+/// Another process may have it open as well.
+pub(super) const SHARED: u8 = 64;
 
 /// Streams are what mio calls `TcpStream`, those of UNIX sockets too: nothing that is asked of one differs, but its
 /// addresses, and so the path of every message has no case to tell apart.
@@ -50,6 +52,8 @@ pub(super) enum Socket {
     Lingering(TcpStream),
     /// What mio calls `UdpSocket`, UNIX datagram sockets too.
     Datagrams(UdpSocket),
+    /// Pipes, terminals and files.
+    Files(Files),
 }
 
 /// A place for a socket. The generation grows when the place is emptied, so that late events find nobody.
@@ -121,6 +125,7 @@ impl Socket {
             Self::Listener(listener) => Some(listener),
             Self::UnixListener(listener) => Some(listener),
             Self::Datagrams(socket) => Some(socket),
+            Self::Files(files) => Some(files),
             Self::Connecting(stream) | Self::Stream(stream) | Self::Lingering(stream) => {
                 Some(stream)
             }
@@ -137,7 +142,7 @@ impl Socket {
 
     pub(super) fn local_address(&self) -> Address {
         let socket = match self {
-            Self::Free | Self::Lingering(_) => return Address::Unknown,
+            Self::Free | Self::Lingering(_) | Self::Files(_) => return Address::Unknown,
             Self::Listener(listener) => listener.as_fd(),
             Self::UnixListener(listener) => listener.as_fd(),
             Self::Datagrams(socket) => socket.as_fd(),
@@ -165,6 +170,7 @@ impl Socket {
             | Self::Connecting(_)
             | Self::Stream(_)
             | Self::Lingering(_)
+            | Self::Files(_)
             | Self::Datagrams(_) => None,
         }
     }

@@ -1,0 +1,87 @@
+//! Takes over what was opened elsewhere: inherited from who started this process, received through a socket, or made by
+//! other code. Looks at what it is, since nobody else did.
+
+use super::{Mio, Socket, files::Files, socket};
+use crate::unix;
+use mio::{
+    Interest,
+    net::{TcpListener, TcpStream, UdpSocket, UnixListener},
+};
+use socket2::{SockRef, Type};
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+use tress_core::{
+    Address,
+    clock::Clock,
+    driver::{Opened, Token},
+};
+
+impl<C: Clock> Mio<C> {
+    /// Takes it over. It is closed when that fails.
+    pub(super) fn take_over(&mut self, opened: Opened) -> io::Result<(Token, Address)> {
+        match opened {
+            Opened::Port(descriptor) => self.take_port(descriptor.into()),
+            Opened::Stream(descriptor) => self.take_stream(descriptor.into()),
+            Opened::Datagrams(descriptor, longest) => {
+                let socket = checked(descriptor.into(), Type::DGRAM, false, "a datagram socket")?;
+                self.insert_datagrams(UdpSocket::from_std(socket.into()), None, longest)
+            }
+            Opened::Files { input, output } => {
+                let files = Files::new(input.map(OwnedFd::from), output.map(OwnedFd::from))?;
+                let flags = files.flags();
+                let token = self.insert(Socket::Files(files), flags, Interest::READABLE)?;
+                Ok((token, Address::Unknown))
+            }
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn take_port(&mut self, descriptor: OwnedFd) -> io::Result<(Token, Address)> {
+        let socket = checked(descriptor, Type::STREAM, true, "a socket that listens")?;
+        let address = unix::address_of(&SockRef::from(&socket).local_addr()?);
+        let listener = if let Address::Unix(_) = address {
+            Socket::UnixListener(UnixListener::from_std(socket.into()))
+        } else {
+            // What it accepts inherits it.
+            SockRef::from(&socket).set_tcp_nodelay(true)?;
+            Socket::Listener(TcpListener::from_std(socket.into()))
+        };
+        let flags = socket::READING | socket::SHARED;
+        let token = self.insert(listener, flags, Interest::READABLE)?;
+        Ok((token, address))
+    }
+
+    fn take_stream(&mut self, descriptor: OwnedFd) -> io::Result<(Token, Address)> {
+        let socket = checked(descriptor, Type::STREAM, false, "a connected socket")?;
+        let shown = SockRef::from(&socket);
+        shown.peer_addr()?;
+        let address = unix::address_of(&shown.local_addr()?);
+        if !matches!(address, Address::Unix(_)) {
+            shown.set_tcp_nodelay(true)?;
+        }
+        let stream = Socket::Stream(TcpStream::from_std(socket.into()));
+        let token = self.insert(stream, socket::SHARED, Interest::READABLE)?;
+        Ok((token, address))
+    }
+}
+
+/// The socket, which no longer waits, if it is one of that type.
+fn checked(descriptor: OwnedFd, expected: Type, listens: bool, what: &str) -> io::Result<OwnedFd> {
+    let socket = SockRef::from(&descriptor);
+    let fits = match socket.r#type() {
+        Ok(found) => {
+            found == expected && (expected == Type::DGRAM || socket.is_listener()? == listens)
+        }
+        Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => false,
+        Err(error) => return Err(error),
+    };
+    if !fits {
+        let text = format!("expected {what}");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    socket.set_nonblocking(true)?;
+    rustix::io::fcntl_setfd(descriptor.as_fd(), rustix::io::FdFlags::CLOEXEC)?;
+    Ok(descriptor)
+}

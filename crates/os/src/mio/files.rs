@@ -1,0 +1,249 @@
+//! What is no socket: pipes, terminals and files, where bytes are read from one and written to another. Knows neither
+//! who opened them nor what for.
+
+use super::{HUNG_UP, Mio, READABLE, Socket, WRITABLE, socket};
+use mio::{Interest, Registry, Token as Mark, event::Source, unix::SourceFd};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::FileType,
+    io::Errno,
+};
+use std::{
+    io::{self, IoSlice},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+};
+use tress_core::{
+    clock::Clock,
+    driver::{Lease, Report, Token},
+};
+
+/// Two ends as one connection; either may be missing. They are descriptors of their own, so that each is registered
+/// for itself, but may be copies of one.
+pub(super) struct Files {
+    input: Option<End>,
+    output: Option<End>,
+}
+
+struct End {
+    descriptor: OwnedFd,
+    kind: Kind,
+    /// The system tells when it is ready. What it never tells of is always ready.
+    is_told: bool,
+}
+
+/// What differs in reading.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// One read takes all there is.
+    Pipe,
+    /// One read takes a line at most, and the end is an error.
+    Terminal,
+    /// One read may leave something.
+    Other,
+}
+
+impl Files {
+    /// Makes both ends such that they never wait.
+    pub(super) fn new(input: Option<OwnedFd>, output: Option<OwnedFd>) -> io::Result<Self> {
+        if input.is_none() && output.is_none() {
+            let text = "there is nothing to read from and nothing to write to";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        Ok(Self {
+            input: input.map(End::new).transpose()?,
+            output: output.map(End::new).transpose()?,
+        })
+    }
+
+    /// The flags of its slot: the system tells of room from the beginning, and what it does not tell of is there.
+    pub(super) fn flags(&self) -> u8 {
+        socket::FOR_WRITING | socket::UNREAD | socket::SHARED
+    }
+
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(input) = &self.input else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        match rustix::io::read(input, buffer) {
+            // So the system says that nobody has the other side open.
+            Err(Errno::IO) if input.kind == Kind::Terminal => Ok(0),
+            result => Ok(result?),
+        }
+    }
+
+    /// Whether something may be left to read although the buffer was not filled.
+    fn may_have_more(&self) -> bool {
+        let is_pipe = |end: &End| end.kind == Kind::Pipe && end.is_told;
+        !self.input.as_ref().is_some_and(is_pipe)
+    }
+
+    pub(super) fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let output = self.output.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        Ok(rustix::io::writev(output, pieces)?)
+    }
+
+    /// Whether nobody can read any more what is written.
+    fn is_output_lost(&self) -> bool {
+        let Some(output) = &self.output else {
+            return false;
+        };
+        let mut asked = [PollFd::new(output, PollFlags::empty())];
+        let at_once = Timespec::default();
+        match poll(&mut asked, Some(&at_once)) {
+            Ok(_) => asked[0]
+                .revents()
+                .intersects(PollFlags::ERR | PollFlags::HUP),
+            Err(_) => false,
+        }
+    }
+
+    /// Closes the output. What is registered is told of as long as anybody has a copy: it is taken out first.
+    pub(super) fn close_output(&mut self, registry: &Registry) {
+        if let Some(output) = self.output.take() {
+            output.deregister(registry);
+        }
+    }
+}
+
+impl End {
+    fn new(descriptor: OwnedFd) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&descriptor, true)?;
+        let status = rustix::fs::fstat(&descriptor)?;
+        let kind = match FileType::from_raw_mode(status.st_mode) {
+            FileType::Fifo => Kind::Pipe,
+            _ if rustix::termios::isatty(&descriptor) => Kind::Terminal,
+            _ => Kind::Other,
+        };
+        Ok(Self {
+            descriptor,
+            kind,
+            is_told: true,
+        })
+    }
+
+    fn register(&mut self, registry: &Registry, mark: Mark, interest: Interest) -> io::Result<()> {
+        match SourceFd(&self.descriptor.as_raw_fd()).register(registry, mark, interest) {
+            // What lies on a disk is always ready.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.is_told = false;
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn deregister(&self, registry: &Registry) {
+        if self.is_told {
+            // It fails only for what is not registered.
+            SourceFd(&self.descriptor.as_raw_fd())
+                .deregister(registry)
+                .ok();
+        }
+    }
+}
+
+impl AsFd for End {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+impl Source for Files {
+    fn register(&mut self, registry: &Registry, mark: Mark, _: Interest) -> io::Result<()> {
+        if let Some(input) = &mut self.input {
+            input.register(registry, mark, Interest::READABLE)?;
+        }
+        let Some(output) = &mut self.output else {
+            return Ok(());
+        };
+        let registered = output.register(registry, mark, Interest::WRITABLE);
+        if let (Err(_), Some(input)) = (&registered, &self.input) {
+            input.deregister(registry);
+        }
+        registered
+    }
+
+    fn reregister(&mut self, _: &Registry, _: Mark, _: Interest) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        for end in [&self.input, &self.output].into_iter().flatten() {
+            end.deregister(registry);
+        }
+        Ok(())
+    }
+}
+
+impl<C: Clock> Mio<C> {
+    /// An event of files: room to write, bytes, or the end of either.
+    pub(super) fn files_event(
+        &mut self,
+        token: Token,
+        bits: u8,
+        lease: &mut Lease,
+    ) -> Option<Report> {
+        let slot = &mut self.slots[token.slot as usize];
+        if bits & WRITABLE != 0 && slot.has(socket::BLOCKED) {
+            slot.clear(socket::BLOCKED);
+            self.ready[self.cursor].1 &= !WRITABLE;
+            return Some(Report::Sent {
+                conn: token,
+                bytes: 0,
+                emptied: None,
+            });
+        }
+        self.cursor += 1;
+        let Socket::Files(files) = &slot.socket else {
+            return None;
+        };
+        let nothing_comes = files.input.is_none() || slot.has(socket::ENDED);
+        if nothing_comes && files.output.is_none() && !slot.has(socket::ENDED) {
+            slot.set(socket::ENDED);
+            return Some(Report::ReadClosed { conn: token });
+        }
+        if nothing_comes && files.is_output_lost() {
+            self.remove(token);
+            let error = io::ErrorKind::BrokenPipe.into();
+            return Some(Report::Closed { token, error });
+        }
+        if nothing_comes || bits & (READABLE | HUNG_UP) == 0 {
+            return None;
+        }
+        if !slot.has(socket::READING) {
+            slot.set(socket::UNREAD);
+            return None;
+        }
+        self.read_files(token, bits, lease)
+    }
+
+    fn read_files(&mut self, token: Token, bits: u8, lease: &mut Lease) -> Option<Report> {
+        let slot = &mut self.slots[token.slot as usize];
+        let Socket::Files(files) = &slot.socket else {
+            return None;
+        };
+        loop {
+            match files.read(&mut lease.buffer) {
+                Ok(0) => {
+                    slot.clear(socket::READING);
+                    slot.set(socket::ENDED);
+                    return Some(Report::ReadClosed { conn: token });
+                }
+                Ok(length) => {
+                    if length == lease.buffer.len() || bits & HUNG_UP != 0 || files.may_have_more()
+                    {
+                        self.again.push((token, bits));
+                    }
+                    lease.length = length;
+                    return Some(Report::Data { conn: token });
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.remove(token);
+                    return Some(Report::Closed { token, error });
+                }
+            }
+        }
+    }
+}
