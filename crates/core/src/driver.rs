@@ -8,7 +8,9 @@ use crate::{
     datagram::{DatagramQueue, Datagrams},
     descriptor::{Descriptor, Passing},
     outgoing::Outgoing,
+    process::{Command, ExitStatus, SpawnError},
     received::Spares,
+    signal::Signal,
     time::Time,
 };
 use std::{
@@ -135,6 +137,35 @@ pub enum Report {
         /// The port.
         port: Token,
     },
+    /// A child process has exited, and nothing is left of it but what it wrote. The last report for this token.
+    ChildExited {
+        /// The child.
+        child: Token,
+        /// How.
+        status: ExitStatus,
+    },
+}
+
+/// A child process that was started.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Names it; `ChildExited` follows.
+    pub child: Token,
+    /// Its number in the system.
+    pub id: u32,
+    /// Our ends of its pipes, each a connection of its own. Nothing is read from one before `start_reading`.
+    pub pipes: Vec<SpawnedPipe>,
+}
+
+/// Our end of one descriptor of a child.
+#[derive(Debug)]
+pub struct SpawnedPipe {
+    /// The number that the child knows it by; 1 for its terminal.
+    pub descriptor: u32,
+    /// The connection.
+    pub conn: Token,
+    /// Whether the child reads what is written to it.
+    pub is_writable: bool,
 }
 
 /// Datagrams that a driver hands over from one port before the others have their turn, unless
@@ -264,6 +295,13 @@ pub enum SocketOption {
     MulticastLoopback(bool),
     /// Through which interface it sends to groups.
     MulticastInterface(Interface),
+    /// How large a terminal is.
+    TerminalSize {
+        /// Lines of text.
+        rows: u16,
+        /// Characters in a line.
+        columns: u16,
+    },
 }
 
 /// Measures how long a callback held the loop, cheaply: read once an event.
@@ -414,6 +452,31 @@ pub trait Driver: 'static {
             io::ErrorKind::Unsupported,
             "this driver takes over nothing that was opened elsewhere",
         ))
+    }
+
+    /// Starts a child process.
+    ///
+    /// # Errors
+    /// It names the program and the reason. Nothing of the child is left.
+    fn spawn(&mut self, command: &Command) -> Result<Spawned, SpawnError> {
+        Err(SpawnError {
+            program: command.shown(),
+            doing: None,
+            error: io::Error::new(
+                io::ErrorKind::Unsupported,
+                "this driver starts no processes",
+            ),
+        })
+    }
+
+    /// Sends a signal to a child, and never to another process that has its number now. `close` gives a child up: with
+    /// `abort` it is killed.
+    ///
+    /// # Errors
+    /// The system has no such signal, or forbids it; or the child has exited.
+    fn signal_child(&mut self, child: Token, signal: Signal) -> io::Result<()> {
+        let _ = (child, signal);
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Opens a datagram port. An unnamed UNIX address opens one that can only send. `Datagrams` come at once.

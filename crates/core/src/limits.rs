@@ -97,6 +97,10 @@ pub struct Limits {
     pub stall: Duration,
     /// Calls from other threads that may wait at once.
     pub thread_calls: usize,
+    /// Child processes that run at once.
+    pub processes: usize,
+    /// What is kept of what a process writes, where all of it is asked for, bytes.
+    pub process_output: usize,
 }
 
 impl Default for Limits {
@@ -118,6 +122,8 @@ impl Default for Limits {
             descriptors: 64,
             stall: Duration::from_millis(10),
             thread_calls: 1_048_576,
+            processes: 4096,
+            process_output: 16 * 1024 * 1024,
         }
     }
 }
@@ -142,6 +148,8 @@ impl Limits {
         Limit::new("descriptors", Unit::Count, Field::Number(|l| &mut l.descriptors), "open files waiting to leave through one connection; more are refused"),
         Limit::new("stall", Unit::Time, Field::Time(|l| &mut l.stall), "a callback that holds the loop longer is counted and named"),
         Limit::new("thread_calls", Unit::Count, Field::Number(|l| &mut l.thread_calls), "calls from other threads waiting; more are refused"),
+        Limit::new("processes", Unit::Count, Field::Number(|l| &mut l.processes), "child processes at once; more are not started"),
+        Limit::new("process_output", Unit::Bytes, Field::Number(|l| &mut l.process_output), "what a process writes, where all of it is asked for; with more it is killed"),
     ];
 
     /// The row of that name.

@@ -6,6 +6,7 @@
 mod clock;
 pub mod lock_file;
 mod mio;
+mod process;
 pub mod resolver;
 mod signals;
 mod sys;

@@ -7,7 +7,7 @@ use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
 };
 use std::io;
-use tress_core::Reactor;
+use tress_core::{Reactor, Signal};
 
 /// Catches signals until it is dropped.
 #[derive(Debug)]
@@ -73,3 +73,48 @@ pub fn stop_on_signals(reactor: &Reactor) -> io::Result<Signals> {
         },
     )
 }
+
+/// The system's number of a signal.
+pub(crate) fn number(signal: Signal) -> io::Result<i32> {
+    let found = NUMBERS.iter().find(|(named, _)| *named == signal);
+    match (found, signal) {
+        (Some((_, number)), _) => Ok(*number),
+        (None, Signal::Number(number)) => Ok(number.into()),
+        (None, _) => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+/// The signal that has this number.
+pub(crate) fn from_number(number: i32) -> Signal {
+    let found = NUMBERS.iter().find(|(_, known)| *known == number);
+    let other = Signal::Number(u8::try_from(number).unwrap_or(u8::MAX));
+    found.map_or(other, |(signal, _)| *signal)
+}
+
+const NUMBERS: &[(Signal, i32)] = &[
+    (Signal::Hup, libc::SIGHUP),
+    (Signal::Int, libc::SIGINT),
+    (Signal::Quit, libc::SIGQUIT),
+    (Signal::Ill, libc::SIGILL),
+    (Signal::Trap, libc::SIGTRAP),
+    (Signal::Abrt, libc::SIGABRT),
+    (Signal::Bus, libc::SIGBUS),
+    (Signal::Fpe, libc::SIGFPE),
+    (Signal::Kill, libc::SIGKILL),
+    (Signal::Usr1, libc::SIGUSR1),
+    (Signal::Segv, libc::SIGSEGV),
+    (Signal::Usr2, libc::SIGUSR2),
+    (Signal::Pipe, libc::SIGPIPE),
+    (Signal::Alrm, libc::SIGALRM),
+    (Signal::Term, libc::SIGTERM),
+    (Signal::Chld, libc::SIGCHLD),
+    (Signal::Cont, libc::SIGCONT),
+    (Signal::Stop, libc::SIGSTOP),
+    (Signal::Tstp, libc::SIGTSTP),
+    (Signal::Ttin, libc::SIGTTIN),
+    (Signal::Ttou, libc::SIGTTOU),
+    (Signal::Xcpu, libc::SIGXCPU),
+    (Signal::Xfsz, libc::SIGXFSZ),
+    (Signal::Winch, libc::SIGWINCH),
+    (Signal::Sys, libc::SIGSYS),
+];

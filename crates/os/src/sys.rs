@@ -67,6 +67,127 @@ pub(crate) fn event_descriptor() -> io::Result<std::fs::File> {
     Ok(owned.into())
 }
 
+/// What a child does between the fork and its program.
+pub(crate) mod exec {
+    use crate::process::copy_above;
+    use std::{
+        collections::BTreeMap,
+        io,
+        os::{
+            fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+            unix::process::CommandExt,
+        },
+        process::Command,
+    };
+
+    /// The descriptors that a child shall have, in such places that none is in the way of another.
+    pub(crate) struct Plan {
+        /// Where they are, and the child's numbers, which are lower than all of those.
+        moves: Vec<(OwnedFd, RawFd)>,
+        /// The terminal that shall be the child's own.
+        terminal: Option<OwnedFd>,
+        /// They keep the child's numbers in use, so that nothing that is opened for the fork itself gets one.
+        _taken: Vec<OwnedFd>,
+    }
+
+    impl Plan {
+        /// `None` stands for the terminal.
+        pub(crate) fn new(
+            given: BTreeMap<u32, Option<OwnedFd>>,
+            terminal: Option<OwnedFd>,
+        ) -> io::Result<Self> {
+            let too_high = |_| io::Error::from(io::ErrorKind::InvalidInput);
+            let highest = given.last_key_value().map_or(2, |(number, _)| *number);
+            let above = i32::try_from(highest).map_err(too_high)?.max(2);
+            let above = above.checked_add(1).ok_or(io::ErrorKind::InvalidInput)?;
+            let mut moves = Vec::new();
+            let mut taken = Vec::new();
+            for (number, file) in given {
+                let number = RawFd::try_from(number).map_err(too_high)?;
+                let Some(file) = file.as_ref().or(terminal.as_ref()) else {
+                    continue;
+                };
+                moves.push((copy_above(file.as_fd(), above)?, number));
+                let place = copy_above(file.as_fd(), number)?;
+                if place.as_raw_fd() == number {
+                    taken.push(place);
+                }
+            }
+            let terminal = match terminal {
+                Some(terminal) => Some(copy_above(terminal.as_fd(), above)?),
+                None => None,
+            };
+            Ok(Self {
+                moves,
+                terminal,
+                _taken: taken,
+            })
+        }
+
+        /// In the child: nothing here may allocate or take a lock.
+        fn run(&self) -> io::Result<()> {
+            if let Some(terminal) = &self.terminal {
+                rustix::process::setsid()?;
+                rustix::process::ioctl_tiocsctty(terminal)?;
+            }
+            close_at_exec()?;
+            for (file, number) in &self.moves {
+                // SAFETY: the call takes no pointer, and in this process, which only the program will run in, nobody
+                // owns what has that number.
+                if unsafe { libc::dup2(file.as_raw_fd(), *number) } < 0 {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+            forget_ignored_signals();
+            Ok(())
+        }
+    }
+
+    /// Has the child follow the plan before it runs the program.
+    pub(crate) fn before_exec(command: &mut Command, plan: Plan) {
+        // SAFETY: what runs after the fork makes system calls only, on what was opened before.
+        unsafe { command.pre_exec(move || plan.run()) };
+    }
+
+    /// A copy of the descriptor of this process with that number, if it is open.
+    pub(crate) fn copy_of(number: u32) -> io::Result<OwnedFd> {
+        let number = RawFd::try_from(number).map_err(|_| io::ErrorKind::InvalidInput)?;
+        // SAFETY: the call takes no pointer.
+        let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
+        if copy < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just made it for us, and nobody else knows of it.
+        Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+    }
+
+    /// Marks everything beyond 2 to be closed when the program begins.
+    fn close_at_exec() -> io::Result<()> {
+        let flags = libc::c_int::try_from(libc::CLOSE_RANGE_CLOEXEC).unwrap_or_default();
+        // SAFETY: the call takes no pointer, and closes nothing yet.
+        if unsafe { libc::close_range(3, libc::c_uint::MAX, flags) } == 0 {
+            return Ok(());
+        }
+        // A kernel before 5.11: one by one.
+        let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let most = most.and_then(|most| RawFd::try_from(most).ok());
+        for number in 3..most.unwrap_or(65_536).min(65_536) {
+            // SAFETY: it is only marked, if there is one; this process is the child's alone.
+            let file = unsafe { BorrowedFd::borrow_raw(number) };
+            rustix::io::fcntl_setfd(file, rustix::io::FdFlags::CLOEXEC).ok();
+        }
+        Ok(())
+    }
+
+    /// Signals that this process ignores would be ignored by the program as well.
+    fn forget_ignored_signals() {
+        for number in 1..=64 {
+            // SAFETY: the default action is no code of ours. It fails for those that cannot be changed.
+            unsafe { libc::signal(number, libc::SIG_DFL) };
+        }
+    }
+}
+
 /// Many datagrams with one system call: `recvmmsg` and `sendmmsg`.
 pub(crate) mod datagrams {
     use socket2::{SockAddr, SockAddrStorage};

@@ -92,6 +92,7 @@ impl Core {
             }
             Report::DatagramError { port, error } => self.datagram_error(port, error),
             Report::DatagramRoom { port } => self.datagram_room(port),
+            Report::ChildExited { child, status } => self.child_exited(child, status),
             Report::Sent {
                 conn,
                 bytes,
@@ -115,13 +116,19 @@ impl Core {
                     attempt.failed(self, crate::error::ConnectError(error).into());
                 }
                 Some(Entry::Datagrams(_, port)) => self.datagrams_ended(&port),
-                Some(Entry::Port(..) | Entry::Free) | None => {}
+                Some(Entry::Port(..) | Entry::Child(..) | Entry::Free) | None => {}
             },
         }
     }
 
     /// A new connection that has its protocol.
     pub(super) fn begin(self: &Rc<Self>, conn: Token, link: &Transport) {
+        self.enlist(conn, link);
+        self.start(conn, link);
+    }
+
+    /// Gives a connection its place in the table.
+    pub(super) fn enlist(&self, conn: Token, link: &Transport) {
         self.put(conn, Entry::Conn(conn.generation, link.clone()));
         self.counters
             .connections
@@ -132,6 +139,10 @@ impl Core {
                 .set(self.counters.accepted_open.get() + 1);
         }
         self.watch_deadlines(&link.0.origin.limits);
+    }
+
+    /// Calls its protocol for the first time.
+    pub(super) fn start(self: &Rc<Self>, conn: Token, link: &Transport) {
         link.set(READING);
         self.driver.borrow_mut().start_reading(conn);
         self.enter(conn, link, |protocol, transport| {
@@ -244,7 +255,7 @@ impl Core {
     }
 
     /// Calls user code outside any living connection: a panic is logged and counted.
-    pub(super) fn catch(&self, what: &str, f: impl FnOnce()) {
+    pub(crate) fn catch(&self, what: &str, f: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
             self.failed(what, &Failure::from_panic(&*payload));
         }

@@ -304,7 +304,7 @@ impl Core {
 
     /// Nothing is open any more.
     fn is_empty(&self) -> bool {
-        self.counters.connections.get() == 0
+        self.counters.connections.get() == 0 && self.counters.processes.get() == 0
     }
 
     /// Stops listening and connecting, and asks every connection to close.
@@ -316,6 +316,9 @@ impl Core {
                 link.top().lose_connection();
                 continue;
             }
+            if self.stop_child(token) {
+                continue;
+            }
             match self.take(token) {
                 Some(Entry::Port(_, port)) => self.close_port(token, &port),
                 Some(Entry::Datagrams(_, port)) => self.close_datagrams(&port),
@@ -323,7 +326,7 @@ impl Core {
                     self.driver.borrow_mut().close(token, true);
                     attempt.give_up(NotRunning.into());
                 }
-                Some(Entry::Conn(..) | Entry::Free) | None => {}
+                Some(Entry::Conn(..) | Entry::Child(..) | Entry::Free) | None => {}
             }
         }
     }
@@ -340,6 +343,7 @@ impl Core {
                 self.fail(token, &link, late.into());
             }
         }
+        self.abort_children(after);
     }
 }
 

@@ -17,6 +17,7 @@ mod lifecycle;
 mod mailbox;
 mod pace;
 mod ports;
+mod processes;
 mod settle;
 mod statistics;
 mod sweep;
@@ -40,6 +41,7 @@ use crate::{
     failure::Failure,
     limits::Limits,
     names::NameResolver,
+    process::Child,
     time::Time,
     transport::{Shared, Transport},
 };
@@ -121,6 +123,7 @@ enum Entry {
     Connecting(u32, Box<Attempt>),
     Conn(u32, Transport),
     Datagrams(u32, DatagramTransport),
+    Child(u32, Rc<Child>),
 }
 
 impl Entry {
@@ -130,7 +133,8 @@ impl Entry {
             Self::Port(generation, _)
             | Self::Connecting(generation, _)
             | Self::Conn(generation, _)
-            | Self::Datagrams(generation, _) => Some(*generation),
+            | Self::Datagrams(generation, _)
+            | Self::Child(generation, _) => Some(*generation),
         }
     }
 }

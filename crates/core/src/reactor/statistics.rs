@@ -31,6 +31,8 @@ pub struct Statistics {
     pub timers: usize,
     /// Tasks that wait.
     pub tasks: usize,
+    /// Child processes that have not exited.
+    pub processes: usize,
     /// User callbacks that failed or panicked.
     pub failures: u64,
     /// Callbacks that held the loop longer than [`Limits::stall`](crate::limits::Limits).
@@ -56,6 +58,7 @@ pub(super) struct Counters {
     pub(super) refused: Cell<u64>,
     pub(super) accept_errors: Cell<u64>,
     pub(super) failures: Cell<u64>,
+    pub(super) processes: Cell<usize>,
     stalls: Cell<u64>,
     longest_stall: Cell<Duration>,
     stall_warned: Cell<Option<Time>>,
@@ -74,6 +77,7 @@ impl Default for Counters {
             refused: Cell::default(),
             accept_errors: Cell::default(),
             failures: Cell::default(),
+            processes: Cell::default(),
             stalls: Cell::default(),
             longest_stall: Cell::default(),
             stall_warned: Cell::default(),
@@ -92,7 +96,7 @@ impl Reactor {
         let queued = |entry: &Entry| match entry {
             Entry::Conn(_, link) => link.queued_all(),
             Entry::Datagrams(_, port) => port.statistics().queued,
-            Entry::Free | Entry::Port(..) | Entry::Connecting(..) => 0,
+            Entry::Free | Entry::Port(..) | Entry::Connecting(..) | Entry::Child(..) => 0,
         };
         Statistics {
             turns: counters.turns.get(),
@@ -105,6 +109,7 @@ impl Reactor {
             queued_bytes: core.table.borrow().iter().map(queued).sum(),
             timers: core.timers.borrow().len(),
             tasks: core.tasks.borrow().len(),
+            processes: counters.processes.get(),
             failures: counters.failures.get(),
             stalls: counters.stalls.get(),
             longest_stall: counters.longest_stall.get(),
@@ -147,7 +152,7 @@ impl Core {
 
     /// The same for a callback that belongs to no connection.
     #[inline]
-    pub(super) fn check_stall_named(&self, what: &dyn fmt::Display) {
+    pub(crate) fn check_stall_named(&self, what: &dyn fmt::Display) {
         if let Some(ticks) = self.pace.end_callback() {
             self.stalled(what, ticks);
         }

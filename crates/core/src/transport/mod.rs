@@ -431,7 +431,7 @@ impl Transport {
         }
     }
 
-    fn set_option(&self, option: SocketOption) -> Result {
+    pub(crate) fn set_option(&self, option: SocketOption) -> Result {
         self.with_driver(|driver, token| driver.set_option(token, option))
             .unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))?;
         Ok(())

@@ -60,6 +60,12 @@ impl Files {
         socket::FOR_WRITING | socket::UNREAD | socket::SHARED
     }
 
+    /// Our side of a terminal, if it is one.
+    pub(super) fn terminal(&self) -> Option<BorrowedFd<'_>> {
+        let is_terminal = |end: &&End| end.kind == Kind::Terminal;
+        self.input.as_ref().filter(is_terminal).map(AsFd::as_fd)
+    }
+
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(input) = &self.input else {
             return Err(io::ErrorKind::WouldBlock.into());

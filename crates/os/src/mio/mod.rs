@@ -5,6 +5,7 @@
 
 mod accept;
 mod adopt;
+mod children;
 mod datagrams;
 mod files;
 mod linger;
@@ -32,9 +33,11 @@ use tress_core::{
     descriptor::Passing,
     driver::{
         BindOptions, ConnectOptions, Driver, Lease, ListenOptions, Opened, Report, SocketOption,
-        Stopwatch, Token,
+        Spawned, Stopwatch, Token,
     },
     outgoing::Outgoing,
+    process::{Command, SpawnError},
+    signal::Signal,
 };
 
 /// Events taken from the kernel at once.
@@ -159,6 +162,7 @@ impl<C: Clock> Mio<C> {
                 | Socket::Connecting(_)
                 | Socket::Stream(_)
                 | Socket::Files(_)
+                | Socket::Child(_)
                 | Socket::Lingering(_) => {}
             }
             let slot = &mut self.slots[token.slot as usize];
@@ -407,6 +411,7 @@ impl<C: Clock> Driver for Mio<C> {
                 Some(Socket::Lingering(_)) => self.lingering_event(token),
                 Some(Socket::Datagrams(_)) => self.datagram_event(token, bits, lease),
                 Some(Socket::Files(_)) => self.files_event(token, bits, lease),
+                Some(Socket::Child(_)) => self.child_event(token),
                 Some(Socket::Free) | None => {
                     self.cursor += 1;
                     None
@@ -541,7 +546,9 @@ impl<C: Clock> Driver for Mio<C> {
         } else if self.linger(token) {
             return;
         }
-        self.remove(token);
+        if !self.give_up_child(token, abort) {
+            self.remove(token);
+        }
     }
 
     fn local_address(&self, token: Token) -> Address {
@@ -552,10 +559,13 @@ impl<C: Clock> Driver for Mio<C> {
 
     fn set_option(&mut self, token: Token, option: SocketOption) -> io::Result<()> {
         let slot = self.slot(token).ok_or(io::ErrorKind::NotConnected)?;
-        if let SocketOption::Descriptors(yes) = option {
-            return passing::set(slot, yes);
+        match option {
+            SocketOption::Descriptors(yes) => passing::set(slot, yes),
+            SocketOption::TerminalSize { rows, columns } => {
+                children::resize(&slot.socket, rows, columns)
+            }
+            option => slot.socket.set_option(option),
         }
-        slot.socket.set_option(option)
     }
 
     fn send_passing(
@@ -565,6 +575,14 @@ impl<C: Clock> Driver for Mio<C> {
         passing: &mut Passing,
     ) -> io::Result<()> {
         self.send_descriptors(token, out, passing)
+    }
+
+    fn spawn(&mut self, command: &Command) -> Result<Spawned, SpawnError> {
+        self.start_child(command)
+    }
+
+    fn signal_child(&mut self, child: Token, signal: Signal) -> io::Result<()> {
+        self.signal(child, signal)
     }
 
     fn adopt(&mut self, opened: Opened) -> io::Result<(Token, Address)> {
@@ -581,6 +599,12 @@ impl<C: Clock> Driver for Mio<C> {
 
     fn send_datagrams(&mut self, token: Token, out: &mut DatagramQueue) -> io::Result<()> {
         self.send_from_port(token, out)
+    }
+}
+
+impl<C> Drop for Mio<C> {
+    fn drop(&mut self) {
+        self.end_children();
     }
 }
 

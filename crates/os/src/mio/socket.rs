@@ -1,6 +1,6 @@
 //! The sockets of the mio driver and what is known of each. Decides nothing about when to read or write.
 
-use super::{datagrams, files::Files};
+use super::{children::Child, datagrams, files::Files};
 use crate::unix::{self, SocketFile};
 use mio::{
     event::Source,
@@ -54,6 +54,8 @@ pub(super) enum Socket {
     Datagrams(UdpSocket),
     /// Pipes, terminals and files.
     Files(Files),
+    /// A child process.
+    Child(Child),
 }
 
 /// A place for a socket. The generation grows when the place is emptied, so that late events find nobody.
@@ -126,6 +128,7 @@ impl Socket {
             Self::UnixListener(listener) => Some(listener),
             Self::Datagrams(socket) => Some(socket),
             Self::Files(files) => Some(files),
+            Self::Child(child) => Some(child),
             Self::Connecting(stream) | Self::Stream(stream) | Self::Lingering(stream) => {
                 Some(stream)
             }
@@ -142,7 +145,9 @@ impl Socket {
 
     pub(super) fn local_address(&self) -> Address {
         let socket = match self {
-            Self::Free | Self::Lingering(_) | Self::Files(_) => return Address::Unknown,
+            Self::Free | Self::Lingering(_) | Self::Files(_) | Self::Child(_) => {
+                return Address::Unknown;
+            }
             Self::Listener(listener) => listener.as_fd(),
             Self::UnixListener(listener) => listener.as_fd(),
             Self::Datagrams(socket) => socket.as_fd(),
@@ -171,6 +176,7 @@ impl Socket {
             | Self::Stream(_)
             | Self::Lingering(_)
             | Self::Files(_)
+            | Self::Child(_)
             | Self::Datagrams(_) => None,
         }
     }
