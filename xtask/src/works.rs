@@ -17,7 +17,7 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     (
         "engine",
         "Protocol, Factory, Transport, producers, half-close, open files over UNIX sockets, limits, deadlines, statistics, stall warnings, layers (TLS, STARTTLS)",
-        "processes",
+        "",
     ),
     (
         "datagrams",
@@ -27,7 +27,12 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     (
         "waiting",
         "Deferred, lists, `race`, timeouts, locks, queues, lock files, LoopingCall, Cooperator, `react`, async/await both ways, streams (`AsyncRead`, hyper)",
-        "threads, processes",
+        "threads",
+    ),
+    (
+        "processes",
+        "`spawn_process` with any map of descriptors, terminals, users, signals, `get_process_output`; on mio",
+        "in the simulator, on io_uring",
     ),
     (
         "framings",

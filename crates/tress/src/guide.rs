@@ -12,6 +12,10 @@ pub mod datagrams {}
 #[doc = include_str!("../guide/endpoints.md")]
 pub mod endpoints {}
 
+#[cfg(feature = "mio")]
+#[doc = include_str!("../guide/processes.md")]
+pub mod processes {}
+
 #[cfg(feature = "tls")]
 #[doc = include_str!("../guide/tls.md")]
 pub mod tls {}

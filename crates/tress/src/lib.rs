@@ -77,8 +77,8 @@ pub use tress_core::{
     Address, Bytes, Canceller, Connection, CooperativeTask, Cooperator, DatagramError,
     DatagramProtocol, DatagramTransport, Deferred, DeferredList, DelayedCall, Descriptor,
     EventType, Factory, Failure, FailureGroup, FirstError, IntoFactory, Limits, LoopingCall,
-    Outcome, Pace, Pauser, Phase, Port, Producer, Protocol, Reactor, Remote, Resolver, Result,
-    SharedFactory, Time, Transport, UnixName, WeakReactor,
+    Outcome, Pace, Pauser, Phase, Port, Process, ProcessProtocol, Producer, Protocol, Reactor,
+    Remote, Resolver, Result, SharedFactory, Signal, Time, Transport, UnixName, WeakReactor,
     client::{
         ClientCallbacks, ClientCreator, ClientFactory, ClientService, Connector, Jitter,
         ReconnectPolicy, Reconnecting, Retries,
@@ -89,7 +89,7 @@ pub use tress_core::{
     factory::Sharing,
     framing, gather_results, layer,
     layer::{Inner, Layer},
-    names, race, sync, testing,
+    names, process, race, sync, testing,
 };
 
 /// The README's program compiles.

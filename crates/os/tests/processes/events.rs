@@ -62,6 +62,42 @@ fn process_ended_waits_for_the_pipes() {
 }
 
 #[test]
+fn spawn_process_early_is_reaped() {
+    let world = World::new();
+    let (process, heard) = world.start(&shell("exit 6"));
+    let path = format!("/proc/{}/status", process.id());
+    let is_over = || {
+        let status = std::fs::read_to_string(&path).expect("nobody has waited for it");
+        status.contains("State:\tZ")
+    };
+    while !is_over() {
+        std::thread::yield_now();
+    }
+    assert_eq!(heard.all(), [""; 0], "nothing is heard outside of a turn");
+    world.until(|| heard.ended());
+    assert_eq!(heard.all()[0], "made");
+    assert!(heard.has("ended code 6"));
+    world.end();
+}
+
+#[test]
+fn lose_connection_closes_all_pipes() {
+    let world = World::new();
+    let line = "exec 3<&0; cat <&3 >/dev/null; trap '' PIPE; echo x; echo out=$? >&9; echo x >&2; echo err=$? >&9";
+    let path = std::env::temp_dir().join(format!("tress-lost-{}", std::process::id()));
+    let file = std::fs::File::create(&path).expect("it can be made");
+    let file = ChildDescriptor::File(std::rc::Rc::new(file.into()));
+    let (process, heard) = world.start(&shell(line).descriptor(9, file));
+    process.write(b"some").expect("it runs");
+    process.lose_connection();
+    world.until(|| heard.ended());
+    let said = std::fs::read_to_string(&path).expect("it is there");
+    std::fs::remove_file(&path).expect("it is there");
+    assert_eq!(said, "out=1\nerr=1\n", "the child could write to neither");
+    world.end();
+}
+
+#[test]
 fn write_and_close_stdin() {
     let world = World::new();
     let (process, heard) = world.start(&Command::new("cat"));
