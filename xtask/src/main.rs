@@ -9,6 +9,7 @@
 
 mod bench;
 mod cargo;
+mod mutants;
 mod suite;
 mod tidy;
 mod tools;
@@ -23,6 +24,7 @@ usage: cargo xtask COMMAND
   test               everything that must hold before a commit: format, clippy, tests, docs, tidy
   tidy               only the project's own rules: layers, module docs, file length, banned words, paths
   works              bring the README's table of what works up to date
+  mutants [PART]     plant known defects (those with PART in them) in a copy of the tree, and count those that are noticed
   bench NAME [ARGS]  run one benchmark, `echo`, `deferred` or `tls`; results go to bench/results/, or with --out elsewhere
 ";
 
@@ -49,6 +51,8 @@ enum Command<'a> {
     Test,
     Tidy,
     Works,
+    /// Those that contain this.
+    Mutants(Option<&'a str>),
     /// What tress-bench is given: the benchmark's name, then its own arguments.
     Bench(&'a [String]),
 }
@@ -60,6 +64,8 @@ impl<'a> Command<'a> {
             ("test", []) => Some(Self::Test),
             ("tidy", []) => Some(Self::Tidy),
             ("works", []) => Some(Self::Works),
+            ("mutants", []) => Some(Self::Mutants(None)),
+            ("mutants", [filter]) if !filter.starts_with('-') => Some(Self::Mutants(Some(filter))),
             ("bench", [bench, ..]) if !bench.starts_with('-') => Some(Self::Bench(rest)),
             _ => None,
         }
@@ -72,6 +78,7 @@ impl<'a> Command<'a> {
             Self::Test => suite::run(&workspace),
             Self::Tidy => tidy::run(&workspace),
             Self::Works => works::write(&workspace),
+            Self::Mutants(filter) => mutants::run(&workspace, *filter),
             Self::Bench(args) => bench::run(&workspace, args),
         }
     }
@@ -91,6 +98,8 @@ mod tests {
     fn commands() {
         check("test", |_| Some(Command::Test));
         check("tidy", |_| Some(Command::Tidy));
+        check("mutants", |_| Some(Command::Mutants(None)));
+        check("mutants timers", |_| Some(Command::Mutants(Some("timers"))));
         check("bench echo --seconds 3", |args| {
             Some(Command::Bench(&args[1..]))
         });
