@@ -7,6 +7,7 @@ use crate::{
     address::Address,
     datagram::{DatagramQueue, Datagrams},
     descriptor::{Descriptor, Passing},
+    jobs::{Job, JobCounts, JobId, JobLimits, Refused, unsupported},
     outgoing::Outgoing,
     process::{Command, ExitStatus, SpawnError},
     received::Spares,
@@ -136,6 +137,11 @@ pub enum Report {
     DatagramRoom {
         /// The port.
         port: Token,
+    },
+    /// The time of a job has come on a driver that has no threads for jobs: the core runs it now.
+    RunJob {
+        /// The job.
+        job: Job,
     },
     /// A child process has exited, and nothing is left of it but what it wrote. The last report for this token.
     ChildExited {
@@ -504,6 +510,30 @@ pub trait Driver: 'static {
     fn send_datagrams(&mut self, token: Token, out: &mut DatagramQueue) -> io::Result<()> {
         let _ = (token, out);
         Err(no_datagrams())
+    }
+
+    /// Has a job run by a thread, in its turn. It is run once, or given back by `cancel_job`, or dropped with the driver.
+    ///
+    /// # Errors
+    /// The job itself, when too many wait or no thread is to be had; or the driver runs no jobs, as by default.
+    fn start_job(&mut self, job: Job) -> Result<JobId, Refused> {
+        Err(unsupported(job))
+    }
+
+    /// Gives back a job that no thread has taken yet: it never runs.
+    fn cancel_job(&mut self, job: JobId) -> Option<Job> {
+        let _ = job;
+        None
+    }
+
+    /// How many threads there may be for jobs, and how many jobs may wait, from now on.
+    fn set_job_limits(&mut self, limits: JobLimits) {
+        let _ = limits;
+    }
+
+    /// What there is of both now.
+    fn job_counts(&self) -> JobCounts {
+        JobCounts::default()
     }
 }
 

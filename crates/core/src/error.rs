@@ -39,6 +39,8 @@ errors! {
     ProducerRegistered = "a producer is registered already";
     /// The reactor has been dropped.
     ReactorGone = "the reactor is gone";
+    /// `blocking_call_from_thread` on the reactor's own thread, which would wait for itself.
+    OwnThread = "a blocking call on the reactor's own thread would wait for itself";
     /// The queue of calls from other threads is full.
     InboxFull = "too many calls from other threads are waiting";
     /// The output kept for one connection grew past its hard limit.
@@ -265,6 +267,60 @@ impl fmt::Display for SchedulerError {
 }
 
 impl Error for SchedulerError {}
+
+/// More jobs wait for a thread than [`Limits::jobs_waiting`](crate::limits::Limits) allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobsFull {
+    /// How many may wait.
+    pub limit: usize,
+}
+
+impl fmt::Display for JobsFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limit = self.limit;
+        write!(
+            f,
+            "all threads are busy and {limit} jobs wait already: no more may (limit `jobs_waiting`)"
+        )
+    }
+}
+
+impl Error for JobsFull {}
+
+/// A job could not be given to a thread.
+#[derive(Debug)]
+pub struct JobNotStarted(pub io::Error);
+
+impl fmt::Display for JobNotStarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("could not start a job")
+    }
+}
+
+impl Error for JobNotStarted {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// The reactor stopped before a job was done: it waits or runs no longer than [`Limits::shutdown`](crate::limits::Limits).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobLeftBehind {
+    /// How long the stop may take.
+    pub after: Duration,
+}
+
+impl fmt::Display for JobLeftBehind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let after = self.after;
+        write!(
+            f,
+            "the reactor stopped before the job was done, after {after:?} (limit `shutdown`)"
+        )
+    }
+}
+
+impl Error for JobLeftBehind {}
 
 /// The program shall end with this code and say nothing (Twisted's `SystemExit` in `react`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

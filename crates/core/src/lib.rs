@@ -22,6 +22,7 @@ pub mod escape;
 pub mod factory;
 pub mod failure;
 pub mod framing;
+pub mod jobs;
 pub mod layer;
 pub mod limits;
 pub mod names;
@@ -48,7 +49,7 @@ pub use deferred::{
 };
 pub use descriptor::Descriptor;
 pub use factory::{Factory, IntoFactory, SharedFactory, Sharing};
-pub use failure::{Failure, Result};
+pub use failure::{Failure, Result, ThreadFailure};
 pub use layer::{Inner, Layer};
 pub use limits::Limits;
 pub use process::{Process, ProcessProtocol};

@@ -101,6 +101,10 @@ pub struct Limits {
     pub processes: usize,
     /// What is kept of what a process writes, where all of it is asked for, bytes.
     pub process_output: usize,
+    /// Threads for jobs at once; zero counts as one. There is none before the first job.
+    pub threads: usize,
+    /// Jobs that may wait for a thread.
+    pub jobs_waiting: usize,
 }
 
 impl Default for Limits {
@@ -124,6 +128,8 @@ impl Default for Limits {
             thread_calls: 1_048_576,
             processes: 4096,
             process_output: 16 * 1024 * 1024,
+            threads: 10,
+            jobs_waiting: 65_536,
         }
     }
 }
@@ -150,6 +156,8 @@ impl Limits {
         Limit::new("thread_calls", Unit::Count, Field::Number(|l| &mut l.thread_calls), "calls from other threads waiting; more are refused"),
         Limit::new("processes", Unit::Count, Field::Number(|l| &mut l.processes), "child processes at once; more are not started"),
         Limit::new("process_output", Unit::Bytes, Field::Number(|l| &mut l.process_output), "what a process writes, where all of it is asked for; with more it is killed"),
+        Limit::new("threads", Unit::Count, Field::Number(|l| &mut l.threads), "threads for jobs, made when they are needed, at least one; more jobs wait"),
+        Limit::new("jobs_waiting", Unit::Count, Field::Number(|l| &mut l.jobs_waiting), "jobs waiting for a thread; more fail at once"),
     ];
 
     /// The row of that name.

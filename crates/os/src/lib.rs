@@ -7,6 +7,7 @@ mod clock;
 pub mod lock_file;
 mod mio;
 mod process;
+mod pool;
 pub mod resolver;
 mod signals;
 mod sys;

@@ -1,22 +1,20 @@
-//! Host names by the operating system: `getaddrinfo`, on threads that are there only while somebody asks. Knows no
-//! connection and no order of addresses.
-//!
-//! No thread is started before the first lookup: from then on every system call of the C library is dearer in the whole
-//! process, and a program that looks nothing up shall not pay for it. (With glibc 2.36 that stays so when the thread has
-//! ended.) A thread that has had nothing to do for [`IDLE_MAX`] ends, and gives its memory back.
+//! Host names by the operating system: `getaddrinfo`, on threads that are there only while somebody asks (see
+//! [`crate::pool`]). Knows no connection and no order of addresses.
 
+pub use crate::pool::IDLE_MAX;
+
+use crate::pool::Pool;
 use std::{
-    collections::VecDeque,
     fmt, future, io,
     net::{SocketAddr, ToSocketAddrs},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
-    thread,
     time::Duration,
 };
 use tress_core::{
     Deferred, Reactor,
     error::DnsLookupError,
+    jobs::{Job, JobId, JobLimits},
     names::{HostName, NameResolver},
 };
 
@@ -24,8 +22,6 @@ use tress_core::{
 pub const THREADS_MAX: usize = 4;
 /// Lookups that may wait for a thread; more fail at once.
 pub const LOOKUPS_WAITING_MAX: usize = 1024;
-/// A thread without work ends after this.
-pub const IDLE_MAX: Duration = Duration::from_secs(5);
 
 /// Looks names up as every program on this machine does: `/etc/hosts`, DNS, and whatever else is configured.
 ///
@@ -33,37 +29,16 @@ pub const IDLE_MAX: Duration = Duration::from_secs(5);
 /// dropped. Clones share the threads and the limits, and may serve reactors of different threads. Source: Twisted's
 /// `GAIResolver` in `internet/_resolver.py`.
 #[derive(Clone)]
-pub struct SystemResolver(Arc<Handle>);
+pub struct SystemResolver(Arc<Office>);
 
-/// Ends the threads when the last resolver has gone.
-struct Handle(Arc<Office>);
-
-/// Where lookups wait and threads take them.
+/// Where lookups are done: threads of their own, so that a slow server holds up no other job.
 struct Office {
-    desk: Mutex<Desk>,
-    /// There is a lookup, or everything ends.
-    news: Condvar,
-    idle: Duration,
+    pool: Pool,
     look_up: fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
 }
 
-#[derive(Default)]
-struct Desk {
-    waiting: VecDeque<Arc<Lookup>>,
-    threads: usize,
-    /// Threads that wait for a lookup.
-    idle: usize,
-    closed: bool,
-}
-
-/// One question, shared by the loop that asks and the thread that answers.
-struct Lookup {
-    name: HostName,
-    port: u16,
-    answer: Mutex<Answer>,
-}
-
-/// A lookup goes through these from first to last, but may be forgotten at any time.
+/// Where the answer goes, shared by the loop that asks and the thread that answers. It goes through these from first to
+/// last, but may be forgotten at any time.
 #[derive(Default)]
 enum Answer {
     /// Not there yet; whom to wake.
@@ -84,12 +59,12 @@ impl SystemResolver {
     }
 
     fn with(idle: Duration, look_up: fn(&str, u16) -> io::Result<Vec<SocketAddr>>) -> Self {
-        Self(Arc::new(Handle(Arc::new(Office {
-            desk: Mutex::default(),
-            news: Condvar::new(),
-            idle,
-            look_up,
-        }))))
+        let limits = JobLimits {
+            threads: THREADS_MAX,
+            waiting: LOOKUPS_WAITING_MAX,
+        };
+        let pool = Pool::new("tress-names", limits, idle);
+        Self(Arc::new(Office { pool, look_up }))
     }
 }
 
@@ -101,124 +76,60 @@ impl Default for SystemResolver {
 
 impl NameResolver for SystemResolver {
     fn lookup(&self, reactor: &Reactor, name: &HostName, port: u16) -> Deferred<Vec<SocketAddr>> {
-        let office = Arc::clone(&self.0.0);
-        let lookup = Arc::new(Lookup {
-            name: name.clone(),
-            port,
-            answer: Mutex::new(Answer::Awaited(None)),
-        });
-        let asked = Asked { office, lookup };
+        let (office, name) = (Arc::clone(&self.0), name.clone());
         reactor.spawn(async move {
-            asked.office.take(&asked.lookup)?;
-            let answer = future::poll_fn(|context| asked.lookup.poll(context)).await;
-            Ok(answer.map_err(|error| asked.lookup.failed(error.to_string()))?)
+            let asked = Asked::start(office, &name, port).map_err(|error| {
+                failed(
+                    &name,
+                    match error.kind() {
+                        io::ErrorKind::QuotaExceeded => {
+                            format!("{LOOKUPS_WAITING_MAX} lookups are waiting already")
+                        }
+                        _ => format!("no thread for it: {error}"),
+                    },
+                )
+            })?;
+            let answer = future::poll_fn(|context| asked.poll(context)).await;
+            Ok(answer.map_err(|error| failed(&name, error.to_string()))?)
         })
+    }
+}
+
+fn failed(name: &HostName, problem: String) -> DnsLookupError {
+    DnsLookupError {
+        name: name.to_string(),
+        problem,
     }
 }
 
 impl fmt::Debug for SystemResolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let desk = lock(&self.0.0.desk);
-        let (threads, waiting) = (desk.threads, desk.waiting.len());
-        write!(f, "SystemResolver({threads} threads, {waiting} waiting)")
+        write!(f, "SystemResolver({:?})", self.0.pool)
     }
 }
 
 /// A lookup, as long as anybody waits for it.
 struct Asked {
     office: Arc<Office>,
-    lookup: Arc<Lookup>,
+    job: JobId,
+    answer: Arc<Mutex<Answer>>,
 }
 
-impl Drop for Asked {
-    fn drop(&mut self) {
-        *lock(&self.lookup.answer) = Answer::Gone;
-        let mut desk = lock(&self.office.desk);
-        desk.waiting
-            .retain(|waiting| !Arc::ptr_eq(waiting, &self.lookup));
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        lock(&self.0.desk).closed = true;
-        self.0.news.notify_all();
-    }
-}
-
-impl Office {
-    /// Takes a lookup in, and starts a thread for it if all are busy and there may be more.
-    fn take(self: &Arc<Self>, lookup: &Arc<Lookup>) -> Result<(), DnsLookupError> {
-        let mut desk = lock(&self.desk);
-        if desk.waiting.len() >= LOOKUPS_WAITING_MAX {
-            let problem = format!("{LOOKUPS_WAITING_MAX} lookups are waiting already");
-            return Err(lookup.failed(problem));
-        }
-        if desk.idle <= desk.waiting.len() && desk.threads < THREADS_MAX {
-            let office = Arc::clone(self);
-            let thread = thread::Builder::new().name("tress-names".to_owned());
-            match thread.spawn(move || office.work()) {
-                Ok(_) => desk.threads += 1,
-                // Those that are there will come to it.
-                Err(_) if desk.threads > 0 => {}
-                Err(error) => return Err(lookup.failed(format!("no thread for it: {error}"))),
+impl Asked {
+    fn start(office: Arc<Office>, name: &HostName, port: u16) -> io::Result<Self> {
+        let answer = Arc::new(Mutex::new(Answer::Awaited(None)));
+        let (place, name, look_up) = (Arc::clone(&answer), name.clone(), office.look_up);
+        let job = Job::new(move || {
+            if !matches!(*lock(&place), Answer::Gone) {
+                fill_in(&place, look_up(name.as_str(), port));
             }
-        }
-        desk.waiting.push_back(Arc::clone(lookup));
-        drop(desk);
-        self.news.notify_one();
-        Ok(())
-    }
-
-    /// What a thread does.
-    fn work(&self) {
-        while let Some(lookup) = self.next() {
-            if lookup.is_wanted() {
-                lookup.fill_in((self.look_up)(lookup.name.as_str(), lookup.port));
-            }
-        }
-    }
-
-    /// The next lookup; `None` when this thread shall end, and counts no more.
-    fn next(&self) -> Option<Arc<Lookup>> {
-        let mut desk = lock(&self.desk);
-        loop {
-            if let Some(lookup) = desk.waiting.pop_front() {
-                return Some(lookup);
-            }
-            if desk.closed {
-                break;
-            }
-            desk.idle += 1;
-            let (back, waited) = self
-                .news
-                .wait_timeout(desk, self.idle)
-                .unwrap_or_else(PoisonError::into_inner);
-            desk = back;
-            desk.idle -= 1;
-            if waited.timed_out() && desk.waiting.is_empty() {
-                break;
-            }
-        }
-        desk.threads -= 1;
-        None
-    }
-}
-
-impl Lookup {
-    fn is_wanted(&self) -> bool {
-        !matches!(*lock(&self.answer), Answer::Gone)
-    }
-
-    fn fill_in(&self, answer: io::Result<Vec<SocketAddr>>) {
-        let mut place = lock(&self.answer);
-        if let Answer::Awaited(waker) = std::mem::take(&mut *place) {
-            *place = Answer::There(answer);
-            drop(place);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-        }
+        });
+        let job = office.pool.start(job).map_err(|refused| refused.error)?;
+        Ok(Self {
+            office,
+            job,
+            answer,
+        })
     }
 
     fn poll(&self, context: &Context<'_>) -> Poll<io::Result<Vec<SocketAddr>>> {
@@ -232,11 +143,22 @@ impl Lookup {
             Answer::Gone => Poll::Pending,
         }
     }
+}
 
-    fn failed(&self, problem: String) -> DnsLookupError {
-        DnsLookupError {
-            name: self.name.to_string(),
-            problem,
+impl Drop for Asked {
+    fn drop(&mut self) {
+        *lock(&self.answer) = Answer::Gone;
+        drop(self.office.pool.cancel(self.job));
+    }
+}
+
+fn fill_in(place: &Mutex<Answer>, answer: io::Result<Vec<SocketAddr>>) {
+    let mut place = lock(place);
+    if let Answer::Awaited(waker) = std::mem::take(&mut *place) {
+        *place = Answer::There(answer);
+        drop(place);
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 }
@@ -250,6 +172,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use crate::Mio;
+    use std::{sync::Condvar, thread};
     use tress_core::Failure;
 
     /// Closed while lookups of names with `slow` in them shall take long.
@@ -282,8 +205,8 @@ mod tests {
     }
 
     /// Waits until no thread is left.
-    fn until_ended(office: &Office) {
-        while lock(&office.desk).threads > 0 {
+    fn until_ended(office: &crate::pool::Office) {
+        while office.counts().threads > 0 {
             thread::yield_now();
         }
     }
@@ -292,12 +215,9 @@ mod tests {
     fn an_answer_comes_from_a_thread_that_ends_when_idle() {
         let resolver = SystemResolver::with(Duration::ZERO, fake);
         let reactor = reactor();
-        let office = Arc::clone(&resolver.0.0);
-        assert_eq!(
-            lock(&office.desk).threads,
-            0,
-            "none before the first lookup"
-        );
+        let office = resolver.0.pool.office();
+        let before = office.counts().threads;
+        assert_eq!(before, 0, "none before the first lookup");
         for _ in 0..3 {
             let answer = reactor.run_until(ask(&resolver, &reactor, "a.example"));
             assert_eq!(answer.expect("it is found"), [([192, 0, 2, 1], 80).into()]);
@@ -316,10 +236,10 @@ mod tests {
     fn threads_that_wait_end_with_the_resolver() {
         let resolver = SystemResolver::with(Duration::MAX, fake);
         let reactor = reactor();
-        let office = Arc::clone(&resolver.0.0);
+        let office = resolver.0.pool.office();
         let answer = reactor.run_until(ask(&resolver, &reactor, "a.example"));
         answer.expect("it is found");
-        assert_eq!(lock(&office.desk).threads, 1);
+        assert_eq!(office.counts().threads, 1);
         drop(resolver);
         until_ended(&office);
     }
@@ -328,17 +248,17 @@ mod tests {
     fn threads_and_waiting_lookups_are_limited_and_cancelled_ones_make_room() {
         let resolver = SystemResolver::with(Duration::ZERO, fake);
         let reactor = reactor();
-        let office = Arc::clone(&resolver.0.0);
+        let office = resolver.0.pool.office();
         let mut asked: Vec<_> = (0..THREADS_MAX + LOOKUPS_WAITING_MAX)
             .map(|index| ask(&resolver, &reactor, &format!("slow{index}.example")))
             .collect();
         // Some may have been refused before the threads took theirs.
         asked.retain(|deferred| deferred.canceller().is_some());
-        while lock(&office.desk).waiting.len() + THREADS_MAX > asked.len() {
+        while office.counts().waiting + THREADS_MAX > asked.len() {
             thread::yield_now();
         }
-        assert_eq!(lock(&office.desk).threads, THREADS_MAX);
-        while lock(&office.desk).waiting.len() < LOOKUPS_WAITING_MAX {
+        assert_eq!(office.counts().threads, THREADS_MAX);
+        while office.counts().waiting < LOOKUPS_WAITING_MAX {
             asked.push(ask(&resolver, &reactor, "slow.example"));
         }
         let refused = ask(&resolver, &reactor, "slow.example").try_result();
@@ -353,7 +273,7 @@ mod tests {
         for deferred in asked.drain(1..) {
             deferred.add_errback(|_| Ok(Vec::new())).cancel();
         }
-        assert_eq!(lock(&office.desk).waiting.len(), 0);
+        assert_eq!(office.counts().waiting, 0);
         open_gate();
         let answer = reactor.run_until(asked.remove(0));
         answer.expect("the first one was not given up");

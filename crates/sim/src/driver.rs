@@ -26,6 +26,7 @@ use tress_core::{
         BindOptions, ConnectOptions, DATAGRAMS_PER_TURN, Driver, Lease, ListenOptions, Report,
         SocketOption, Stopwatch, Token,
     },
+    jobs::{Job, JobCounts, JobId, JobLimits, Refused},
     outgoing::Outgoing,
     testing::ManualClock,
 };
@@ -103,6 +104,15 @@ impl SimDriver {
         }
         let now = network.now();
         network.statistics.record(now, self.process, &report, read);
+        Some(report)
+    }
+
+    /// A job whose time has come.
+    fn report_job(&mut self) -> Option<Report> {
+        let mut network = self.network.borrow_mut();
+        let job = network.process_mut(self.process).jobs.take_due()?;
+        let (now, report) = (network.now(), Report::RunJob { job });
+        network.statistics.record(now, self.process, &report, 0);
         Some(report)
     }
 
@@ -186,6 +196,9 @@ impl Driver for SimDriver {
     }
 
     fn next(&mut self, lease: &mut Lease) -> Option<Report> {
+        if let Some(report) = self.report_job() {
+            return Some(report);
+        }
         while let Some(&slot) = self.batch.front() {
             let report = self.report_datagrams(slot, lease);
             if let Some(report) = report.or_else(|| self.report(slot, lease)) {
@@ -270,6 +283,24 @@ impl Driver for SimDriver {
         let mut network = self.network.borrow_mut();
         network.send_datagrams(self.process, token, out)
     }
+
+    fn start_job(&mut self, job: Job) -> Result<JobId, Refused> {
+        self.network.borrow_mut().start_job(self.process, job)
+    }
+
+    fn cancel_job(&mut self, job: JobId) -> Option<Job> {
+        let mut network = self.network.borrow_mut();
+        network.process_mut(self.process).jobs.cancel(job)
+    }
+
+    fn set_job_limits(&mut self, limits: JobLimits) {
+        let mut network = self.network.borrow_mut();
+        network.set_job_limits(self.process, limits);
+    }
+
+    fn job_counts(&self) -> JobCounts {
+        self.network.borrow().process(self.process).jobs.counts()
+    }
 }
 
 impl Drop for SimDriver {
@@ -278,6 +309,10 @@ impl Drop for SimDriver {
         for token in network.process(self.process).tokens() {
             network.close(self.process, token, false);
         }
+        let jobs = std::mem::take(&mut network.process_mut(self.process).jobs);
+        drop(network);
+        // What a job holds may be anything.
+        drop(jobs);
     }
 }
 

@@ -43,6 +43,10 @@
 //!
 //! Host names are a table ([`World::add_name`]), which a reactor asks after `reactor.set_name_resolver(world.clone())`.
 //!
+//! Jobs ([`Reactor::defer_to_thread`](tress_core::Reactor::defer_to_thread)) need no thread: each is run by the loop,
+//! when it has had the time that the seed gives it ([`Policy::job`]). A job that waits for another thread therefore waits
+//! for ever, and a blocking call in it is refused.
+//!
 //! What a virtual connection does is what Linux does: attempts to connect to a closed port are refused and those to
 //! nobody stay unanswered; connections are made before they are accepted, as many as the backlog holds; bytes for an
 //! end that has gone are answered by a reset; EMFILE stops accepting until a descriptor is free. Two things differ: a
@@ -54,6 +58,7 @@
 mod datagrams;
 mod driver;
 mod host;
+mod jobs;
 mod names;
 mod network;
 mod process;

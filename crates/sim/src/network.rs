@@ -20,6 +20,7 @@ use tress_core::{
     Time,
     clock::Clock as _,
     driver::{ListenOptions, Report, Token},
+    jobs::JobId,
     outgoing::Outgoing,
     testing::ManualClock,
 };
@@ -57,6 +58,11 @@ pub(crate) enum Flight {
         segment: Segment,
     },
     Datagram(Datagram),
+    /// A job has had its time.
+    Job {
+        process: usize,
+        job: JobId,
+    },
     /// A datagram that this port sent found nobody.
     Unreachable {
         port: PortId,
@@ -143,6 +149,7 @@ impl Network {
             match first.remove() {
                 Flight::Attempt { client, host, to } => self.attempt_arrives(at, client, host, to),
                 Flight::Segment { end, segment } => self.segment_arrives(at, end, segment),
+                Flight::Job { process, job } => self.job_ends(at, process, job),
                 Flight::Datagram(datagram) => self.datagram_arrives(&datagram),
                 Flight::Unreachable { port, to } => self.unreachable_arrives(port, to),
             }
@@ -481,6 +488,12 @@ impl Network {
         let spread = u64::try_from(jitter.as_nanos()).unwrap_or(u64::MAX / 2);
         let extra = Duration::from_nanos(self.rng.u64(0..=spread.saturating_mul(2)));
         (latency + extra).saturating_sub(jitter)
+    }
+
+    /// How long the next job takes.
+    pub(crate) fn job_time(&mut self) -> Duration {
+        let most = u64::try_from(self.policy.job.as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(self.rng.u64(0..=most))
     }
 
     /// Half of the segments are tiny: a protocol must not care where its bytes are cut.

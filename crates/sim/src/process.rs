@@ -1,6 +1,6 @@
 //! A driver's table of sockets: tokens, and which of them have something to report. Knows nothing of what they are.
 
-use crate::{datagrams::PortId, host::ListenerKey, stream::EndId};
+use crate::{datagrams::PortId, host::ListenerKey, jobs::Jobs, stream::EndId};
 use std::collections::VecDeque;
 use tress_core::driver::Token;
 
@@ -16,6 +16,7 @@ pub(crate) enum Socket {
 pub(crate) struct Process {
     /// The host it runs on.
     pub(crate) host: usize,
+    pub(crate) jobs: Jobs,
     slots: Vec<Slot>,
     free: Vec<u32>,
     /// Slots that have something to report, in the order in which that happened.
@@ -33,6 +34,7 @@ impl Process {
     pub(crate) fn new(host: usize) -> Self {
         Self {
             host,
+            jobs: Jobs::default(),
             slots: Vec::new(),
             free: Vec::new(),
             ready: VecDeque::new(),
@@ -96,7 +98,7 @@ impl Process {
     }
 
     pub(crate) fn is_ready(&self) -> bool {
-        !self.ready.is_empty()
+        !self.ready.is_empty() || self.jobs.is_due()
     }
 
     /// Moves the slots that have something to report to `batch`.

@@ -29,6 +29,8 @@ pub struct Policy {
     pub window: usize,
     /// The largest segment, bytes; the seed decides how large each is.
     pub segment: usize,
+    /// The longest that a job takes; the seed decides how long each does. Counts for jobs that begin from now on.
+    pub job: Duration,
 }
 
 impl Default for Policy {
@@ -38,6 +40,7 @@ impl Default for Policy {
             jitter: Duration::from_micros(500),
             window: 65_536,
             segment: 1460,
+            job: Duration::from_millis(10),
         }
     }
 }
@@ -292,6 +295,7 @@ impl Statistics {
             Report::Datagrams { port } => (8, *port, read),
             Report::DatagramError { port, .. } => (9, *port, 0),
             Report::DatagramRoom { port } => (10, *port, 0),
+            Report::RunJob { .. } => (11, none, 0),
             _ => (0, none, 0),
         };
         self.reports += 1;

@@ -1,11 +1,15 @@
 //! `Failure`: any error, with the place where it became one, what caused it, and, when switched on, the callbacks and
 //! awaits that it passed. Knows nothing of who handles it.
 
+mod thread;
 mod trail;
+
+pub use thread::ThreadFailure;
 
 pub(crate) use trail::{Passed, passes};
 
-use std::{error::Error, fmt, marker::PhantomData, ops::Deref, panic::Location, rc::Rc};
+use crate::error::Panicked;
+use std::{error::Error, fmt, marker::PhantomData, ops::Deref, panic::Location, rc::Rc, sync::Arc};
 use trail::Trail;
 
 /// What fails, fails with a [`Failure`].
@@ -18,9 +22,26 @@ pub type Result<T = (), E = Failure> = std::result::Result<T, E>;
 pub struct Failure(Rc<Inner>);
 
 struct Inner {
-    error: Box<dyn Error + 'static>,
+    error: Held,
     at: &'static Location<'static>,
     trail: Trail,
+}
+
+/// The error itself.
+enum Held {
+    /// It belongs to this thread, for all one knows.
+    Here(Box<dyn Error>),
+    /// It came from another thread, and may go to yet another.
+    Anywhere(Arc<dyn Error + Send + Sync>),
+}
+
+impl Held {
+    fn get(&self) -> &(dyn Error + 'static) {
+        match self {
+            Self::Here(error) => &**error,
+            Self::Anywhere(error) => &**error,
+        }
+    }
 }
 
 impl Failure {
@@ -42,7 +63,7 @@ impl Failure {
         Self(Rc::new(Inner {
             at: self.0.at,
             trail: self.0.trail.clone(),
-            error: Box::new(Doing(doing.into(), self)),
+            error: Held::Here(Box::new(Doing(doing.into(), self))),
         }))
     }
 
@@ -56,9 +77,9 @@ impl Failure {
     /// The error, if it is an `E`.
     #[must_use]
     pub fn check<E: Error + 'static>(&self) -> Option<&E> {
-        match self.0.error.downcast_ref() {
+        match self.error().downcast_ref() {
             Some(Doing(_, cause)) => cause.check(),
-            None => self.0.error.downcast_ref(),
+            None => self.error().downcast_ref(),
         }
     }
 
@@ -76,7 +97,7 @@ impl Failure {
     /// The error itself.
     #[must_use]
     pub fn error(&self) -> &(dyn Error + 'static) {
-        &*self.0.error
+        self.0.error.get()
     }
 
     /// The error and its causes, outermost first.
@@ -95,7 +116,7 @@ impl Failure {
     /// An error that happened there: for what only later turns out to be one.
     pub(crate) fn happened(error: impl Error + 'static, at: &'static Location<'static>) -> Self {
         Self(Rc::new(Inner {
-            error: Box::new(error),
+            error: Held::Here(Box::new(error)),
             at,
             trail: Trail::default(),
         }))
@@ -105,13 +126,16 @@ impl Failure {
     #[track_caller]
     #[cold]
     pub(crate) fn from_panic(payload: &(dyn std::any::Any + Send)) -> Self {
-        let text = payload
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| payload.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "something that is no text".to_owned());
-        Self::from(crate::error::Panicked(text))
+        Self::from(panicked(payload))
     }
+}
+
+fn panicked(payload: &(dyn std::any::Any + Send)) -> Panicked {
+    let text = payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| payload.downcast_ref::<String>().cloned());
+    Panicked(text.unwrap_or_else(|| "something that is no text".to_owned()))
 }
 
 impl<E: Error + 'static> From<E> for Failure {
@@ -124,12 +148,19 @@ impl<E: Error + 'static> From<E> for Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (depth, error) in self.chain().enumerate() {
-            let separator = if depth == 0 { "" } else { ": " };
-            write!(f, "{separator}{error}")?;
-        }
-        Ok(())
+        write_chain(self.error(), f)
     }
+}
+
+/// An error and its causes in one line.
+fn write_chain(error: &(dyn Error + 'static), f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{error}")?;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        write!(f, ": {error}")?;
+        cause = error.source();
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Failure {
@@ -159,7 +190,7 @@ impl<E: Error + 'static> Deref for Trapped<E> {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Message(String);
 
 impl fmt::Display for Message {

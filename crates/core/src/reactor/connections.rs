@@ -93,6 +93,7 @@ impl Core {
             Report::DatagramError { port, error } => self.datagram_error(port, error),
             Report::DatagramRoom { port } => self.datagram_room(port),
             Report::ChildExited { child, status } => self.child_exited(child, status),
+            Report::RunJob { job } => job.run(),
             Report::Sent {
                 conn,
                 bytes,

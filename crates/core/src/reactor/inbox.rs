@@ -1,6 +1,6 @@
 //! The loop's side of its mailbox: the handles that other threads hold, and the calls that they made.
 
-use super::{Reactor, lifecycle, mailbox::Mailbox};
+use super::{Reactor, callers::Callers, lifecycle, mailbox::Mailbox};
 use crate::{
     context::Context,
     error::{InboxFull, ReactorGone},
@@ -17,7 +17,10 @@ pub(super) type Call = Box<dyn FnOnce(&Reactor) + Send>;
 
 /// A handle on a reactor for other threads: `Send`, `Sync`, cheap to clone.
 #[derive(Clone)]
-pub struct Remote(Weak<Inbox>);
+pub struct Remote {
+    inbox: Weak<Inbox>,
+    callers: Weak<Callers>,
+}
 
 /// Why a call from another thread was not taken; gives it back.
 pub enum Rejected<F> {
@@ -37,8 +40,16 @@ impl<F> fmt::Debug for Rejected<F> {
 }
 
 impl Remote {
-    pub(super) fn new(inbox: &Arc<Inbox>) -> Self {
-        Self(Arc::downgrade(inbox))
+    pub(super) fn new(inbox: &Arc<Inbox>, callers: &Arc<Callers>) -> Self {
+        Self {
+            inbox: Arc::downgrade(inbox),
+            callers: Arc::downgrade(callers),
+        }
+    }
+
+    /// Who waits for answers, while there is a reactor.
+    pub(super) fn callers(&self) -> Option<Arc<Callers>> {
+        self.callers.upgrade()
     }
 
     /// Makes this call on the reactor's thread, in its next turn, after those queued before, in the
@@ -50,7 +61,7 @@ impl Remote {
     where
         F: FnOnce(&Reactor) + Send + 'static,
     {
-        let Some(inbox) = self.0.upgrade() else {
+        let Some(inbox) = self.inbox.upgrade() else {
             return Err(Rejected::Gone(ReactorGone, call));
         };
         let mut call = Some(call);

@@ -3,8 +3,8 @@
 //! ```text
 //! Stopped --run/start--> Running --stop--> Before --triggers done--> Draining --all closed--> Stopped
 //! ```
-//! `Before` waits for what the before-shutdown triggers return, `Draining` for the connections; both together at
-//! most for `Limits::shutdown`. Source: Twisted's `internet/base.py`.
+//! `Before` waits for what the before-shutdown triggers return, `Draining` for the connections and the jobs; all together
+//! at most for `Limits::shutdown`. Source: Twisted's `internet/base.py`.
 
 use super::{Core, Entry, Reactor, timers};
 use crate::{
@@ -70,7 +70,7 @@ enum State {
     Busy,
     /// Waits for this many triggers.
     Before(Rc<Cell<usize>>),
-    /// Waits for the connections, or calls the last triggers.
+    /// Waits for the connections and the jobs, or calls the last triggers.
     Draining,
 }
 
@@ -86,6 +86,7 @@ impl Reactor {
                 self.0.lifecycle.borrow_mut().state = State::Stopped;
                 self.0.running.set(false);
                 self.0.changing.set(false);
+                self.0.callers.stopped();
                 return Err(error.into());
             }
         }
@@ -103,6 +104,7 @@ impl Reactor {
         }
         lifecycle.state = State::Running;
         self.0.running.set(true);
+        self.0.callers.started();
         drop(lifecycle);
         for phase in [Phase::Before, Phase::During, Phase::After] {
             for result in fire(&self.0, EventType::Startup, phase) {
@@ -112,8 +114,8 @@ impl Reactor {
         Ok(())
     }
 
-    /// Stops the loop: shutdown triggers, then all ports and connections are closed, in at most
-    /// [`Limits::shutdown`](crate::limits::Limits); then `run` returns.
+    /// Stops the loop: shutdown triggers, then all ports and connections are closed and jobs on threads are waited for,
+    /// in at most [`Limits::shutdown`](crate::limits::Limits); then `run` returns.
     ///
     /// # Errors
     /// The reactor does not run, or is stopping already.
@@ -219,6 +221,7 @@ pub(super) fn step(reactor: &Reactor) -> bool {
             run_shutdown(core, Phase::After);
             core.changing.set(false);
             core.running.set(false);
+            core.callers.stopped();
             core.drain_until.set(Time::NEVER);
             core.look_ahead();
         }
@@ -244,6 +247,7 @@ fn advance(core: &Rc<Core>, state: State) -> (State, bool) {
         }
         State::Draining if core.is_empty() => (State::Stopped, false),
         State::Draining if late => {
+            core.leave_jobs_behind();
             core.abort_everything();
             (State::Stopped, false)
         }
@@ -302,9 +306,11 @@ impl Core {
         self.lifecycle.borrow_mut().state = State::Draining;
     }
 
-    /// Nothing is open any more.
+    /// Nothing is open any more, and no child or job is to be waited for.
     fn is_empty(&self) -> bool {
-        self.counters.connections.get() == 0 && self.counters.processes.get() == 0
+        self.counters.connections.get() == 0
+            && self.counters.processes.get() == 0
+            && self.jobs_are_done()
     }
 
     /// Stops listening and connecting, and asks every connection to close.

@@ -7,12 +7,14 @@
 //! It knows no socket: everything below is the [`Driver`]'s. User code runs only from here, and while it runs
 //! neither the table nor the driver is borrowed.
 
+mod callers;
 mod clients;
 mod connections;
 mod datagrams;
 mod descriptors;
 mod dial;
 mod inbox;
+mod jobs;
 mod lifecycle;
 mod mailbox;
 mod pace;
@@ -29,6 +31,7 @@ pub(crate) use settle::{Below, Settled};
 
 pub use clients::{Connection, Destination, Target};
 pub use inbox::{Rejected, Remote, SignalSender};
+pub use jobs::JobOutcome;
 pub use lifecycle::{EventType, Phase, TriggerId};
 pub use ports::Port;
 pub use statistics::{Histogram, Statistics};
@@ -45,9 +48,11 @@ use crate::{
     time::Time,
     transport::{Shared, Transport},
 };
+use callers::Callers;
 use datagrams::DatagramPorts;
 use dial::{Attempt, Lookups};
 use inbox::Inbox;
+use jobs::Jobs;
 use lifecycle::Lifecycle;
 use pace::{Ahead, Pace};
 use ports::{PeerCounts, PortState};
@@ -106,6 +111,8 @@ pub(crate) struct Core {
     /// When a stop gives up waiting for connections.
     drain_until: Cell<Time>,
     inbox: Arc<Inbox>,
+    callers: Arc<Callers>,
+    jobs: Jobs,
     tasks: RefCell<Tasks>,
     lifecycle: RefCell<Lifecycle>,
     counters: Counters,
@@ -168,6 +175,8 @@ impl Reactor {
             running: Cell::new(false),
             drain_until: Cell::new(Time::NEVER),
             inbox: Arc::new(Inbox::new(driver.waker(), limits.thread_calls)),
+            callers: Arc::new(Callers::new()),
+            jobs: Jobs::default(),
             tasks: RefCell::default(),
             lifecycle: RefCell::default(),
             counters: Counters::default(),
@@ -192,9 +201,10 @@ impl Reactor {
     /// Changes the limits for ports and connections made from now on, and those of the loop itself at once.
     pub fn set_limits(&self, limits: Limits) {
         let core = &self.0;
-        core.driver
-            .borrow_mut()
-            .set_bytes_per_turn(limits.bytes_per_turn);
+        let mut driver = core.driver.borrow_mut();
+        driver.set_bytes_per_turn(limits.bytes_per_turn);
+        driver.set_job_limits((&limits).into());
+        drop(driver);
         core.pace.set_stall(limits.stall);
         core.inbox.set_capacity(limits.thread_calls);
         core.limits.replace(Rc::new(limits));
@@ -227,7 +237,7 @@ impl Reactor {
     /// A handle for other threads.
     #[must_use]
     pub fn remote(&self) -> Remote {
-        Remote::new(&self.0.inbox)
+        Remote::new(&self.0.inbox, &self.0.callers)
     }
 
     /// What a signal handler tells of a signal.
@@ -476,6 +486,8 @@ impl Core {
 impl Drop for Core {
     /// Protocols may hold transports and the other way round: taking them out breaks the circle.
     fn drop(&mut self) {
+        self.callers.gone();
+        self.jobs.forsake();
         for entry in self.table.get_mut().drain(..) {
             if let Entry::Datagrams(_, port) = &entry {
                 datagrams::forget(port);

@@ -33,6 +33,12 @@ pub struct Statistics {
     pub tasks: usize,
     /// Child processes that have not exited.
     pub processes: usize,
+    /// Threads for jobs, busy or not. Where jobs run on the loop's own thread there is none.
+    pub threads: usize,
+    /// Jobs that wait for a thread.
+    pub jobs_waiting: usize,
+    /// Jobs that threads have taken and not finished, those that were cancelled meanwhile included.
+    pub jobs_running: usize,
     /// User callbacks that failed or panicked.
     pub failures: u64,
     /// Callbacks that held the loop longer than [`Limits::stall`](crate::limits::Limits).
@@ -98,6 +104,7 @@ impl Reactor {
             Entry::Datagrams(_, port) => port.statistics().queued,
             Entry::Free | Entry::Port(..) | Entry::Connecting(..) | Entry::Child(..) => 0,
         };
+        let jobs = core.driver.borrow().job_counts();
         Statistics {
             turns: counters.turns.get(),
             turn_durations: counters.histogram(&core.pace),
@@ -110,6 +117,9 @@ impl Reactor {
             timers: core.timers.borrow().len(),
             tasks: core.tasks.borrow().len(),
             processes: counters.processes.get(),
+            threads: jobs.threads,
+            jobs_waiting: jobs.waiting,
+            jobs_running: jobs.running,
             failures: counters.failures.get(),
             stalls: counters.stalls.get(),
             longest_stall: counters.longest_stall.get(),

@@ -12,7 +12,12 @@ mod linger;
 mod passing;
 mod socket;
 
-use crate::{clock::SystemClock, sys, unix::SocketFile};
+use crate::{
+    clock::SystemClock,
+    pool::{self, Pool},
+    sys,
+    unix::SocketFile,
+};
 use accept::Accepting;
 use linger::Lingering;
 use mio::Interest;
@@ -35,6 +40,7 @@ use tress_core::{
         BindOptions, ConnectOptions, Driver, Lease, ListenOptions, Opened, Report, SocketOption,
         Spawned, Stopwatch, Token,
     },
+    jobs::{Job, JobCounts, JobId, JobLimits, Refused},
     outgoing::Outgoing,
     process::{Command, SpawnError},
     signal::Signal,
@@ -74,6 +80,7 @@ pub struct Mio<C = SystemClock> {
     accepting: Accepting,
     lingering: Lingering,
     datagrams: datagrams::Ports,
+    jobs: Pool,
     waker: Arc<MioWaker>,
     random: fastrand::Rng,
     clock: C,
@@ -111,6 +118,7 @@ impl<C: Clock> Mio<C> {
             accepting: Accepting::new()?,
             lingering: Lingering::default(),
             datagrams: datagrams::Ports::default(),
+            jobs: pool::for_jobs(),
             waker,
             random: fastrand::Rng::new(),
             clock,
@@ -599,6 +607,22 @@ impl<C: Clock> Driver for Mio<C> {
 
     fn send_datagrams(&mut self, token: Token, out: &mut DatagramQueue) -> io::Result<()> {
         self.send_from_port(token, out)
+    }
+
+    fn start_job(&mut self, job: Job) -> Result<JobId, Refused> {
+        self.jobs.start(job)
+    }
+
+    fn cancel_job(&mut self, job: JobId) -> Option<Job> {
+        self.jobs.cancel(job)
+    }
+
+    fn set_job_limits(&mut self, limits: JobLimits) {
+        self.jobs.set_limits(limits);
+    }
+
+    fn job_counts(&self) -> JobCounts {
+        self.jobs.counts()
     }
 }
 

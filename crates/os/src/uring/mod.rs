@@ -17,6 +17,7 @@ mod tests;
 
 use crate::{
     clock::SystemClock,
+    pool::{self, Pool},
     sys::{self, ring::Ring},
 };
 use accept::Accepting;
@@ -36,6 +37,7 @@ use tress_core::{
     driver::{
         ConnectOptions, Driver, Lease, ListenOptions, Report, SocketOption, Stopwatch, Token,
     },
+    jobs::{Job, JobCounts, JobId, JobLimits, Refused},
     outgoing::Outgoing,
 };
 use work::{Done, Loan, Outcome, Setup, Work};
@@ -65,6 +67,7 @@ pub struct Uring<C = SystemClock> {
     accepting: Accepting,
     /// A foreign loop watches the ring's descriptor.
     hosted: Cell<bool>,
+    jobs: Pool,
     waker: Arc<UringWaker>,
     random: fastrand::Rng,
     clock: C,
@@ -115,6 +118,7 @@ impl<C: Clock> Uring<C> {
             bytes_per_turn: 65_536,
             accepting,
             hosted: Cell::new(false),
+            jobs: pool::for_jobs(),
             waker: Arc::new(UringWaker(event)),
             random: fastrand::Rng::new(),
             clock,
@@ -364,6 +368,22 @@ impl<C: Clock> Driver for Uring<C> {
     fn set_option(&mut self, token: Token, option: SocketOption) -> io::Result<()> {
         let slot = self.slots.get(token).ok_or(io::ErrorKind::NotConnected)?;
         slot.set_option(option)
+    }
+
+    fn start_job(&mut self, job: Job) -> Result<JobId, Refused> {
+        self.jobs.start(job)
+    }
+
+    fn cancel_job(&mut self, job: JobId) -> Option<Job> {
+        self.jobs.cancel(job)
+    }
+
+    fn set_job_limits(&mut self, limits: JobLimits) {
+        self.jobs.set_limits(limits);
+    }
+
+    fn job_counts(&self) -> JobCounts {
+        self.jobs.counts()
     }
 }
 

@@ -70,6 +70,12 @@ impl<C> Mailbox<C> {
         true
     }
 
+    /// Puts one in however many there are.
+    pub(super) fn put_anyway(&self, call: C) {
+        lock(&self.calls).push(call);
+        self.signal();
+    }
+
     /// Signal `number` was raised. Takes no lock and no memory.
     pub(super) fn raise(&self, number: u32) {
         self.signals.fetch_or(1 << (number % 64), Ordering::AcqRel);

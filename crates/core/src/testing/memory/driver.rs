@@ -7,6 +7,7 @@ use crate::{
     driver::{
         ConnectOptions, Driver, Lease, ListenOptions, Report, SocketOption, Stopwatch, Token,
     },
+    jobs::{Job, JobCounts, JobId, JobLimits, Refused},
     outgoing::Outgoing,
     testing::ManualClock,
     time::Time,
@@ -96,6 +97,7 @@ impl Driver for MemoryDriver {
                 "a reactor in memory never waits: turn it with a zero timeout and advance its clock",
             ));
         }
+        network.jobs_due = network.jobs.len();
         for place in &mut network.places {
             match place {
                 Place::Port(port) => port.due = port.waiting.len(),
@@ -108,6 +110,9 @@ impl Driver for MemoryDriver {
     fn next(&mut self, lease: &mut Lease) -> Option<Report> {
         let mut network = self.network.borrow_mut();
         let network = &mut *network;
+        if let Some(job) = network.take_due_job() {
+            return Some(Report::RunJob { job });
+        }
         let mut report = network.slots().find_map(|slot| network.report(slot, lease));
         if let Some(Report::Accepted { conn, peer, .. }) = &mut report {
             *peer = network.conn(conn.slot).peer.clone();
@@ -223,6 +228,30 @@ impl Driver for MemoryDriver {
     /// Every option is accepted and means nothing.
     fn set_option(&mut self, _token: Token, _option: SocketOption) -> io::Result<()> {
         Ok(())
+    }
+
+    /// The loop runs it in its next turn: there is no thread.
+    fn start_job(&mut self, job: Job) -> Result<JobId, Refused> {
+        let mut network = self.network.borrow_mut();
+        if let Err(error) = network.job_limits.room(0, network.jobs.len()) {
+            return Err(Refused { job, error });
+        }
+        Ok(network.jobs.push(job))
+    }
+
+    fn cancel_job(&mut self, job: JobId) -> Option<Job> {
+        self.network.borrow_mut().jobs.remove(job)
+    }
+
+    fn set_job_limits(&mut self, limits: JobLimits) {
+        self.network.borrow_mut().job_limits = limits;
+    }
+
+    fn job_counts(&self) -> JobCounts {
+        JobCounts {
+            waiting: self.network.borrow().jobs.len(),
+            ..JobCounts::default()
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::{
     address::Address,
     driver::{Lease, Report, Token},
+    jobs::{Job, JobLimits, JobQueue},
 };
 use std::{collections::VecDeque, io};
 
@@ -14,6 +15,10 @@ pub(super) struct Network {
     /// A slot is never given out twice.
     pub(super) places: Vec<Place>,
     pub(super) entropy: u64,
+    pub(super) jobs: JobQueue,
+    /// How many of those this turn may report.
+    pub(super) jobs_due: usize,
+    pub(super) job_limits: JobLimits,
 }
 
 #[derive(Debug)]
@@ -69,6 +74,12 @@ pub(super) enum End {
 }
 
 impl Network {
+    /// The next job of this turn.
+    pub(super) fn take_due_job(&mut self) -> Option<Job> {
+        self.jobs_due = self.jobs_due.checked_sub(1)?;
+        self.jobs.pop().map(|(_, job)| job)
+    }
+
     pub(super) fn conn(&mut self, slot: u32) -> &mut Conn {
         match self.places.get_mut(slot as usize) {
             Some(Place::Conn(conn)) => conn,
@@ -183,10 +194,12 @@ impl Network {
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.slots().any(|slot| match &self.places[slot as usize] {
+        let mut slots = self.slots();
+        let ready = |slot: u32| match &self.places[slot as usize] {
             Place::Port(port) => !port.paused && !port.closed && !port.waiting.is_empty(),
             Place::Conn(conn) => conn.deliverable() || self.has_room(slot),
-        })
+        };
+        !self.jobs.is_empty() || slots.any(ready)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{
+    ThreadFailure,
     address::Address,
     error::{ConnectionAborted, ConnectionDone, ConnectionLost},
 };
@@ -199,4 +200,21 @@ fn connecting_to_nobody_is_refused() {
     assert!(failure.check::<crate::error::ConnectError>().is_some());
     let port = table.reactor().listen("tcp:0", Count::default).unwrap();
     assert!(matches!(port.local_address(), Address::Ip(at) if at.port() >= 49_152));
+}
+
+#[test]
+fn a_job_runs_in_the_next_turn_unless_it_is_cancelled() {
+    let table = Table::new();
+    let reactor = table.reactor();
+    let sum = reactor.defer_to_thread(|| Ok(1 + 1));
+    let never = reactor.defer_to_thread(|| -> crate::Result<(), ThreadFailure> {
+        unreachable!("it was cancelled")
+    });
+    never.cancel();
+    assert_eq!(reactor.statistics().jobs_waiting, 1);
+    table.settle();
+    assert_eq!(sum.try_result().unwrap().unwrap(), 2);
+    let failure = never.try_result().unwrap().unwrap_err();
+    assert!(failure.check::<crate::error::Cancelled>().is_some());
+    assert_eq!(reactor.statistics().jobs_waiting, 0);
 }
