@@ -1,7 +1,13 @@
 //! The behaviour suite on the simulated driver: two hosts, no latency, so that time moves only by hand.
 
 use std::{any::Any, net::IpAddr, rc::Rc, time::Duration};
-use tress_core::{DatagramTransport, Descriptor, Port, Reactor, testing::suite};
+use tress_core::{
+    DatagramTransport, Descriptor, Port, Reactor,
+    testing::suite::{
+        self,
+        jobs::{Gate, JobsRun},
+    },
+};
 use tress_sim::World;
 
 const SERVER: &str = "10.0.0.1";
@@ -21,6 +27,7 @@ impl SimWorld {
         let mut policy = world.policy();
         policy.latency = Duration::ZERO;
         policy.jitter = Duration::ZERO;
+        policy.job = Duration::ZERO;
         world.set_policy(policy);
         Self {
             server: Reactor::with(world.host(SERVER)),
@@ -98,6 +105,29 @@ impl suite::World for SimWorld {
 
     fn waits_for_threads(&self) -> bool {
         false
+    }
+
+    fn jobs_run(&self) -> JobsRun {
+        JobsRun::OnTheLoop
+    }
+
+    /// No thread waits at it: the jobs take their time.
+    fn gate(&self, time: Duration) -> Gate {
+        let world = self.world.clone();
+        let set_job = move |job| {
+            let mut policy = world.policy();
+            policy.job = job;
+            world.set_policy(policy);
+        };
+        set_job(time);
+        let world = self.world.clone();
+        Gate::new(
+            || (),
+            move || {
+                set_job(Duration::ZERO);
+                world.advance(time);
+            },
+        )
     }
 
     fn silent(&self) -> Option<String> {

@@ -18,7 +18,10 @@ use std::{
 use tress_core::{
     Address, DatagramTransport, Descriptor, Port, Reactor,
     driver::Interface,
-    testing::{ManualClock, suite::World},
+    testing::{
+        ManualClock,
+        suite::{World, jobs::JobsRun},
+    },
 };
 
 /// Longer than any behaviour takes on a busy machine.
@@ -163,6 +166,10 @@ impl World for SocketWorld {
 
     fn broadcast(&self) -> Option<IpAddr> {
         Some([127, 255, 255, 255].into())
+    }
+
+    fn jobs_run(&self) -> JobsRun {
+        JobsRun::OnThreads
     }
 
     fn passes_descriptors(&self) -> bool {

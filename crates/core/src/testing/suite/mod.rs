@@ -16,6 +16,7 @@ pub mod datagrams;
 pub mod descriptors;
 pub mod failures;
 pub mod half_close;
+pub mod jobs;
 pub mod layers;
 pub mod limits;
 pub mod producers;
@@ -36,6 +37,7 @@ use crate::{
     driver::Interface,
     reactor::{Port, Reactor},
 };
+use jobs::{Gate, JobsRun};
 use std::{any::Any, net::IpAddr, rc::Rc, time::Duration};
 
 /// A driver under test and what surrounds it.
@@ -126,6 +128,18 @@ pub trait World {
     /// An open file, and what says whether it is closed, here and wherever it was sent; if this world has any.
     fn descriptor(&self) -> Option<(Descriptor, Box<dyn Fn() -> bool>)> {
         None
+    }
+
+    /// Where the driver runs jobs.
+    fn jobs_run(&self) -> JobsRun {
+        JobsRun::Nowhere
+    }
+
+    /// A gate for jobs that are started after it was made. Where time is virtual they take up to `time` until then, and
+    /// opening it lets that pass.
+    fn gate(&self, time: Duration) -> Gate {
+        let _ = time;
+        Gate::for_threads()
     }
 
     /// Leaves no descriptor to be had until what it returns is dropped, if this world can.
@@ -413,6 +427,32 @@ table! { $
         values_in_force_go_with_timers_tasks_and_calls_from_threads
         the_context_of_a_task_is_taken_at_its_start
         the_failure_of_a_task_knows_its_way;
+    jobs:
+        a_job_gives_its_result
+        a_job_fails
+        a_job_panics
+        cancelling_a_job_that_waits
+        cancelling_a_job_that_runs
+        a_cancelled_job_panics_when_it_is_dropped
+        dropping_the_deferred_of_a_job_lets_it_run
+        jobs_run_in_order_on_one_thread
+        jobs_waiting_are_limited
+        suggest_thread_pool_size
+        a_thousand_jobs_all_come_back
+        the_context_goes_along_with_a_job
+        call_in_thread_is_for_nobody
+        call_multiple_in_thread_is_one_job
+        stop_waits_for_jobs
+        stop_waits_for_a_cancelled_job_that_runs
+        stop_leaves_jobs_behind_when_time_is_up
+        jobs_work_each_time_it_runs
+        blocking_call_from_thread_gives_the_result
+        blocking_call_from_thread_re_raises
+        blocking_call_from_thread_on_the_loop_is_refused
+        blocking_call_from_a_job
+        blocking_call_from_thread_ends_with_the_run
+        blocking_call_from_thread_when_there_is_no_room
+        results_of_jobs_always_have_room;
     datagrams:
         datagrams_come_whole_and_apart
         an_answer_goes_to_whom_it_is_for
