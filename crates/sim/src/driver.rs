@@ -108,7 +108,7 @@ impl SimDriver {
     }
 
     /// A job whose time has come.
-    fn report_job(&mut self) -> Option<Report> {
+    fn report_job(&self) -> Option<Report> {
         let mut network = self.network.borrow_mut();
         let job = network.process_mut(self.process).jobs.take_due()?;
         let (now, report) = (network.now(), Report::RunJob { job });
