@@ -2,6 +2,7 @@
 
 mod datagrams;
 mod driver;
+mod jobs;
 mod names;
 mod network;
 mod peer;
