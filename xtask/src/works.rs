@@ -26,8 +26,8 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ),
     (
         "waiting",
-        "Deferred, lists, `race`, timeouts, locks, queues, lock files, LoopingCall, Cooperator, `react`, async/await both ways, streams (`AsyncRead`, hyper)",
-        "threads",
+        "Deferred, lists, `race`, timeouts, locks, queues, lock files, LoopingCall, Cooperator, `react`, async/await both ways, streams (`AsyncRead`, hyper), work on threads (`defer_to_thread`, `blocking_call_from_thread`)",
+        "",
     ),
     (
         "processes",

@@ -23,5 +23,8 @@ pub mod tls {}
 #[doc = include_str!("../guide/waiting.md")]
 pub mod waiting {}
 
+#[doc = include_str!("../guide/threads.md")]
+pub mod threads {}
+
 #[doc = include_str!("../guide/twisted.md")]
 pub mod twisted {}
