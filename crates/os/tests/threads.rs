@@ -23,7 +23,6 @@ fn reactor() -> Reactor {
     Reactor::with(Mio::new().expect("epoll works"))
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test of threads needs one")]
 fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     thread::spawn(f)
 }
@@ -55,7 +54,7 @@ impl Gate {
 
 #[track_caller]
 fn failed<T: 'static>(deferred: Deferred<T>) -> Failure {
-    let result = deferred.try_result().ok().expect("it has an end");
+    let result = deferred.try_result().expect("it has an end");
     result.err().expect("it failed")
 }
 
@@ -167,7 +166,7 @@ fn the_pool_is_joined_at_during_shutdown() {
         let job = reactor.defer_to_thread(move || pass.pass());
         job.map(move |()| done()).detach();
     }
-    let (open, during) = (gate.clone(), note("during"));
+    let (open, during) = (gate, note("during"));
     reactor.add_system_event_trigger(Phase::During, EventType::Shutdown, move || {
         during();
         open.open();

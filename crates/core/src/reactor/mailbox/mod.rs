@@ -1,4 +1,4 @@
-//! `Mailbox`: what other threads and signal handlers leave for the loop. The only part of the core that threads share;
+//! `Mailbox`: what other threads and signal handlers leave for the loop. But for plain locks all that threads share here;
 //! it knows no reactor and runs nothing, so that loom can try every order of what threads do to it.
 
 use std::{
