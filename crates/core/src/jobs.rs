@@ -165,6 +165,7 @@ mod tests {
         check(limits(2, 0), 2, 0, false);
         check(limits(2, 3), 2, 2, true);
         check(limits(2, 3), 2, 3, false);
+        check(limits(2, 3), 1, 3, true);
         check(limits(0, 0), 0, 0, true);
         check(limits(2, 1), 5, 1, false);
         check(limits(2, usize::MAX), 2, 1_000_000, true);
