@@ -6,8 +6,8 @@
 mod clock;
 pub mod lock_file;
 mod mio;
-mod process;
 mod pool;
+mod process;
 pub mod resolver;
 mod signals;
 mod sys;

@@ -78,7 +78,8 @@ pub use tress_core::{
     DatagramProtocol, DatagramTransport, Deferred, DeferredList, DelayedCall, Descriptor,
     EventType, Factory, Failure, FailureGroup, FirstError, IntoFactory, Limits, LoopingCall,
     Outcome, Pace, Pauser, Phase, Port, Process, ProcessProtocol, Producer, Protocol, Reactor,
-    Remote, Resolver, Result, SharedFactory, Signal, ThreadFailure, Time, Transport, UnixName, WeakReactor,
+    Remote, Resolver, Result, SharedFactory, Signal, ThreadFailure, Time, Transport, UnixName,
+    WeakReactor,
     client::{
         ClientCallbacks, ClientCreator, ClientFactory, ClientService, Connector, Jitter,
         ReconnectPolicy, Reconnecting, Retries,
