@@ -1,5 +1,5 @@
-//! Host names by the operating system: `getaddrinfo`, on threads that are there only while somebody asks (see
-//! [`crate::pool`]). Knows no connection and no order of addresses.
+//! Host names by the operating system: `getaddrinfo`, on threads that are there only while somebody asks: a pool of its
+//! own. Knows no connection and no order of addresses.
 
 pub use crate::pool::IDLE_MAX;
 
