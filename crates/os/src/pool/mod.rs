@@ -133,7 +133,8 @@ impl fmt::Debug for Pool {
 }
 
 impl Desk {
-    /// Whether one more thread would help so many waiting jobs.
+    /// Whether one more thread would help so many waiting jobs. One that has handed its result over and not come back
+    /// counts as busy: so jobs that are asked for one by one may get more than one thread, within the limit.
     fn wants_thread(&self, waiting: usize) -> bool {
         self.threads - self.running < waiting && self.threads < self.limits.threads()
     }
