@@ -313,7 +313,7 @@ impl Network {
     fn datagram_port(&self, process: usize, token: Token) -> io::Result<(PortId, usize)> {
         match self.process(process).get(token) {
             Some(Socket::Datagrams(id)) => Ok((id, self.process(process).host)),
-            Some(Socket::Port(_) | Socket::Stream(_)) | None => {
+            Some(Socket::Port(_) | Socket::Stream(_) | Socket::Child(_)) | None => {
                 Err(io::ErrorKind::NotConnected.into())
             }
         }

@@ -43,6 +43,8 @@
 //!
 //! Host names are a table ([`World::add_name`]), which a reactor asks after `reactor.set_name_resolver(world.clone())`.
 //!
+//! Child processes run programs of the world ([`World::add_program`]), through pipes of the world.
+//!
 //! What a virtual connection does is what Linux does: attempts to connect to a closed port are refused and those to
 //! nobody stay unanswered; connections are made before they are accepted, as many as the backlog holds; bytes for an
 //! end that has gone are answered by a reset; EMFILE stops accepting until a descriptor is free. Two things differ: a
@@ -51,14 +53,17 @@
 
 #![forbid(unsafe_code)]
 
+mod children;
 mod datagrams;
 mod driver;
 mod host;
 mod names;
 mod network;
 mod process;
+mod program;
 mod stream;
 mod world;
 
 pub use driver::SimDriver;
+pub use program::{ProgramEvent, ProgramHandle};
 pub use world::{Policy, Statistics, World};

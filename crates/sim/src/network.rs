@@ -2,6 +2,7 @@
 //! are due; never moves the clock, and calls no driver and no reactor.
 
 use crate::{
+    children::{ChildId, Children},
     datagrams::{Datagram, DatagramPorts, PortId},
     host::{Accepting, Host, Listener, ListenerKey, loopback},
     names::NameTable,
@@ -21,6 +22,7 @@ use tress_core::{
     clock::Clock as _,
     driver::{ListenOptions, Report, Token},
     outgoing::Outgoing,
+    process::ExitStatus,
     testing::ManualClock,
 };
 
@@ -34,6 +36,9 @@ pub(crate) struct Network {
     pub(crate) statistics: Statistics,
     pub(crate) names: NameTable,
     pub(crate) datagrams: DatagramPorts,
+    pub(crate) children: Children,
+    /// What children read passes through it.
+    pub(crate) scratch: Vec<u8>,
     rng: Rng,
     hosts: Vec<Host>,
     processes: Vec<Process>,
@@ -62,6 +67,20 @@ pub(crate) enum Flight {
         port: PortId,
         to: SocketAddr,
     },
+    /// A child's program is loaded.
+    Started {
+        child: ChildId,
+    },
+    /// The time is over that a child asked for.
+    Alarm {
+        child: ChildId,
+    },
+    /// A child has ended, which this driver waits for.
+    Exited {
+        child: ChildId,
+        parent: Owner,
+        status: ExitStatus,
+    },
 }
 
 impl Network {
@@ -72,6 +91,8 @@ impl Network {
             statistics: Statistics::default(),
             names: NameTable::new(),
             datagrams: DatagramPorts::default(),
+            children: Children::default(),
+            scratch: Vec::new(),
             rng: Rng::with_seed(seed),
             hosts: Vec::new(),
             processes: Vec::new(),
@@ -126,8 +147,11 @@ impl Network {
         &mut self.processes[process]
     }
 
-    /// When the next segment arrives.
+    /// When the next segment arrives, or a program goes on.
     pub(crate) fn next_arrival(&self) -> Option<Time> {
+        if self.children.is_runnable() {
+            return Some(self.now());
+        }
         let first = self.flights.first_key_value();
         first.map(|((at, _), _)| *at)
     }
@@ -145,6 +169,13 @@ impl Network {
                 Flight::Segment { end, segment } => self.segment_arrives(at, end, segment),
                 Flight::Datagram(datagram) => self.datagram_arrives(&datagram),
                 Flight::Unreachable { port, to } => self.unreachable_arrives(port, to),
+                Flight::Started { child } => self.child_started(child),
+                Flight::Alarm { child } => self.child_alarm(child),
+                Flight::Exited {
+                    child,
+                    parent,
+                    status,
+                } => self.exit_arrives(child, parent, status),
             }
         }
     }
@@ -192,13 +223,11 @@ impl Network {
         let from = match host.source(to.ip(), bind) {
             Ok(from) => from,
             Err(error) => {
-                let retrying = host.free_descriptor();
-                self.make_ready(retrying);
+                self.free_descriptor(process);
                 return Err(error);
             }
         };
-        let client = self.next_end;
-        self.next_end += 2;
+        let client = self.new_end();
         let token = self.processes[process].add(Socket::Stream(client));
         let slot = token.slot;
         let mut end = End::opening(from, to, self.policy.window);
@@ -228,7 +257,7 @@ impl Network {
                     };
                 }
             }
-            Some(Socket::Datagrams(_)) | None => return,
+            Some(Socket::Datagrams(_) | Socket::Child(_)) | None => return,
         }
         self.requeue(process, token.slot);
     }
@@ -240,12 +269,7 @@ impl Network {
         token: Token,
         out: &mut Outgoing,
     ) -> io::Result<()> {
-        let Some(Socket::Stream(id)) = self.processes[process].get(token) else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        let end = self.ends.get_mut(&id);
-        let end = end.ok_or(io::ErrorKind::NotConnected)?;
-        let mut left = end.reserve(out.unsent())?;
+        let (id, mut left) = self.reserve(process, token, out.unsent())?;
         while left > 0 {
             let size = self.segment_size().min(left);
             let bytes = copy_front(out, size);
@@ -254,6 +278,37 @@ impl Network {
             self.transmit(self.now(), peer_of(id), Segment::Data(bytes));
         }
         Ok(())
+    }
+
+    /// Sends what the window has room for, and says how much that is.
+    pub(crate) fn send_bytes(
+        &mut self,
+        process: usize,
+        token: Token,
+        bytes: &[u8],
+    ) -> io::Result<usize> {
+        let (id, sent) = self.reserve(process, token, bytes.len())?;
+        let mut left = &bytes[..sent];
+        while !left.is_empty() {
+            let (piece, rest) = left.split_at(self.segment_size().min(left.len()));
+            self.transmit(self.now(), peer_of(id), Segment::Data(piece.to_vec()));
+            left = rest;
+        }
+        Ok(sent)
+    }
+
+    fn reserve(
+        &mut self,
+        process: usize,
+        token: Token,
+        wanted: usize,
+    ) -> io::Result<(EndId, usize)> {
+        let Some(Socket::Stream(id)) = self.processes[process].get(token) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let end = self.ends.get_mut(&id);
+        let end = end.ok_or(io::ErrorKind::NotConnected)?;
+        Ok((id, end.reserve(wanted)?))
     }
 
     pub(crate) fn shutdown_write(&mut self, process: usize, token: Token) {
@@ -274,10 +329,11 @@ impl Network {
         match socket {
             Socket::Port(key) => self.close_listener(now, host, key),
             Socket::Datagrams(id) => self.datagrams.close(id),
+            Socket::Child(id) => self.give_up_child(id, abort),
             Socket::Stream(id) => {
                 if let Some(end) = self.ends.remove(&id) {
-                    if is_client(id) {
-                        self.hosts[host].release_port(end.local.port());
+                    if let Some(local) = end.address().filter(|_| is_client(id)) {
+                        self.hosts[host].release_port(local.port());
                     }
                     for segment in end.close(abort).into_iter().flatten() {
                         self.transmit(now, peer_of(id), segment);
@@ -285,15 +341,39 @@ impl Network {
                 }
             }
         }
-        let retrying = self.hosts[host].free_descriptor();
-        self.make_ready(retrying);
+        self.free_descriptor(process);
+    }
+
+    /// A driver has one descriptor fewer open. What children have open is not counted.
+    pub(crate) fn free_descriptor(&mut self, process: usize) {
+        let process = &self.processes[process];
+        if process.child.is_none() {
+            let retrying = self.hosts[process.host].free_descriptor();
+            self.make_ready(retrying);
+        }
+    }
+
+    /// Names for the two ends of a new connection: this one and its [`peer_of`].
+    pub(crate) fn new_end(&mut self) -> EndId {
+        let new = self.next_end;
+        self.next_end += 2;
+        new
+    }
+
+    pub(crate) fn insert_end(&mut self, id: EndId, end: End) {
+        self.ends.insert(id, end);
+    }
+
+    pub(crate) fn end(&self, id: EndId) -> Option<&End> {
+        self.ends.get(&id)
     }
 
     pub(crate) fn local_address(&self, process: usize, token: Token) -> Option<SocketAddr> {
         match self.processes[process].get(token)? {
             Socket::Port((port, ip)) => Some(SocketAddr::new(ip, port)),
-            Socket::Stream(id) => Some(self.ends.get(&id)?.local),
+            Socket::Stream(id) => self.ends.get(&id)?.address(),
             Socket::Datagrams(id) => self.datagrams.local_address(id),
+            Socket::Child(_) => None,
         }
     }
 
@@ -302,6 +382,7 @@ impl Network {
         match self.processes[process].at(slot) {
             Some((token, Socket::Port(key))) => self.accept(process, token, key),
             Some((token, Socket::Stream(id))) => self.stream_report(process, token, id, buffer),
+            Some((token, Socket::Child(id))) => self.child_report(process, token, id),
             Some((_, Socket::Datagrams(_))) | None => Reported::Nothing,
         }
     }
@@ -317,10 +398,14 @@ impl Network {
                 self.ends.get(&id).is_some_and(|end| end.event().is_some())
             }
             Some((_, Socket::Datagrams(id))) => self.datagrams.has_report(id),
+            Some((_, Socket::Child(id))) => self.children.has_exited(id),
             None => false,
         };
         if has_report {
             self.processes[process].make_ready(slot);
+            if let Some(child) = self.processes[process].child {
+                self.children.wake(child);
+            }
         }
     }
 

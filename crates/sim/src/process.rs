@@ -1,6 +1,6 @@
-//! A driver's table of sockets: tokens, and which of them have something to report. Knows nothing of what they are.
+//! A driver's table of sockets, or a child's of its pipes: tokens, and which of them have something to report. Knows nothing of what they are.
 
-use crate::{datagrams::PortId, host::ListenerKey, stream::EndId};
+use crate::{children::ChildId, datagrams::PortId, host::ListenerKey, stream::EndId};
 use std::collections::VecDeque;
 use tress_core::driver::Token;
 
@@ -10,12 +10,15 @@ pub(crate) enum Socket {
     Port(ListenerKey),
     Stream(EndId),
     Datagrams(PortId),
+    Child(ChildId),
 }
 
 #[derive(Debug)]
 pub(crate) struct Process {
     /// The host it runs on.
     pub(crate) host: usize,
+    /// The child whose table it is, if it is no driver's.
+    pub(crate) child: Option<ChildId>,
     slots: Vec<Slot>,
     free: Vec<u32>,
     /// Slots that have something to report, in the order in which that happened.
@@ -33,6 +36,7 @@ impl Process {
     pub(crate) fn new(host: usize) -> Self {
         Self {
             host,
+            child: None,
             slots: Vec::new(),
             free: Vec::new(),
             ready: VecDeque::new(),

@@ -100,6 +100,8 @@ pub(crate) struct End {
     input: Input,
     output: Output,
     reading: bool,
+    /// It belongs to a pipe between two processes of one host, and has no address.
+    is_pipe: bool,
     unread: VecDeque<u8>,
     /// How much may be sent at once without an answer.
     window: usize,
@@ -119,6 +121,7 @@ impl End {
             input: Input::Open,
             output: Output::Open,
             reading: false,
+            is_pipe: false,
             unread: VecDeque::new(),
             window,
             room: window,
@@ -133,6 +136,22 @@ impl End {
         }
     }
 
+    /// One end of a pipe, which reads, writes, or does both.
+    pub(crate) fn pipe(window: usize, reads: bool, writes: bool) -> Self {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        Self {
+            is_pipe: true,
+            input: if reads { Input::Open } else { Input::Reported },
+            output: if writes { Output::Open } else { Output::Shut },
+            ..Self::accepted(nowhere, nowhere, window)
+        }
+    }
+
+    /// Where it is; a pipe is nowhere.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        (!self.is_pipe).then_some(self.local)
+    }
+
     /// A segment is here.
     pub(crate) fn arrive(&mut self, segment: Segment) {
         if matches!(self.life, Life::Broken(_)) {
@@ -144,6 +163,7 @@ impl End {
             Segment::Reset if self.life == Life::Opening => {
                 self.break_with(io::ErrorKind::ConnectionRefused);
             }
+            Segment::Reset if self.is_pipe => self.break_with(io::ErrorKind::BrokenPipe),
             Segment::Reset => self.break_with(io::ErrorKind::ConnectionReset),
             Segment::Data(bytes) => self.unread.extend(bytes),
             Segment::Credit(bytes) => self.room += bytes,
@@ -239,7 +259,11 @@ impl End {
         let unread = self.unread.len();
         match self.life {
             Life::Opening | Life::Broken(_) | Life::Made(Some(_)) => [None, None],
-            Life::Made(None) | Life::Open if abort => [Some(Segment::Reset), None],
+            // Who writes to it learns that nobody reads; who reads gets what was written, whoever closes and how.
+            Life::Open if self.is_pipe && self.output == Output::Shut => {
+                [Some(Segment::Reset), None]
+            }
+            Life::Made(None) | Life::Open if abort && !self.is_pipe => [Some(Segment::Reset), None],
             Life::Made(None) => [Some(Segment::Fin), None],
             Life::Open => [self.shut(), (unread > 0).then_some(Segment::Credit(unread))],
         }

@@ -1,6 +1,6 @@
 //! `World`: one virtual network, one clock, one seed, and the crank that turns reactors in it. Knows no segment.
 
-use crate::{driver::SimDriver, network::Network};
+use crate::{children, driver::SimDriver, network::Network};
 use std::{cell::RefCell, fmt, io, net::IpAddr, rc::Rc, time::Duration};
 use tress_core::{
     Reactor, Time,
@@ -132,9 +132,8 @@ impl World {
 
     /// Lets time pass. What falls due happens when reactors are turned the next time.
     pub fn advance(&self, by: Duration) {
-        let mut network = self.0.borrow_mut();
-        network.clock.advance(by);
-        network.deliver_due();
+        self.0.borrow().clock.advance(by);
+        children::deliver(&self.0);
     }
 
     /// Turns the reactors until they have nothing left to do at this time.
@@ -222,17 +221,16 @@ impl World {
         self.0.borrow().statistics
     }
 
-    /// A hash over every report that any driver made: when, which driver, its kind, token and number of bytes, but
-    /// not the bytes. Equal traces have equal hashes.
+    /// A hash over every report that any driver made, and everything that a child's program was told: when, which driver
+    /// or child, its kind, token and number of bytes, but not the bytes. Equal traces have equal hashes.
     #[must_use]
     pub fn trace_hash(&self) -> u64 {
         self.0.borrow().statistics.hash
     }
 
     fn advance_to(&self, time: Time) {
-        let mut network = self.0.borrow_mut();
-        network.clock.advance_to(time);
-        network.deliver_due();
+        self.0.borrow().clock.advance_to(time);
+        children::deliver(&self.0);
     }
 
     /// When the next thing happens.
@@ -292,11 +290,19 @@ impl Statistics {
             Report::Datagrams { port } => (8, *port, read),
             Report::DatagramError { port, .. } => (9, *port, 0),
             Report::DatagramRoom { port } => (10, *port, 0),
+            Report::ChildExited { child, .. } => (11, *child, 0),
             _ => (0, none, 0),
         };
         self.reports += 1;
         let token = u64::from(token.slot) << 32 | u64::from(token.generation);
         for value in [now.0, process as u64, kind, token, bytes as u64] {
+            self.fold(value);
+        }
+    }
+
+    /// A child's program is told something.
+    pub(crate) fn record_program(&mut self, now: Time, child: u32, (kind, bytes): (u64, usize)) {
+        for value in [now.0, u64::from(child), 32 + kind, bytes as u64] {
             self.fold(value);
         }
     }

@@ -1,5 +1,6 @@
 //! How the virtual network behaves, seen by reactors and seen without one. No test waits for real time.
 
+mod children;
 mod datagrams;
 mod driver;
 mod names;
