@@ -10,9 +10,11 @@
 
 use crate::{
     driver::BUFFER_BYTES,
+    faults::Fault,
     network::{Flight, Network, Reported},
     process::Socket,
     program::{Action, Given, MakeProgram, Program, ProgramEvent, ProgramHandle},
+    signals::{Fate, by_default, named},
     stream::{End, Owner},
 };
 use std::{
@@ -29,6 +31,8 @@ use tress_core::{
     signal::Signal,
 };
 
+/// "Resource temporarily unavailable".
+const EAGAIN: i32 = 11;
 /// "No such file or directory".
 const ENOENT: i32 = 2;
 /// The first number that a child has.
@@ -151,6 +155,25 @@ impl Children {
         self.living.get(&id).is_some_and(|child| !child.is_detached)
     }
 
+    /// It is gone with its host.
+    pub(crate) fn forget(&mut self, id: ChildId) {
+        self.exits.remove(&id);
+        if let Some(child) = self.living.remove(&id) {
+            self.gone.extend(child.program);
+        }
+    }
+
+    /// Those that nobody waits for any more are gone, too.
+    pub(crate) fn forget_table(&mut self, process: usize) {
+        let gone = self
+            .living
+            .iter()
+            .find(|(_, child)| child.process == process);
+        if let Some(id) = gone.map(|(id, _)| *id) {
+            self.forget(id);
+        }
+    }
+
     /// This child may have heard something.
     pub(crate) fn wake(&mut self, id: ChildId) {
         if let Some(child) = self.living.get_mut(&id)
@@ -198,6 +221,11 @@ impl Network {
         program: Program,
     ) -> Result<Spawned, SpawnError> {
         let plan = plan(command)?;
+        self.may_spawn(process).map_err(|error| SpawnError {
+            program: command.shown(),
+            doing: None,
+            error,
+        })?;
         let taken = self.take_descriptors(process, plan.len() + 1);
         taken.map_err(|error| failed(command, "its pipes".to_owned(), error))?;
         let id = self.children.next;
@@ -239,14 +267,7 @@ impl Network {
             has_terminal: command.terminal.is_some(),
             has_started: false,
             program: Some(program),
-            given: Rc::new(Given {
-                name: command
-                    .name
-                    .clone()
-                    .unwrap_or_else(|| command.program.clone()),
-                arguments: command.arguments.clone(),
-                environment: command.resolved_environment([]),
-            }),
+            given: Rc::new(Given::of(command)),
             ends,
             caught: BTreeSet::new(),
             is_stopped: false,
@@ -262,6 +283,14 @@ impl Network {
         self.launch(at, Flight::Started { child: id });
         let child = token;
         Ok(Spawned { child, id, pipes })
+    }
+
+    fn may_spawn(&mut self, process: usize) -> io::Result<()> {
+        self.check_alive(process)?;
+        match self.faults.strikes(Fault::FailedSpawn) {
+            true => Err(io::Error::from_raw_os_error(EAGAIN)),
+            false => Ok(()),
+        }
     }
 
     /// All of them, or none.
@@ -281,6 +310,7 @@ impl Network {
     /// A table for the ends of a new child.
     fn child_table(&mut self, host: usize, id: ChildId) -> usize {
         let table = self.children.free.pop();
+        let table = table.filter(|table| !self.process(*table).is_dead);
         let table = table.unwrap_or_else(|| self.add_process(host));
         let process = self.process_mut(table);
         process.host = host;
@@ -299,7 +329,9 @@ impl Network {
         let window = self.policy.window;
         let ours = self.new_end();
         let theirs = ours ^ 1;
+        let host = self.process(driver).host;
         let mut add = |process, id, mut end: End| {
+            end.hosts = (host, host);
             let token = self.process_mut(process).add(Socket::Stream(id));
             let slot = token.slot;
             end.owner = Some(Owner { process, slot });
@@ -472,6 +504,11 @@ impl Network {
                 && let Some(program) = child.program.take()
             {
                 let given = Rc::clone(&child.given);
+                if self.faults.strikes(Fault::KilledChild) {
+                    self.children.gone.push(program);
+                    self.signal_program(id, Signal::Kill);
+                    continue;
+                }
                 let now = self.now();
                 self.statistics.record_program(now, id, kind(&happened));
                 return Some((id, program, given, happened));
@@ -723,51 +760,6 @@ fn failed(command: &Command, doing: String, error: io::Error) -> SpawnError {
         doing: Some(doing),
         error,
     }
-}
-
-/// What a signal does that nobody catches.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    End,
-    Stop,
-    GoOn,
-    Nothing,
-}
-
-fn by_default(signal: Signal) -> Fate {
-    match signal {
-        Signal::Stop | Signal::Tstp | Signal::Ttin | Signal::Ttou => Fate::Stop,
-        Signal::Cont => Fate::GoOn,
-        Signal::Chld | Signal::Winch | Signal::Number(URG) => Fate::Nothing,
-        _ => Fate::End,
-    }
-}
-
-/// Urgent data came, which has no name here.
-const URG: u8 = 23;
-
-/// The signals that have names, by their numbers on Linux.
-#[rustfmt::skip] // as they are counted
-const NUMBERS: [Signal; 15] = [
-    Signal::Hup, Signal::Int, Signal::Quit, Signal::Ill, Signal::Trap, Signal::Abrt, Signal::Bus, Signal::Fpe,
-    Signal::Kill, Signal::Usr1, Signal::Segv, Signal::Usr2, Signal::Pipe, Signal::Alrm, Signal::Term,
-];
-#[rustfmt::skip] // as they are counted
-const MORE_NUMBERS: &[(u8, Signal)] = &[
-    (17, Signal::Chld), (18, Signal::Cont), (19, Signal::Stop), (20, Signal::Tstp), (21, Signal::Ttin),
-    (22, Signal::Ttou), (24, Signal::Xcpu), (25, Signal::Xfsz), (28, Signal::Winch), (31, Signal::Sys),
-];
-
-/// The signal by its name, if it has one.
-fn named(signal: Signal) -> Signal {
-    let Signal::Number(number) = signal else {
-        return signal;
-    };
-    let first = usize::from(number).checked_sub(1);
-    let more = MORE_NUMBERS.iter().find(|(known, _)| *known == number);
-    let named = first.and_then(|index| NUMBERS.get(index));
-    let named = named.or_else(|| more.map(|(_, signal)| signal));
-    named.copied().unwrap_or(signal)
 }
 
 fn kind(happened: &Happened) -> (u64, usize) {

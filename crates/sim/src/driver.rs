@@ -2,6 +2,7 @@
 
 use crate::{
     children,
+    faults::Fault,
     network::{Network, Reported},
     process::Socket,
 };
@@ -33,10 +34,10 @@ use tress_core::{
     testing::ManualClock,
 };
 
+/// What a short read gives, at most.
+const SHORT_READ_BYTES: usize = 16;
 /// The buffer that is put in the core's lease.
 pub(crate) const BUFFER_BYTES: usize = 65_536;
-/// The calendar of a simulation starts here, so that certificates are valid: the first second of 2026.
-const CALENDAR_START: Duration = Duration::from_secs(1_767_225_600);
 
 /// A driver on one host of a [`World`](crate::World): what a process is to a machine. Dropping it closes all its
 /// sockets, and kills its children that are not detached.
@@ -117,7 +118,10 @@ impl SimDriver {
             lease.reused = true;
         }
         lease.length = 0;
-        let most = self.budget.min(lease.buffer.len());
+        let mut most = self.budget.min(lease.buffer.len());
+        if most > 1 && network.faults.strikes(Fault::ShortRead) {
+            most = network.faults.up_to(most.min(SHORT_READ_BYTES));
+        }
         let report = match network.report(self.process, slot, &mut lease.buffer[..most]) {
             Reported::Nothing | Reported::Data(_, 0) => return None,
             Reported::Report(report) => report,
@@ -141,7 +145,8 @@ impl Driver for SimDriver {
     }
 
     fn wall(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + CALENDAR_START + Duration::from_nanos(self.clock.now().0)
+        let calendar = self.network.borrow().calendar;
+        SystemTime::UNIX_EPOCH + calendar + Duration::from_nanos(self.clock.now().0)
     }
 
     fn entropy(&mut self) -> u64 {
@@ -169,10 +174,16 @@ impl Driver for SimDriver {
     /// of the timeout, whichever is first, and that is all. When neither will ever come it is an error.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let woken = self.woken.0.swap(false, Ordering::Acquire);
+        self.network.borrow().check_alive(self.process)?;
         children::deliver(&self.network);
-        let network = self.network.borrow();
+        let mut network = self.network.borrow_mut();
+        network.may_jump();
         let ready = !self.batch.is_empty() || network.process(self.process).is_ready();
-        if !ready && !woken && timeout != Some(Duration::ZERO) {
+        if !ready
+            && !woken
+            && timeout != Some(Duration::ZERO)
+            && !network.faults.strikes(Fault::SpuriousWakeup)
+        {
             let end = timeout.map(|timeout| network.now() + timeout);
             let arrival = network.next_arrival();
             let next = end.into_iter().chain(arrival).min();

@@ -3,8 +3,10 @@
 
 use crate::{
     children::{ChildId, Children},
+    crash::crashed,
     datagrams::{Datagram, DatagramPorts, PortId},
-    host::{Accepting, Host, Listener, ListenerKey, loopback},
+    faults::{Fault, Faults, Partitions},
+    host::{Accepting, EMFILE, Host, Listener, ListenerKey, loopback},
     names::NameTable,
     process::{Process, Socket},
     stream::{End, EndId, Event, Owner, Segment, is_client, peer_of},
@@ -28,6 +30,16 @@ use tress_core::{
 
 /// Pieces of output that are looked at for one segment.
 const SLICES: usize = 16;
+/// The calendar of a simulation starts here, so that certificates are valid: the first second of 2026.
+const CALENDAR_START: Duration = Duration::from_secs(1_767_225_600);
+/// How much longer a late segment takes, at most.
+const LATE: Duration = Duration::from_millis(500);
+/// How long a partition lasts that comes by chance, at most.
+const PARTITION: Duration = Duration::from_secs(2);
+/// How late a port hears of a connection, at most; and how long descriptors are out, at most.
+const LATE_ACCEPT: Duration = Duration::from_secs(1);
+/// What a small window is of a usual one.
+const SMALL_WINDOW: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -37,6 +49,10 @@ pub(crate) struct Network {
     pub(crate) names: NameTable,
     pub(crate) datagrams: DatagramPorts,
     pub(crate) children: Children,
+    pub(crate) faults: Faults,
+    pub(crate) partitions: Partitions,
+    /// The calendar's time at time zero, since the UNIX epoch.
+    pub(crate) calendar: Duration,
     /// What children read passes through it.
     pub(crate) scratch: Vec<u8>,
     rng: Rng,
@@ -59,7 +75,15 @@ pub(crate) enum Flight {
     },
     Segment {
         end: EndId,
+        /// Where that end is, or was, if that is known.
+        host: Option<usize>,
         segment: Segment,
+    },
+    /// A port hears of what has come to it.
+    Look(Owner),
+    /// Listeners of this host that found no descriptor try again.
+    Retry {
+        host: usize,
     },
     Datagram(Datagram),
     /// A datagram that this port sent found nobody.
@@ -92,6 +116,9 @@ impl Network {
             names: NameTable::new(),
             datagrams: DatagramPorts::default(),
             children: Children::default(),
+            faults: Faults::new(seed),
+            partitions: Partitions::default(),
+            calendar: CALENDAR_START,
             scratch: Vec::new(),
             rng: Rng::with_seed(seed),
             hosts: Vec::new(),
@@ -143,6 +170,39 @@ impl Network {
         &self.processes[process]
     }
 
+    /// The drivers and children of a host.
+    pub(crate) fn processes_of(&self, host: usize) -> Vec<usize> {
+        let all = 0..self.processes.len();
+        all.filter(|process| self.processes[*process].host == host)
+            .collect()
+    }
+
+    /// Whether the host of a driver is as it was when that driver was made.
+    pub(crate) fn check_alive(&self, process: usize) -> io::Result<()> {
+        match self.processes[process].is_dead {
+            true => Err(crashed()),
+            false => Ok(()),
+        }
+    }
+
+    /// An end is no more, and nobody is told.
+    pub(crate) fn forget_end(&mut self, id: EndId) {
+        self.ends.remove(&id);
+    }
+
+    /// A listener is no more, and nobody is told.
+    pub(crate) fn forget_listener(&mut self, host: usize, key: ListenerKey) {
+        if let Some(listener) = self.hosts[host].listeners.remove(&key) {
+            for id in listener.queue {
+                self.ends.remove(&id);
+            }
+            for (client, to) in listener.waiting {
+                let attempt = Flight::Attempt { client, host, to };
+                self.hosts[host].missed.push(attempt);
+            }
+        }
+    }
+
     pub(crate) fn process_mut(&mut self, process: usize) -> &mut Process {
         &mut self.processes[process]
     }
@@ -164,9 +224,23 @@ impl Network {
             if at > now {
                 return;
             }
-            match first.remove() {
+            let flight = first.remove();
+            let host = match &flight {
+                Flight::Attempt { host, .. } => Some(*host),
+                Flight::Segment { host, .. } => *host,
+                _ => None,
+            };
+            let Err(flight) = self.is_missed(flight, host) else {
+                continue;
+            };
+            match flight {
                 Flight::Attempt { client, host, to } => self.attempt_arrives(at, client, host, to),
-                Flight::Segment { end, segment } => self.segment_arrives(at, end, segment),
+                Flight::Segment { end, segment, .. } => self.segment_arrives(at, end, segment),
+                Flight::Look(owner) => self.requeue(owner.process, owner.slot),
+                Flight::Retry { host } => {
+                    let retrying = self.hosts[host].retry();
+                    self.make_ready(retrying);
+                }
                 Flight::Datagram(datagram) => self.datagram_arrives(&datagram),
                 Flight::Unreachable { port, to } => self.unreachable_arrives(port, to),
                 Flight::Started { child } => self.child_started(child),
@@ -192,6 +266,7 @@ impl Network {
         at: SocketAddr,
         options: &ListenOptions,
     ) -> io::Result<(Token, SocketAddr)> {
+        self.check_alive(process)?;
         let host = &mut self.hosts[self.processes[process].host];
         let at = host.place(at)?;
         host.take_descriptor()?;
@@ -209,8 +284,12 @@ impl Network {
         mut to: SocketAddr,
         bind: Option<SocketAddr>,
     ) -> io::Result<Token> {
+        self.check_alive(process)?;
         if to.ip().is_unspecified() {
             to.set_ip(loopback(to.ip()));
+        }
+        if self.faults.strikes(Fault::NoDescriptor) {
+            return Err(io::Error::from_raw_os_error(EMFILE));
         }
         let own = self.processes[process].host;
         let target = if to.ip().is_loopback() {
@@ -230,12 +309,17 @@ impl Network {
         let client = self.new_end();
         let token = self.processes[process].add(Socket::Stream(client));
         let slot = token.slot;
-        let mut end = End::opening(from, to, self.policy.window);
+        let mut end = End::opening(from, to, self.window());
         end.owner = Some(Owner { process, slot });
+        end.hosts = (own, target.unwrap_or(own));
         self.ends.insert(client, end);
         // Whoever is not there never answers.
-        if let Some(host) = target {
-            let at = self.now() + self.latency();
+        if let Some(host) = target
+            && !self.faults.strikes(Fault::BlackHoledConnect)
+        {
+            let now = self.now();
+            let from = self.partitions.until(own, host, now).unwrap_or(now);
+            let at = from + self.latency();
             self.launch(at, Flight::Attempt { client, host, to });
         }
         Ok(token)
@@ -306,9 +390,19 @@ impl Network {
         let Some(Socket::Stream(id)) = self.processes[process].get(token) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
+        let is_short = wanted > 1 && self.faults.strikes(Fault::ShortWrite);
+        let most = if is_short {
+            self.faults.up_to(wanted - 1)
+        } else {
+            wanted
+        };
         let end = self.ends.get_mut(&id);
         let end = end.ok_or(io::ErrorKind::NotConnected)?;
-        Ok((id, end.reserve(wanted)?))
+        let count = end.reserve(wanted, most)?;
+        if is_short {
+            self.requeue(process, token.slot);
+        }
+        Ok((id, count))
     }
 
     pub(crate) fn shutdown_write(&mut self, process: usize, token: Token) {
@@ -422,14 +516,13 @@ impl Network {
         let Some(event) = end.event() else {
             return Reported::Nothing;
         };
+        if event == Event::Data && self.faults.strikes(Fault::SpuriousReadiness) {
+            return Reported::Report(sent(conn));
+        }
         end.reported(event);
         Reported::Report(match event {
             Event::Connected => Report::Connected { conn },
-            Event::Sent => Report::Sent {
-                conn,
-                bytes: 0,
-                emptied: None,
-            },
+            Event::Sent => sent(conn),
             Event::ReadClosed => Report::ReadClosed { conn },
             Event::Closed(kind) => {
                 self.close(process, conn, true);
@@ -454,12 +547,20 @@ impl Network {
         if !host.listeners.get(&key).is_some_and(Listener::has_report) {
             return Reported::Nothing;
         }
-        let descriptor = host.take_descriptor();
+        let strikes = self.faults.strikes(Fault::NoDescriptor);
+        let descriptor = match strikes {
+            true => Err(io::Error::from_raw_os_error(EMFILE)),
+            false => host.take_descriptor(),
+        };
         let Some(listener) = host.listeners.get_mut(&key) else {
             return Reported::Nothing;
         };
         if let Err(error) = descriptor {
             listener.accepting = Accepting::Starved;
+            if strikes {
+                let at = now + self.faults.while_up_to(LATE_ACCEPT);
+                self.launch(at, Flight::Retry { host: host_index });
+            }
             return Reported::Report(Report::AcceptFailed { port, error });
         }
         let id = listener.queue.pop_front().expect("has_report saw one");
@@ -489,11 +590,13 @@ impl Network {
         let Some(from) = self.ends.get(&client).map(|end| end.local) else {
             return;
         };
+        let hosts = (host, self.ends[&client].hosts.0);
         let host = &mut self.hosts[host];
         let listener = host
             .listener_at(to)
             .and_then(|key| host.listeners.get_mut(&key));
-        let Some(listener) = listener else {
+        let Some(listener) = listener.filter(|_| !self.faults.strikes(Fault::RefusedConnect))
+        else {
             self.statistics.refused += 1;
             return self.transmit(at, client, Segment::Refused);
         };
@@ -503,10 +606,16 @@ impl Network {
         let server = peer_of(client);
         listener.queue.push_back(server);
         let owner = listener.owner;
-        let end = End::accepted(to, from, self.policy.window);
+        let mut end = End::accepted(to, from, self.window());
+        end.hosts = hosts;
         self.ends.insert(server, end);
         self.transmit(at, client, Segment::Accepted);
-        self.requeue(owner.process, owner.slot);
+        if self.faults.strikes(Fault::LateAccept) {
+            let at = at + self.faults.while_up_to(LATE_ACCEPT);
+            self.launch(at, Flight::Look(owner));
+        } else {
+            self.requeue(owner.process, owner.slot);
+        }
     }
 
     fn segment_arrives(&mut self, at: Time, id: EndId, segment: Segment) {
@@ -541,17 +650,67 @@ impl Network {
 
     /// Sends a segment to an end, behind everything that is on its way there.
     fn transmit(&mut self, from: Time, end: EndId, segment: Segment) {
-        let mut at = from + self.latency();
-        match self.ends.get_mut(&end) {
-            Some(receiver) => {
-                at = at.max(receiver.latest);
-                receiver.latest = at;
-            }
+        let Some(receiver) = self.ends.get(&end) else {
             // Bytes for an end that has gone are answered by a reset; nothing else is missed there.
-            None if matches!(segment, Segment::Data(_)) => {}
-            None => return,
+            if matches!(segment, Segment::Data(_)) {
+                let host = self.ends.get(&peer_of(end)).map(|end| end.hosts.1);
+                let at = from + self.latency();
+                self.launch(at, Flight::Segment { end, host, segment });
+            }
+            return;
+        };
+        let (to, by) = receiver.hosts;
+        let size = match &segment {
+            Segment::Data(bytes) => bytes.len(),
+            _ => 0,
+        };
+        if to != by && size > 0 && self.faults.strikes(Fault::Reset) {
+            self.send_to(from, end, Segment::Reset, 0);
+            return self.send_to(from, peer_of(end), Segment::Reset, 0);
         }
-        self.launch(at, Flight::Segment { end, segment });
+        self.send_to(from, end, segment, size);
+    }
+
+    fn send_to(&mut self, from: Time, end: EndId, segment: Segment, size: usize) {
+        let mut at = from + self.latency();
+        let Some(receiver) = self.ends.get(&end) else {
+            return;
+        };
+        let (to, by) = receiver.hosts;
+        if to != by {
+            if self.faults.strikes(Fault::LateSegment) {
+                at = at + self.faults.while_up_to(LATE);
+            }
+            if self.faults.strikes(Fault::Partition) {
+                let until = from + self.faults.while_up_to(PARTITION);
+                self.partitions.begin(to, by, until, from);
+            }
+            if let Some(until) = self.partitions.until(to, by, from) {
+                at = until + at.since(from);
+            }
+        }
+        let bandwidth = self.policy.bandwidth;
+        let receiver = self.ends.get_mut(&end).expect("it was there");
+        if bandwidth > 0 {
+            // The segment before it has to be through.
+            let free = receiver.link_free.max(from);
+            let nanos = size as u128 * 1_000_000_000 / bandwidth as u128;
+            let through = free + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+            receiver.link_free = through;
+            at = at + through.since(from);
+        }
+        at = at.max(receiver.latest);
+        receiver.latest = at;
+        let host = Some(to);
+        self.launch(at, Flight::Segment { end, host, segment });
+    }
+
+    /// How much a new connection holds, each way.
+    fn window(&mut self) -> usize {
+        match self.faults.strikes(Fault::SmallWindow) {
+            true => self.policy.window.div_ceil(SMALL_WINDOW),
+            false => self.policy.window,
+        }
     }
 
     pub(crate) fn launch(&mut self, at: Time, flight: Flight) {
@@ -579,6 +738,14 @@ impl Network {
         for owner in owners {
             self.requeue(owner.process, owner.slot);
         }
+    }
+}
+
+fn sent(conn: Token) -> Report {
+    Report::Sent {
+        conn,
+        bytes: 0,
+        emptied: None,
     }
 }
 

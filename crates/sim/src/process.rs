@@ -19,6 +19,8 @@ pub(crate) struct Process {
     pub(crate) host: usize,
     /// The child whose table it is, if it is no driver's.
     pub(crate) child: Option<ChildId>,
+    /// Its host has crashed since.
+    pub(crate) is_dead: bool,
     slots: Vec<Slot>,
     free: Vec<u32>,
     /// Slots that have something to report, in the order in which that happened.
@@ -37,6 +39,7 @@ impl Process {
         Self {
             host,
             child: None,
+            is_dead: false,
             slots: Vec::new(),
             free: Vec::new(),
             ready: VecDeque::new(),

@@ -8,7 +8,7 @@ use std::{
     rc::Rc,
     time::Duration,
 };
-use tress_core::signal::Signal;
+use tress_core::{process::Command, signal::Signal};
 
 /// What happens to a program that runs as a child.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,17 @@ pub(crate) struct Given {
     pub(crate) environment: BTreeMap<OsString, OsString>,
 }
 
+impl Given {
+    pub(crate) fn of(command: &Command) -> Self {
+        let name = command.name.as_ref().unwrap_or(&command.program);
+        Self {
+            name: name.clone(),
+            arguments: command.arguments.clone(),
+            environment: command.resolved_environment([]),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) enum Action {
     Write(u32, Vec<u8>),
@@ -64,8 +75,7 @@ pub(crate) type Program = Box<dyn FnMut(&mut ProgramHandle, ProgramEvent<'_>)>;
 pub(crate) type MakeProgram = Rc<dyn Fn() -> Program>;
 
 impl World {
-    /// Installs a program on all hosts of this world, under the name that a [`Command`](tress_core::process::Command)
-    /// gives as its program. `make` is called for each child; what it makes is told what happens to that child.
+    /// Installs a program on all hosts of this world, under the name that a [`Command`] gives as its program. `make` is called for each child; what it makes is told what happens to that child.
     ///
     /// Its descriptors are pipes of the world, with its window and its latency. Who asks for a terminal gets a pair of
     /// sockets for 0, 1 and 2, which echoes nothing; open files cannot be given to it. Directory, user and group change

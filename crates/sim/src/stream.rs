@@ -96,6 +96,10 @@ pub(crate) struct End {
     pub(crate) owner: Option<Owner>,
     /// When the last segment that is on its way here arrives.
     pub(crate) latest: Time,
+    /// When the last byte that is sent here has left its sender, where links are narrow.
+    pub(crate) link_free: Time,
+    /// The host it is on, and the other end's.
+    pub(crate) hosts: (usize, usize),
     life: Life,
     input: Input,
     output: Output,
@@ -117,6 +121,8 @@ impl End {
             peer,
             owner: None,
             latest: Time(0),
+            link_free: Time(0),
+            hosts: (0, 0),
             life: Life::Opening,
             input: Input::Open,
             output: Output::Open,
@@ -225,14 +231,14 @@ impl End {
         self.reading = reading;
     }
 
-    /// Reserves room for up to `wanted` bytes and says how many may be sent.
-    pub(crate) fn reserve(&mut self, wanted: usize) -> io::Result<usize> {
+    /// Reserves room for up to `wanted` bytes, but for no more than `most`, and says how many may be sent.
+    pub(crate) fn reserve(&mut self, wanted: usize, most: usize) -> io::Result<usize> {
         match (self.life, self.output) {
             (Life::Broken(kind), _) => Err(kind.into()),
             (Life::Opening | Life::Made(_), _) => Err(io::ErrorKind::NotConnected.into()),
             (Life::Open, Output::Shut) => Err(io::ErrorKind::BrokenPipe.into()),
             (Life::Open, Output::Open | Output::Blocked) => {
-                let count = wanted.min(self.room);
+                let count = wanted.min(self.room).min(most);
                 self.room -= count;
                 self.output = if count < wanted {
                     Output::Blocked
@@ -290,12 +296,12 @@ mod tests {
     fn an_attempt_is_answered_once() {
         let mut end = opening();
         assert_eq!(end.event(), None);
-        assert!(end.reserve(1).is_err());
+        assert!(end.reserve(1, 1).is_err());
         end.arrive(Segment::Accepted);
         assert_eq!(end.event(), Some(Event::Connected));
         end.reported(Event::Connected);
         assert_eq!(end.event(), None);
-        assert_eq!(end.reserve(1).unwrap(), 1);
+        assert_eq!(end.reserve(1, 1).unwrap(), 1);
 
         let mut end = opening();
         end.arrive(Segment::Accepted);
@@ -336,17 +342,17 @@ mod tests {
     #[test]
     fn room_is_reported_once_a_third_of_the_window_is_free() {
         let mut end = open(9);
-        assert_eq!(end.reserve(9).unwrap(), 9);
+        assert_eq!(end.reserve(9, 9).unwrap(), 9);
         end.arrive(Segment::Credit(9));
         assert_eq!(end.event(), None, "nobody waits for it");
-        assert_eq!(end.reserve(12).unwrap(), 9);
+        assert_eq!(end.reserve(12, 12).unwrap(), 9);
         end.arrive(Segment::Credit(2));
         assert_eq!(end.event(), None);
         end.arrive(Segment::Credit(1));
         assert_eq!(end.event(), Some(Event::Sent));
         end.reported(Event::Sent);
         assert_eq!(end.event(), None);
-        assert_eq!(end.reserve(3).unwrap(), 3);
+        assert_eq!(end.reserve(3, 3).unwrap(), 3);
     }
 
     #[test]
@@ -358,7 +364,7 @@ mod tests {
         let reset = io::ErrorKind::ConnectionReset;
         assert_eq!(end.event(), Some(Event::Closed(reset)));
         assert_eq!(end.read(&mut [0; 9]), 0);
-        assert_eq!(end.reserve(1).unwrap_err().kind(), reset);
+        assert_eq!(end.reserve(1, 1).unwrap_err().kind(), reset);
         assert!(matches!(end.close(true), [None, None]));
     }
 
@@ -368,7 +374,7 @@ mod tests {
         assert!(matches!(end.shut(), Some(Segment::Fin)));
         assert!(end.shut().is_none());
         assert_eq!(
-            end.reserve(1).unwrap_err().kind(),
+            end.reserve(1, 1).unwrap_err().kind(),
             io::ErrorKind::BrokenPipe
         );
         assert!(matches!(end.close(false), [None, None]));

@@ -29,6 +29,8 @@ pub struct Policy {
     pub window: usize,
     /// The largest segment, bytes; the seed decides how large each is.
     pub segment: usize,
+    /// Bytes a second that each direction of a connection carries; 0 for any number.
+    pub bandwidth: usize,
 }
 
 impl Default for Policy {
@@ -38,6 +40,7 @@ impl Default for Policy {
             jitter: Duration::from_micros(500),
             window: 65_536,
             segment: 1460,
+            bandwidth: 0,
         }
     }
 }
@@ -330,7 +333,7 @@ pub(crate) fn host_address(text: &str) -> IpAddr {
 }
 
 #[track_caller]
-fn find(network: &Network, text: &str) -> usize {
+pub(crate) fn find(network: &Network, text: &str) -> usize {
     match network.host_of(host_address(text)) {
         Some(host) => host,
         None => panic!("no host has the address {text}"),

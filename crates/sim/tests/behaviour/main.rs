@@ -3,6 +3,7 @@
 mod children;
 mod datagrams;
 mod driver;
+mod faults;
 mod names;
 mod network;
 mod peer;
