@@ -131,7 +131,7 @@ fn wrong_limits() {
     check("idle = '0s'\nline = '1KiB'\nconnections = 5", "");
     let names = "expected one of `line`, `string`, `idle`, `handshake`, `shutdown`, `connect`, `connections`, \
          `connections_per_peer`, `bytes_per_turn`, `output_high_water`, `output_hard`, `datagram`, \
-         `datagram_output`, `descriptors`, `stall`, `thread_calls`";
+         `datagram_output`, `descriptors`, `stall`, `thread_calls`, `processes`, `process_output`";
     check(
         "idel = '1s'",
         &format!("f.toml:9: limits.idel: unknown key `idel`; {names}; did you mean `idle`?"),
