@@ -31,8 +31,8 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ),
     (
         "processes",
-        "`spawn_process` with any map of descriptors, terminals, users, signals, `get_process_output`; on mio",
-        "in the simulator, on io_uring",
+        "`spawn_process` with any map of descriptors, terminals, users, signals, `get_process_output`; on mio and in the simulator",
+        "on io_uring",
     ),
     (
         "framings",

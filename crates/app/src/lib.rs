@@ -9,6 +9,7 @@
 pub mod application;
 mod builtin;
 pub mod config;
+pub mod files;
 pub mod finger_file;
 pub mod registry;
 pub mod run;

@@ -1,8 +1,11 @@
 //! What a file may name: kinds of provider, protocols, kinds of endpoint. Holds tables and makes nothing by itself;
 //! which names are built in stands in `builtin`.
 
-use crate::config::{OptionSpec, Options, Problem};
-use std::{collections::BTreeMap, fmt};
+use crate::{
+    config::{OptionSpec, Options, Problem},
+    files::{Files, SystemFiles},
+};
+use std::{collections::BTreeMap, fmt, rc::Rc};
 use tress_core::{Deferred, Reactor, Result, SharedFactory, endpoint::EndpointKind};
 use tress_protocols::haproxy::HaProxy;
 use tress_rpc::{Descriptor, Object};
@@ -32,6 +35,8 @@ pub struct ProviderContext<'c> {
     pub name: &'c str,
     /// The loop it will run on.
     pub reactor: &'c Reactor,
+    /// Where its files are.
+    pub files: &'c Rc<dyn Files>,
 }
 
 /// Makes objects and keeps them alive.
@@ -79,6 +84,7 @@ pub struct Registry {
     /// By protocol, then by interface: an adapter of your own for one pair wins over what was there.
     exposures: BTreeMap<(&'static str, &'static str), Exposure>,
     endpoints: Vec<InstallEndpoint>,
+    files: Rc<dyn Files>,
 }
 
 /// Teaches a kind of endpoint to a reactor.
@@ -92,6 +98,7 @@ impl Registry {
             providers: BTreeMap::new(),
             exposures: BTreeMap::new(),
             endpoints: Vec::new(),
+            files: Rc::new(SystemFiles),
         }
     }
 
@@ -131,6 +138,18 @@ impl Registry {
         let install = move |reactor: &Reactor| reactor.endpoint_kind(name, make());
         self.endpoints.push(Box::new(install));
         self
+    }
+
+    /// Has providers find their files there, and not in the operating system. Of those of a simulated host, for instance.
+    pub fn set_files(&mut self, files: impl Files + 'static) -> &mut Self {
+        self.files = Rc::new(files);
+        self
+    }
+
+    /// Where providers find their files.
+    #[must_use]
+    pub fn files(&self) -> &Rc<dyn Files> {
+        &self.files
     }
 
     /// Teaches the kinds of endpoint to a reactor.

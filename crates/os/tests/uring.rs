@@ -20,7 +20,9 @@ use world::{ALONE, SocketWorld};
 
 fn uring_world() -> SocketWorld {
     let make = |clock| Reactor::with(Uring::with_clock(clock).expect("it worked a moment ago"));
-    SocketWorld::new(make, 3, "accept").with_datagrams(false)
+    SocketWorld::new(make, 3, "accept")
+        .with_datagrams(false)
+        .with_processes(false)
 }
 
 #[test]
@@ -84,5 +86,5 @@ macro_rules! themes {
 }
 
 themes! {
-    connect connector accept read buffers write producers close half_close failures layers pushed_layers limits timers reactor_loop shutdown storms tasks jobs datagrams descriptors
+    connect connector accept read buffers write producers close half_close failures layers pushed_layers limits timers reactor_loop shutdown storms tasks jobs datagrams descriptors processes
 }

@@ -1,9 +1,8 @@
-//! Datagrams in the virtual network: ports, groups, and who gets what. Loses only what nobody can take: to nobody, too
-//! long, or beyond a full buffer. Never moves the clock.
-//!
-//! The hook for faults is [`Network::travel`]: everything that is on its way went through it.
+//! Datagrams in the virtual network: ports, groups, and who gets what. Without faults, loses only what nobody can
+//! take: to nobody, too long, or beyond a full buffer. Never moves the clock.
 
 use crate::{
+    faults::Fault,
     host::loopback,
     network::{Flight, Network},
     process::Socket,
@@ -24,6 +23,8 @@ const FIRST_DYNAMIC_PORT: u16 = 49_152;
 /// What waits unread at one port, bytes; more is lost. Each counts [`OVERHEAD_BYTES`] more than its data.
 const WAITING_BYTES: usize = 212_992;
 const OVERHEAD_BYTES: usize = 256;
+/// How much longer than others a datagram takes that others overtake, at most.
+const REORDERED: u32 = 100;
 /// Handed over at once.
 const TOGETHER: usize = 32;
 
@@ -146,6 +147,7 @@ impl Network {
         at: SocketAddr,
         options: &BindOptions,
     ) -> io::Result<(Token, SocketAddr)> {
+        self.check_alive(process)?;
         let host = self.process(process).host;
         let ip = at.ip();
         if !ip.is_unspecified() && !ip.is_multicast() && !self.host_mut(host).is_own(ip) {
@@ -271,6 +273,10 @@ impl Network {
     /// A datagram arrives at a host: whoever it is for gets it, and if that is nobody, its sender may be told.
     pub(crate) fn datagram_arrives(&mut self, flown: &Datagram) {
         let Datagram { from, to, host, .. } = *flown;
+        if self.host_mut(host).is_down {
+            self.statistics.datagrams_lost += 1;
+            return;
+        }
         let for_many = is_for_many(to.ip());
         let ports = self.datagrams.ports.values_mut();
         let mut found = Vec::new();
@@ -313,7 +319,7 @@ impl Network {
     fn datagram_port(&self, process: usize, token: Token) -> io::Result<(PortId, usize)> {
         match self.process(process).get(token) {
             Some(Socket::Datagrams(id)) => Ok((id, self.process(process).host)),
-            Some(Socket::Port(_) | Socket::Stream(_)) | None => {
+            Some(Socket::Port(_) | Socket::Stream(_) | Socket::Child(_)) | None => {
                 Err(io::ErrorKind::NotConnected.into())
             }
         }
@@ -372,13 +378,30 @@ impl Network {
     /// Sends a datagram on its way to one host. Each travels for as long as the policy says, and jitter may change
     /// their order.
     fn travel(&mut self, datagram: Datagram) {
-        let at = self.now() + self.latency();
+        let now = self.now();
+        let from = self.datagrams.ports.get(&datagram.port);
+        let is_cut = from.is_some_and(|from| {
+            let until = self.partitions.until(from.host, datagram.host, now);
+            until.is_some()
+        });
+        if is_cut || self.faults.strikes(Fault::LostDatagram) {
+            self.statistics.datagrams_lost += 1;
+            return;
+        }
+        let mut at = now + self.latency();
+        if self.faults.strikes(Fault::ReorderedDatagram) {
+            at = at + self.faults.while_up_to(self.policy.latency * REORDERED);
+        }
+        if self.faults.strikes(Fault::DuplicatedDatagram) {
+            let again = now + self.latency();
+            self.launch(again, Flight::Datagram(datagram.clone()));
+        }
         self.launch(at, Flight::Datagram(datagram));
     }
 }
 
 /// A datagram on its way to one host.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Datagram {
     /// Whose it is.
     port: PortId,

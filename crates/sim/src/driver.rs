@@ -1,6 +1,8 @@
 //! `SimDriver`: a reactor's way into the virtual network. Holds the batch of one turn; knows no segment and no latency.
 
 use crate::{
+    children,
+    faults::Fault,
     network::{Network, Reported},
     process::Socket,
 };
@@ -24,20 +26,22 @@ use tress_core::{
     datagram::DatagramQueue,
     driver::{
         BindOptions, ConnectOptions, DATAGRAMS_PER_TURN, Driver, Lease, ListenOptions, Report,
-        SocketOption, Stopwatch, Token,
+        SocketOption, Spawned, Stopwatch, Token,
     },
     jobs::{Job, JobCounts, JobId, JobLimits, Refused},
     outgoing::Outgoing,
+    process::{Command, SpawnError},
+    signal::Signal,
     testing::ManualClock,
 };
 
+/// What a short read gives, at most.
+const SHORT_READ_BYTES: usize = 16;
 /// The buffer that is put in the core's lease.
-const BUFFER_BYTES: usize = 65_536;
-/// The calendar of a simulation starts here, so that certificates are valid: the first second of 2026.
-const CALENDAR_START: Duration = Duration::from_secs(1_767_225_600);
+pub(crate) const BUFFER_BYTES: usize = 65_536;
 
 /// A driver on one host of a [`World`](crate::World): what a process is to a machine. Dropping it closes all its
-/// sockets.
+/// sockets, and kills its children that are not detached.
 pub struct SimDriver {
     network: Rc<RefCell<Network>>,
     process: usize,
@@ -124,7 +128,10 @@ impl SimDriver {
             lease.reused = true;
         }
         lease.length = 0;
-        let most = self.budget.min(lease.buffer.len());
+        let mut most = self.budget.min(lease.buffer.len());
+        if most > 1 && network.faults.strikes(Fault::ShortRead) {
+            most = network.faults.up_to(most.min(SHORT_READ_BYTES));
+        }
         let report = match network.report(self.process, slot, &mut lease.buffer[..most]) {
             Reported::Nothing | Reported::Data(_, 0) => return None,
             Reported::Report(report) => report,
@@ -148,7 +155,8 @@ impl Driver for SimDriver {
     }
 
     fn wall(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + CALENDAR_START + Duration::from_nanos(self.clock.now().0)
+        let calendar = self.network.borrow().calendar;
+        SystemTime::UNIX_EPOCH + calendar + Duration::from_nanos(self.clock.now().0)
     }
 
     fn entropy(&mut self) -> u64 {
@@ -176,10 +184,16 @@ impl Driver for SimDriver {
     /// of the timeout, whichever is first, and that is all. When neither will ever come it is an error.
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let woken = self.woken.0.swap(false, Ordering::Acquire);
+        self.network.borrow().check_alive(self.process)?;
+        children::deliver(&self.network);
         let mut network = self.network.borrow_mut();
-        network.deliver_due();
+        network.may_jump();
         let ready = !self.batch.is_empty() || network.process(self.process).is_ready();
-        if !ready && !woken && timeout != Some(Duration::ZERO) {
+        if !ready
+            && !woken
+            && timeout != Some(Duration::ZERO)
+            && !network.faults.strikes(Fault::SpuriousWakeup)
+        {
             let end = timeout.map(|timeout| network.now() + timeout);
             let arrival = network.next_arrival();
             let next = end.into_iter().chain(arrival).min();
@@ -187,9 +201,13 @@ impl Driver for SimDriver {
                 return Err(io::Error::other("deadlock: nothing will ever happen"));
             };
             self.clock.advance_to(next);
-            network.deliver_due();
+            drop(network);
+            children::deliver(&self.network);
+        } else {
+            drop(network);
         }
-        network
+        self.network
+            .borrow_mut()
             .process_mut(self.process)
             .take_ready(&mut self.batch);
         Ok(())
@@ -262,9 +280,25 @@ impl Driver for SimDriver {
             Some(_) if option == SocketOption::Descriptors(true) => {
                 Err(io::ErrorKind::Unsupported.into())
             }
+            Some(_) if matches!(option, SocketOption::TerminalSize { .. }) => {
+                network.terminal_resized(self.process, token)
+            }
             Some(_) => Ok(()),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    fn spawn(&mut self, command: &Command) -> Result<Spawned, SpawnError> {
+        // It is the user's code: nothing is borrowed while it runs.
+        let make = self.network.borrow().children.program(command)?;
+        let program = make();
+        let mut network = self.network.borrow_mut();
+        network.spawn(self.process, command, program)
+    }
+
+    fn signal_child(&mut self, child: Token, signal: Signal) -> io::Result<()> {
+        let mut network = self.network.borrow_mut();
+        network.signal_child(self.process, child, signal)
     }
 
     fn bind(&mut self, at: &Address, options: &BindOptions) -> io::Result<(Token, Address)> {
@@ -307,7 +341,11 @@ impl Drop for SimDriver {
     fn drop(&mut self) {
         let mut network = self.network.borrow_mut();
         for token in network.process(self.process).tokens() {
-            network.close(self.process, token, false);
+            let kill = match network.process(self.process).get(token) {
+                Some(Socket::Child(id)) => network.children.is_attached(id),
+                _ => false,
+            };
+            network.close(self.process, token, kill);
         }
         let jobs = std::mem::take(&mut network.process_mut(self.process).jobs);
         drop(network);

@@ -1,6 +1,10 @@
 //! A virtual machine: its addresses, ports, listeners and descriptors. Knows no stream's bytes and no clock.
 
-use crate::stream::{EndId, Owner};
+use crate::{
+    disk::Content,
+    network::Flight,
+    stream::{EndId, Owner},
+};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     io,
@@ -10,7 +14,7 @@ use std::{
 /// The first of the ports that are given out where none was asked for (RFC 6335, section 6).
 const FIRST_DYNAMIC_PORT: u16 = 49_152;
 /// "Too many open files".
-const EMFILE: i32 = 24;
+pub(crate) const EMFILE: i32 = 24;
 
 /// A place in a host's table of listeners.
 pub(crate) type ListenerKey = (u16, IpAddr);
@@ -24,6 +28,10 @@ pub(crate) struct Host {
     next_port: u16,
     descriptors: usize,
     limit: Option<usize>,
+    pub(crate) disk: Content,
+    pub(crate) is_down: bool,
+    /// What came while it was down and comes again.
+    pub(crate) missed: Vec<Flight>,
 }
 
 #[derive(Debug)]
@@ -75,6 +83,9 @@ impl Host {
             next_port: FIRST_DYNAMIC_PORT,
             descriptors: 0,
             limit: None,
+            disk: Content::default(),
+            is_down: false,
+            missed: Vec::new(),
         }
     }
 
@@ -182,7 +193,14 @@ impl Host {
         self.retry()
     }
 
-    fn retry(&mut self) -> Vec<Owner> {
+    /// All its processes are gone.
+    pub(crate) fn forget(&mut self) {
+        self.client_ports.clear();
+        self.descriptors = 0;
+    }
+
+    /// The listeners that waited for a descriptor, if there is one.
+    pub(crate) fn retry(&mut self) -> Vec<Owner> {
         if self.limit.is_some_and(|limit| self.descriptors >= limit) {
             return Vec::new();
         }

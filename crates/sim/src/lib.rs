@@ -47,6 +47,11 @@
 //! when it has had the time that the seed gives it ([`Policy::job`]). A job that waits for another thread therefore waits
 //! for ever, and a blocking call in it is refused.
 //!
+//! Child processes run programs of the world ([`World::add_program`]), through pipes of the world.
+//!
+//! Things go wrong as often as a test says ([`World::set_fault`]), as the seed decides: see [`Fault`]. [`check`] runs a
+//! test for many seeds, and names the one that fails.
+//!
 //! What a virtual connection does is what Linux does: attempts to connect to a closed port are refused and those to
 //! nobody stay unanswered; connections are made before they are accepted, as many as the backlog holds; bytes for an
 //! end that has gone are answered by a reset; EMFILE stops accepting until a descriptor is free. Two things differ: a
@@ -55,15 +60,26 @@
 
 #![forbid(unsafe_code)]
 
+mod check;
+mod children;
+mod crash;
 mod datagrams;
+mod disk;
 mod driver;
+mod faults;
 mod host;
 mod jobs;
 mod names;
 mod network;
 mod process;
+mod program;
+mod signals;
 mod stream;
 mod world;
 
+pub use check::{SEED_VARIABLE, check};
+pub use disk::Disk;
 pub use driver::SimDriver;
+pub use faults::Fault;
+pub use program::{ProgramEvent, ProgramHandle};
 pub use world::{Policy, Statistics, World};

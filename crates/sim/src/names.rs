@@ -1,6 +1,9 @@
 //! The names of a virtual network: one table for all of its hosts, asked over the network. Moves no segment.
 
-use crate::world::{World, host_address};
+use crate::{
+    faults::Fault,
+    world::{World, host_address},
+};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
@@ -38,8 +41,10 @@ impl NameResolver for World {
         let (world, name) = (self.clone(), name.clone());
         let round_trip = self.policy().latency * 2;
         reactor.after(round_trip).add_callback(move |()| {
-            let network = world.0.borrow();
-            match network.names.get(&key(&name)) {
+            let mut network = world.0.borrow_mut();
+            let is_lost = network.faults.strikes(Fault::FailedLookup);
+            let found = network.names.get(&key(&name));
+            match found.filter(|_| !is_lost) {
                 Some(found) => {
                     let addresses = found.iter().map(|ip| SocketAddr::new(*ip, port));
                     Ok(addresses.collect())

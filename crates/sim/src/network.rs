@@ -2,8 +2,11 @@
 //! are due; never moves the clock, and calls no driver and no reactor.
 
 use crate::{
+    children::{ChildId, Children},
+    crash::crashed,
     datagrams::{Datagram, DatagramPorts, PortId},
-    host::{Accepting, Host, Listener, ListenerKey, loopback},
+    faults::{Fault, Faults, Partitions},
+    host::{Accepting, EMFILE, Host, Listener, ListenerKey, loopback},
     names::NameTable,
     process::{Process, Socket},
     stream::{End, EndId, Event, Owner, Segment, is_client, peer_of},
@@ -22,11 +25,22 @@ use tress_core::{
     driver::{ListenOptions, Report, Token},
     jobs::JobId,
     outgoing::Outgoing,
+    process::ExitStatus,
     testing::ManualClock,
 };
 
 /// Pieces of output that are looked at for one segment.
 const SLICES: usize = 16;
+/// The calendar of a simulation starts here, so that certificates are valid: the first second of 2026.
+const CALENDAR_START: Duration = Duration::from_secs(1_767_225_600);
+/// How much longer a late segment takes, at most.
+const LATE: Duration = Duration::from_millis(500);
+/// How long a partition lasts that comes by chance, at most.
+const PARTITION: Duration = Duration::from_secs(2);
+/// How late a port hears of a connection, at most; and how long descriptors are out, at most.
+const LATE_ACCEPT: Duration = Duration::from_secs(1);
+/// What a small window is of a usual one.
+const SMALL_WINDOW: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -35,6 +49,13 @@ pub(crate) struct Network {
     pub(crate) statistics: Statistics,
     pub(crate) names: NameTable,
     pub(crate) datagrams: DatagramPorts,
+    pub(crate) children: Children,
+    pub(crate) faults: Faults,
+    pub(crate) partitions: Partitions,
+    /// The calendar's time at time zero, since the UNIX epoch.
+    pub(crate) calendar: Duration,
+    /// What children read passes through it.
+    pub(crate) scratch: Vec<u8>,
     rng: Rng,
     hosts: Vec<Host>,
     processes: Vec<Process>,
@@ -55,7 +76,15 @@ pub(crate) enum Flight {
     },
     Segment {
         end: EndId,
+        /// Where that end is, or was, if that is known.
+        host: Option<usize>,
         segment: Segment,
+    },
+    /// A port hears of what has come to it.
+    Look(Owner),
+    /// Listeners of this host that found no descriptor try again.
+    Retry {
+        host: usize,
     },
     Datagram(Datagram),
     /// A job has had its time.
@@ -68,6 +97,20 @@ pub(crate) enum Flight {
         port: PortId,
         to: SocketAddr,
     },
+    /// A child's program is loaded.
+    Started {
+        child: ChildId,
+    },
+    /// The time is over that a child asked for.
+    Alarm {
+        child: ChildId,
+    },
+    /// A child has ended, which this driver waits for.
+    Exited {
+        child: ChildId,
+        parent: Owner,
+        status: ExitStatus,
+    },
 }
 
 impl Network {
@@ -78,6 +121,11 @@ impl Network {
             statistics: Statistics::default(),
             names: NameTable::new(),
             datagrams: DatagramPorts::default(),
+            children: Children::default(),
+            faults: Faults::new(seed),
+            partitions: Partitions::default(),
+            calendar: CALENDAR_START,
+            scratch: Vec::new(),
             rng: Rng::with_seed(seed),
             hosts: Vec::new(),
             processes: Vec::new(),
@@ -128,12 +176,48 @@ impl Network {
         &self.processes[process]
     }
 
+    /// The drivers and children of a host.
+    pub(crate) fn processes_of(&self, host: usize) -> Vec<usize> {
+        let all = 0..self.processes.len();
+        all.filter(|process| self.processes[*process].host == host)
+            .collect()
+    }
+
+    /// Whether the host of a driver is as it was when that driver was made.
+    pub(crate) fn check_alive(&self, process: usize) -> io::Result<()> {
+        match self.processes[process].is_dead {
+            true => Err(crashed()),
+            false => Ok(()),
+        }
+    }
+
+    /// An end is no more, and nobody is told.
+    pub(crate) fn forget_end(&mut self, id: EndId) {
+        self.ends.remove(&id);
+    }
+
+    /// A listener is no more, and nobody is told.
+    pub(crate) fn forget_listener(&mut self, host: usize, key: ListenerKey) {
+        if let Some(listener) = self.hosts[host].listeners.remove(&key) {
+            for id in listener.queue {
+                self.ends.remove(&id);
+            }
+            for (client, to) in listener.waiting {
+                let attempt = Flight::Attempt { client, host, to };
+                self.hosts[host].missed.push(attempt);
+            }
+        }
+    }
+
     pub(crate) fn process_mut(&mut self, process: usize) -> &mut Process {
         &mut self.processes[process]
     }
 
-    /// When the next segment arrives.
+    /// When the next segment arrives, or a program goes on.
     pub(crate) fn next_arrival(&self) -> Option<Time> {
+        if self.children.is_runnable() {
+            return Some(self.now());
+        }
         let first = self.flights.first_key_value();
         first.map(|((at, _), _)| *at)
     }
@@ -146,12 +230,33 @@ impl Network {
             if at > now {
                 return;
             }
-            match first.remove() {
+            let flight = first.remove();
+            let host = match &flight {
+                Flight::Attempt { host, .. } => Some(*host),
+                Flight::Segment { host, .. } => *host,
+                _ => None,
+            };
+            let Err(flight) = self.is_missed(flight, host) else {
+                continue;
+            };
+            match flight {
                 Flight::Attempt { client, host, to } => self.attempt_arrives(at, client, host, to),
-                Flight::Segment { end, segment } => self.segment_arrives(at, end, segment),
+                Flight::Segment { end, segment, .. } => self.segment_arrives(at, end, segment),
+                Flight::Look(owner) => self.requeue(owner.process, owner.slot),
+                Flight::Retry { host } => {
+                    let retrying = self.hosts[host].retry();
+                    self.make_ready(retrying);
+                }
                 Flight::Job { process, job } => self.job_ends(at, process, job),
                 Flight::Datagram(datagram) => self.datagram_arrives(&datagram),
                 Flight::Unreachable { port, to } => self.unreachable_arrives(port, to),
+                Flight::Started { child } => self.child_started(child),
+                Flight::Alarm { child } => self.child_alarm(child),
+                Flight::Exited {
+                    child,
+                    parent,
+                    status,
+                } => self.exit_arrives(child, parent, status),
             }
         }
     }
@@ -168,6 +273,7 @@ impl Network {
         at: SocketAddr,
         options: &ListenOptions,
     ) -> io::Result<(Token, SocketAddr)> {
+        self.check_alive(process)?;
         let host = &mut self.hosts[self.processes[process].host];
         let at = host.place(at)?;
         host.take_descriptor()?;
@@ -185,8 +291,12 @@ impl Network {
         mut to: SocketAddr,
         bind: Option<SocketAddr>,
     ) -> io::Result<Token> {
+        self.check_alive(process)?;
         if to.ip().is_unspecified() {
             to.set_ip(loopback(to.ip()));
+        }
+        if self.faults.strikes(Fault::NoDescriptor) {
+            return Err(io::Error::from_raw_os_error(EMFILE));
         }
         let own = self.processes[process].host;
         let target = if to.ip().is_loopback() {
@@ -199,21 +309,24 @@ impl Network {
         let from = match host.source(to.ip(), bind) {
             Ok(from) => from,
             Err(error) => {
-                let retrying = host.free_descriptor();
-                self.make_ready(retrying);
+                self.free_descriptor(process);
                 return Err(error);
             }
         };
-        let client = self.next_end;
-        self.next_end += 2;
+        let client = self.new_end();
         let token = self.processes[process].add(Socket::Stream(client));
         let slot = token.slot;
-        let mut end = End::opening(from, to, self.policy.window);
+        let mut end = End::opening(from, to, self.window());
         end.owner = Some(Owner { process, slot });
+        end.hosts = (own, target.unwrap_or(own));
         self.ends.insert(client, end);
         // Whoever is not there never answers.
-        if let Some(host) = target {
-            let at = self.now() + self.latency();
+        if let Some(host) = target
+            && !self.faults.strikes(Fault::BlackHoledConnect)
+        {
+            let now = self.now();
+            let from = self.partitions.until(own, host, now).unwrap_or(now);
+            let at = from + self.latency();
             self.launch(at, Flight::Attempt { client, host, to });
         }
         Ok(token)
@@ -235,7 +348,7 @@ impl Network {
                     };
                 }
             }
-            Some(Socket::Datagrams(_)) | None => return,
+            Some(Socket::Datagrams(_) | Socket::Child(_)) | None => return,
         }
         self.requeue(process, token.slot);
     }
@@ -247,12 +360,7 @@ impl Network {
         token: Token,
         out: &mut Outgoing,
     ) -> io::Result<()> {
-        let Some(Socket::Stream(id)) = self.processes[process].get(token) else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        let end = self.ends.get_mut(&id);
-        let end = end.ok_or(io::ErrorKind::NotConnected)?;
-        let mut left = end.reserve(out.unsent())?;
+        let (id, mut left) = self.reserve(process, token, out.unsent())?;
         while left > 0 {
             let size = self.segment_size().min(left);
             let bytes = copy_front(out, size);
@@ -261,6 +369,47 @@ impl Network {
             self.transmit(self.now(), peer_of(id), Segment::Data(bytes));
         }
         Ok(())
+    }
+
+    /// Sends what the window has room for, and says how much that is.
+    pub(crate) fn send_bytes(
+        &mut self,
+        process: usize,
+        token: Token,
+        bytes: &[u8],
+    ) -> io::Result<usize> {
+        let (id, sent) = self.reserve(process, token, bytes.len())?;
+        let mut left = &bytes[..sent];
+        while !left.is_empty() {
+            let (piece, rest) = left.split_at(self.segment_size().min(left.len()));
+            self.transmit(self.now(), peer_of(id), Segment::Data(piece.to_vec()));
+            left = rest;
+        }
+        Ok(sent)
+    }
+
+    fn reserve(
+        &mut self,
+        process: usize,
+        token: Token,
+        wanted: usize,
+    ) -> io::Result<(EndId, usize)> {
+        let Some(Socket::Stream(id)) = self.processes[process].get(token) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let is_short = wanted > 1 && self.faults.strikes(Fault::ShortWrite);
+        let most = if is_short {
+            self.faults.up_to(wanted - 1)
+        } else {
+            wanted
+        };
+        let end = self.ends.get_mut(&id);
+        let end = end.ok_or(io::ErrorKind::NotConnected)?;
+        let count = end.reserve(wanted, most)?;
+        if is_short {
+            self.requeue(process, token.slot);
+        }
+        Ok((id, count))
     }
 
     pub(crate) fn shutdown_write(&mut self, process: usize, token: Token) {
@@ -281,10 +430,11 @@ impl Network {
         match socket {
             Socket::Port(key) => self.close_listener(now, host, key),
             Socket::Datagrams(id) => self.datagrams.close(id),
+            Socket::Child(id) => self.give_up_child(id, abort),
             Socket::Stream(id) => {
                 if let Some(end) = self.ends.remove(&id) {
-                    if is_client(id) {
-                        self.hosts[host].release_port(end.local.port());
+                    if let Some(local) = end.address().filter(|_| is_client(id)) {
+                        self.hosts[host].release_port(local.port());
                     }
                     for segment in end.close(abort).into_iter().flatten() {
                         self.transmit(now, peer_of(id), segment);
@@ -292,15 +442,39 @@ impl Network {
                 }
             }
         }
-        let retrying = self.hosts[host].free_descriptor();
-        self.make_ready(retrying);
+        self.free_descriptor(process);
+    }
+
+    /// A driver has one descriptor fewer open. What children have open is not counted.
+    pub(crate) fn free_descriptor(&mut self, process: usize) {
+        let process = &self.processes[process];
+        if process.child.is_none() {
+            let retrying = self.hosts[process.host].free_descriptor();
+            self.make_ready(retrying);
+        }
+    }
+
+    /// Names for the two ends of a new connection: this one and its [`peer_of`].
+    pub(crate) fn new_end(&mut self) -> EndId {
+        let new = self.next_end;
+        self.next_end += 2;
+        new
+    }
+
+    pub(crate) fn insert_end(&mut self, id: EndId, end: End) {
+        self.ends.insert(id, end);
+    }
+
+    pub(crate) fn end(&self, id: EndId) -> Option<&End> {
+        self.ends.get(&id)
     }
 
     pub(crate) fn local_address(&self, process: usize, token: Token) -> Option<SocketAddr> {
         match self.processes[process].get(token)? {
             Socket::Port((port, ip)) => Some(SocketAddr::new(ip, port)),
-            Socket::Stream(id) => Some(self.ends.get(&id)?.local),
+            Socket::Stream(id) => self.ends.get(&id)?.address(),
             Socket::Datagrams(id) => self.datagrams.local_address(id),
+            Socket::Child(_) => None,
         }
     }
 
@@ -309,6 +483,7 @@ impl Network {
         match self.processes[process].at(slot) {
             Some((token, Socket::Port(key))) => self.accept(process, token, key),
             Some((token, Socket::Stream(id))) => self.stream_report(process, token, id, buffer),
+            Some((token, Socket::Child(id))) => self.child_report(process, token, id),
             Some((_, Socket::Datagrams(_))) | None => Reported::Nothing,
         }
     }
@@ -324,10 +499,14 @@ impl Network {
                 self.ends.get(&id).is_some_and(|end| end.event().is_some())
             }
             Some((_, Socket::Datagrams(id))) => self.datagrams.has_report(id),
+            Some((_, Socket::Child(id))) => self.children.has_exited(id),
             None => false,
         };
         if has_report {
             self.processes[process].make_ready(slot);
+            if let Some(child) = self.processes[process].child {
+                self.children.wake(child);
+            }
         }
     }
 
@@ -344,14 +523,13 @@ impl Network {
         let Some(event) = end.event() else {
             return Reported::Nothing;
         };
+        if event == Event::Data && self.faults.strikes(Fault::SpuriousReadiness) {
+            return Reported::Report(sent(conn));
+        }
         end.reported(event);
         Reported::Report(match event {
             Event::Connected => Report::Connected { conn },
-            Event::Sent => Report::Sent {
-                conn,
-                bytes: 0,
-                emptied: None,
-            },
+            Event::Sent => sent(conn),
             Event::ReadClosed => Report::ReadClosed { conn },
             Event::Closed(kind) => {
                 self.close(process, conn, true);
@@ -376,12 +554,20 @@ impl Network {
         if !host.listeners.get(&key).is_some_and(Listener::has_report) {
             return Reported::Nothing;
         }
-        let descriptor = host.take_descriptor();
+        let strikes = self.faults.strikes(Fault::NoDescriptor);
+        let descriptor = match strikes {
+            true => Err(io::Error::from_raw_os_error(EMFILE)),
+            false => host.take_descriptor(),
+        };
         let Some(listener) = host.listeners.get_mut(&key) else {
             return Reported::Nothing;
         };
         if let Err(error) = descriptor {
             listener.accepting = Accepting::Starved;
+            if strikes {
+                let at = now + self.faults.while_up_to(LATE_ACCEPT);
+                self.launch(at, Flight::Retry { host: host_index });
+            }
             return Reported::Report(Report::AcceptFailed { port, error });
         }
         let id = listener.queue.pop_front().expect("has_report saw one");
@@ -411,11 +597,13 @@ impl Network {
         let Some(from) = self.ends.get(&client).map(|end| end.local) else {
             return;
         };
+        let hosts = (host, self.ends[&client].hosts.0);
         let host = &mut self.hosts[host];
         let listener = host
             .listener_at(to)
             .and_then(|key| host.listeners.get_mut(&key));
-        let Some(listener) = listener else {
+        let Some(listener) = listener.filter(|_| !self.faults.strikes(Fault::RefusedConnect))
+        else {
             self.statistics.refused += 1;
             return self.transmit(at, client, Segment::Refused);
         };
@@ -425,10 +613,16 @@ impl Network {
         let server = peer_of(client);
         listener.queue.push_back(server);
         let owner = listener.owner;
-        let end = End::accepted(to, from, self.policy.window);
+        let mut end = End::accepted(to, from, self.window());
+        end.hosts = hosts;
         self.ends.insert(server, end);
         self.transmit(at, client, Segment::Accepted);
-        self.requeue(owner.process, owner.slot);
+        if self.faults.strikes(Fault::LateAccept) {
+            let at = at + self.faults.while_up_to(LATE_ACCEPT);
+            self.launch(at, Flight::Look(owner));
+        } else {
+            self.requeue(owner.process, owner.slot);
+        }
     }
 
     fn segment_arrives(&mut self, at: Time, id: EndId, segment: Segment) {
@@ -463,17 +657,67 @@ impl Network {
 
     /// Sends a segment to an end, behind everything that is on its way there.
     fn transmit(&mut self, from: Time, end: EndId, segment: Segment) {
-        let mut at = from + self.latency();
-        match self.ends.get_mut(&end) {
-            Some(receiver) => {
-                at = at.max(receiver.latest);
-                receiver.latest = at;
-            }
+        let Some(receiver) = self.ends.get(&end) else {
             // Bytes for an end that has gone are answered by a reset; nothing else is missed there.
-            None if matches!(segment, Segment::Data(_)) => {}
-            None => return,
+            if matches!(segment, Segment::Data(_)) {
+                let host = self.ends.get(&peer_of(end)).map(|end| end.hosts.1);
+                let at = from + self.latency();
+                self.launch(at, Flight::Segment { end, host, segment });
+            }
+            return;
+        };
+        let (to, by) = receiver.hosts;
+        let size = match &segment {
+            Segment::Data(bytes) => bytes.len(),
+            _ => 0,
+        };
+        if to != by && size > 0 && self.faults.strikes(Fault::Reset) {
+            self.send_to(from, end, Segment::Reset, 0);
+            return self.send_to(from, peer_of(end), Segment::Reset, 0);
         }
-        self.launch(at, Flight::Segment { end, segment });
+        self.send_to(from, end, segment, size);
+    }
+
+    fn send_to(&mut self, from: Time, end: EndId, segment: Segment, size: usize) {
+        let mut at = from + self.latency();
+        let Some(receiver) = self.ends.get(&end) else {
+            return;
+        };
+        let (to, by) = receiver.hosts;
+        if to != by {
+            if self.faults.strikes(Fault::LateSegment) {
+                at = at + self.faults.while_up_to(LATE);
+            }
+            if self.faults.strikes(Fault::Partition) {
+                let until = from + self.faults.while_up_to(PARTITION);
+                self.partitions.begin(to, by, until, from);
+            }
+            if let Some(until) = self.partitions.until(to, by, from) {
+                at = until + at.since(from);
+            }
+        }
+        let bandwidth = self.policy.bandwidth;
+        let receiver = self.ends.get_mut(&end).expect("it was there");
+        if bandwidth > 0 {
+            // The segment before it has to be through.
+            let free = receiver.link_free.max(from);
+            let nanos = size as u128 * 1_000_000_000 / bandwidth as u128;
+            let through = free + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+            receiver.link_free = through;
+            at = at + through.since(from);
+        }
+        at = at.max(receiver.latest);
+        receiver.latest = at;
+        let host = Some(to);
+        self.launch(at, Flight::Segment { end, host, segment });
+    }
+
+    /// How much a new connection holds, each way.
+    fn window(&mut self) -> usize {
+        match self.faults.strikes(Fault::SmallWindow) {
+            true => self.policy.window.div_ceil(SMALL_WINDOW),
+            false => self.policy.window,
+        }
     }
 
     pub(crate) fn launch(&mut self, at: Time, flight: Flight) {
@@ -507,6 +751,14 @@ impl Network {
         for owner in owners {
             self.requeue(owner.process, owner.slot);
         }
+    }
+}
+
+fn sent(conn: Token) -> Report {
+    Report::Sent {
+        conn,
+        bytes: 0,
+        emptied: None,
     }
 }
 

@@ -1,6 +1,6 @@
-//! A driver's table of sockets: tokens, and which of them have something to report. Knows nothing of what they are.
+//! A driver's table of sockets, or a child's of its pipes: tokens, and which of them have something to report. Knows nothing of what they are.
 
-use crate::{datagrams::PortId, host::ListenerKey, jobs::Jobs, stream::EndId};
+use crate::{children::ChildId, datagrams::PortId, host::ListenerKey, jobs::Jobs, stream::EndId};
 use std::collections::VecDeque;
 use tress_core::driver::Token;
 
@@ -10,6 +10,7 @@ pub(crate) enum Socket {
     Port(ListenerKey),
     Stream(EndId),
     Datagrams(PortId),
+    Child(ChildId),
 }
 
 #[derive(Debug)]
@@ -17,6 +18,10 @@ pub(crate) struct Process {
     /// The host it runs on.
     pub(crate) host: usize,
     pub(crate) jobs: Jobs,
+    /// The child whose table it is, if it is no driver's.
+    pub(crate) child: Option<ChildId>,
+    /// Its host has crashed since.
+    pub(crate) is_dead: bool,
     slots: Vec<Slot>,
     free: Vec<u32>,
     /// Slots that have something to report, in the order in which that happened.
@@ -35,6 +40,8 @@ impl Process {
         Self {
             host,
             jobs: Jobs::default(),
+            child: None,
+            is_dead: false,
             slots: Vec::new(),
             free: Vec::new(),
             ready: VecDeque::new(),

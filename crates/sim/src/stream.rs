@@ -96,10 +96,16 @@ pub(crate) struct End {
     pub(crate) owner: Option<Owner>,
     /// When the last segment that is on its way here arrives.
     pub(crate) latest: Time,
+    /// When the last byte that is sent here has left its sender, where links are narrow.
+    pub(crate) link_free: Time,
+    /// The host it is on, and the other end's.
+    pub(crate) hosts: (usize, usize),
     life: Life,
     input: Input,
     output: Output,
     reading: bool,
+    /// It belongs to a pipe between two processes of one host, and has no address.
+    is_pipe: bool,
     unread: VecDeque<u8>,
     /// How much may be sent at once without an answer.
     window: usize,
@@ -115,10 +121,13 @@ impl End {
             peer,
             owner: None,
             latest: Time(0),
+            link_free: Time(0),
+            hosts: (0, 0),
             life: Life::Opening,
             input: Input::Open,
             output: Output::Open,
             reading: false,
+            is_pipe: false,
             unread: VecDeque::new(),
             window,
             room: window,
@@ -133,6 +142,22 @@ impl End {
         }
     }
 
+    /// One end of a pipe, which reads, writes, or does both.
+    pub(crate) fn pipe(window: usize, reads: bool, writes: bool) -> Self {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        Self {
+            is_pipe: true,
+            input: if reads { Input::Open } else { Input::Reported },
+            output: if writes { Output::Open } else { Output::Shut },
+            ..Self::accepted(nowhere, nowhere, window)
+        }
+    }
+
+    /// Where it is; a pipe is nowhere.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        (!self.is_pipe).then_some(self.local)
+    }
+
     /// A segment is here.
     pub(crate) fn arrive(&mut self, segment: Segment) {
         if matches!(self.life, Life::Broken(_)) {
@@ -144,6 +169,7 @@ impl End {
             Segment::Reset if self.life == Life::Opening => {
                 self.break_with(io::ErrorKind::ConnectionRefused);
             }
+            Segment::Reset if self.is_pipe => self.break_with(io::ErrorKind::BrokenPipe),
             Segment::Reset => self.break_with(io::ErrorKind::ConnectionReset),
             Segment::Data(bytes) => self.unread.extend(bytes),
             Segment::Credit(bytes) => self.room += bytes,
@@ -205,14 +231,14 @@ impl End {
         self.reading = reading;
     }
 
-    /// Reserves room for up to `wanted` bytes and says how many may be sent.
-    pub(crate) fn reserve(&mut self, wanted: usize) -> io::Result<usize> {
+    /// Reserves room for up to `wanted` bytes, but for no more than `most`, and says how many may be sent.
+    pub(crate) fn reserve(&mut self, wanted: usize, most: usize) -> io::Result<usize> {
         match (self.life, self.output) {
             (Life::Broken(kind), _) => Err(kind.into()),
             (Life::Opening | Life::Made(_), _) => Err(io::ErrorKind::NotConnected.into()),
             (Life::Open, Output::Shut) => Err(io::ErrorKind::BrokenPipe.into()),
             (Life::Open, Output::Open | Output::Blocked) => {
-                let count = wanted.min(self.room);
+                let count = wanted.min(self.room).min(most);
                 self.room -= count;
                 self.output = if count < wanted {
                     Output::Blocked
@@ -239,7 +265,11 @@ impl End {
         let unread = self.unread.len();
         match self.life {
             Life::Opening | Life::Broken(_) | Life::Made(Some(_)) => [None, None],
-            Life::Made(None) | Life::Open if abort => [Some(Segment::Reset), None],
+            // Who writes to it learns that nobody reads; who reads gets what was written, whoever closes and how.
+            Life::Open if self.is_pipe && self.output == Output::Shut => {
+                [Some(Segment::Reset), None]
+            }
+            Life::Made(None) | Life::Open if abort && !self.is_pipe => [Some(Segment::Reset), None],
             Life::Made(None) => [Some(Segment::Fin), None],
             Life::Open => [self.shut(), (unread > 0).then_some(Segment::Credit(unread))],
         }
@@ -266,12 +296,12 @@ mod tests {
     fn an_attempt_is_answered_once() {
         let mut end = opening();
         assert_eq!(end.event(), None);
-        assert!(end.reserve(1).is_err());
+        assert!(end.reserve(1, 1).is_err());
         end.arrive(Segment::Accepted);
         assert_eq!(end.event(), Some(Event::Connected));
         end.reported(Event::Connected);
         assert_eq!(end.event(), None);
-        assert_eq!(end.reserve(1).unwrap(), 1);
+        assert_eq!(end.reserve(1, 1).unwrap(), 1);
 
         let mut end = opening();
         end.arrive(Segment::Accepted);
@@ -312,17 +342,17 @@ mod tests {
     #[test]
     fn room_is_reported_once_a_third_of_the_window_is_free() {
         let mut end = open(9);
-        assert_eq!(end.reserve(9).unwrap(), 9);
+        assert_eq!(end.reserve(9, 9).unwrap(), 9);
         end.arrive(Segment::Credit(9));
         assert_eq!(end.event(), None, "nobody waits for it");
-        assert_eq!(end.reserve(12).unwrap(), 9);
+        assert_eq!(end.reserve(12, 12).unwrap(), 9);
         end.arrive(Segment::Credit(2));
         assert_eq!(end.event(), None);
         end.arrive(Segment::Credit(1));
         assert_eq!(end.event(), Some(Event::Sent));
         end.reported(Event::Sent);
         assert_eq!(end.event(), None);
-        assert_eq!(end.reserve(3).unwrap(), 3);
+        assert_eq!(end.reserve(3, 3).unwrap(), 3);
     }
 
     #[test]
@@ -334,7 +364,7 @@ mod tests {
         let reset = io::ErrorKind::ConnectionReset;
         assert_eq!(end.event(), Some(Event::Closed(reset)));
         assert_eq!(end.read(&mut [0; 9]), 0);
-        assert_eq!(end.reserve(1).unwrap_err().kind(), reset);
+        assert_eq!(end.reserve(1, 1).unwrap_err().kind(), reset);
         assert!(matches!(end.close(true), [None, None]));
     }
 
@@ -344,7 +374,7 @@ mod tests {
         assert!(matches!(end.shut(), Some(Segment::Fin)));
         assert!(end.shut().is_none());
         assert_eq!(
-            end.reserve(1).unwrap_err().kind(),
+            end.reserve(1, 1).unwrap_err().kind(),
             io::ErrorKind::BrokenPipe
         );
         assert!(matches!(end.close(false), [None, None]));

@@ -1,6 +1,6 @@
 //! `World`: one virtual network, one clock, one seed, and the crank that turns reactors in it. Knows no segment.
 
-use crate::{driver::SimDriver, network::Network};
+use crate::{children, driver::SimDriver, network::Network};
 use std::{cell::RefCell, fmt, io, net::IpAddr, rc::Rc, time::Duration};
 use tress_core::{
     Reactor, Time,
@@ -31,6 +31,8 @@ pub struct Policy {
     pub segment: usize,
     /// The longest that a job takes; the seed decides how long each does. Counts for jobs that begin from now on.
     pub job: Duration,
+    /// Bytes a second that each direction of a connection carries; 0 for any number.
+    pub bandwidth: usize,
 }
 
 impl Default for Policy {
@@ -41,6 +43,7 @@ impl Default for Policy {
             window: 65_536,
             segment: 1460,
             job: Duration::from_millis(10),
+            bandwidth: 0,
         }
     }
 }
@@ -135,9 +138,8 @@ impl World {
 
     /// Lets time pass. What falls due happens when reactors are turned the next time.
     pub fn advance(&self, by: Duration) {
-        let mut network = self.0.borrow_mut();
-        network.clock.advance(by);
-        network.deliver_due();
+        self.0.borrow().clock.advance(by);
+        children::deliver(&self.0);
     }
 
     /// Turns the reactors until they have nothing left to do at this time.
@@ -225,17 +227,16 @@ impl World {
         self.0.borrow().statistics
     }
 
-    /// A hash over every report that any driver made: when, which driver, its kind, token and number of bytes, but
-    /// not the bytes. Equal traces have equal hashes.
+    /// A hash over every report that any driver made, and everything that a child's program was told: when, which driver
+    /// or child, its kind, token and number of bytes, but not the bytes. Equal traces have equal hashes.
     #[must_use]
     pub fn trace_hash(&self) -> u64 {
         self.0.borrow().statistics.hash
     }
 
     fn advance_to(&self, time: Time) {
-        let mut network = self.0.borrow_mut();
-        network.clock.advance_to(time);
-        network.deliver_due();
+        self.0.borrow().clock.advance_to(time);
+        children::deliver(&self.0);
     }
 
     /// When the next thing happens.
@@ -295,12 +296,20 @@ impl Statistics {
             Report::Datagrams { port } => (8, *port, read),
             Report::DatagramError { port, .. } => (9, *port, 0),
             Report::DatagramRoom { port } => (10, *port, 0),
-            Report::RunJob { .. } => (11, none, 0),
+            Report::RunJob { .. } => (12, none, 0),
+            Report::ChildExited { child, .. } => (11, *child, 0),
             _ => (0, none, 0),
         };
         self.reports += 1;
         let token = u64::from(token.slot) << 32 | u64::from(token.generation);
         for value in [now.0, process as u64, kind, token, bytes as u64] {
+            self.fold(value);
+        }
+    }
+
+    /// A child's program is told something.
+    pub(crate) fn record_program(&mut self, now: Time, child: u32, (kind, bytes): (u64, usize)) {
+        for value in [now.0, u64::from(child), 32 + kind, bytes as u64] {
             self.fold(value);
         }
     }
@@ -328,7 +337,7 @@ pub(crate) fn host_address(text: &str) -> IpAddr {
 }
 
 #[track_caller]
-fn find(network: &Network, text: &str) -> usize {
+pub(crate) fn find(network: &Network, text: &str) -> usize {
     match network.host_of(host_address(text)) {
         Some(host) => host,
         None => panic!("no host has the address {text}"),

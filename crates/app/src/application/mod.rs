@@ -182,6 +182,7 @@ impl<'l> Loader<'l> {
                 let context = ProviderContext {
                     name: &section.name,
                     reactor: self.reactor,
+                    files: self.registry.files(),
                 };
                 match (kind.make)(&context, &section.options) {
                     Ok(made) => provider = Some(made),

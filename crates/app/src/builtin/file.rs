@@ -5,17 +5,16 @@
 
 use crate::{
     config::{OptionSpec, Options, Problem, ValueKind},
-    finger_file::{MAX_FILE_BYTES, Users, parse, with_status, write_atomically},
+    files::{Files, Stamp},
+    finger_file::{MAX_FILE_BYTES, Users, parse, with_status},
     registry::{Provider, ProviderContext, ProviderKind},
 };
 use std::{
     cell::{Cell, RefCell},
     fmt,
-    fs::{self, File, Metadata},
-    io::{self, Read},
-    path::{Path, PathBuf},
+    path::PathBuf,
     rc::{Rc, Weak},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 use tress_core::{Deferred, DelayedCall, Failure, Reactor, Result, Time};
 use tress_protocols::finger::{DynFinger, DynFingerSetter, Finger, FingerSetter};
@@ -51,12 +50,13 @@ pub(super) const KIND: ProviderKind = ProviderKind {
     make,
 };
 
-fn make(_context: &ProviderContext<'_>, options: &Options) -> Result<Box<dyn Provider>, Problem> {
+fn make(context: &ProviderContext<'_>, options: &Options) -> Result<Box<dyn Provider>, Problem> {
     let reload = options.duration("reload")?;
     if reload.is_zero() {
         return Err(options.problem("reload", "expected more than nothing"));
     }
     Ok(Box::new(FileProvider(Rc::new(Store {
+        files: Rc::clone(context.files),
         path: options.path("path")?,
         reload,
         users: RefCell::default(),
@@ -98,11 +98,9 @@ impl Provider for FileProvider {
     }
 }
 
-/// What tells one state of a file from another without reading it.
-type Stamp = (Option<SystemTime>, u64, u64);
-
 /// The file, and what was in it when it could be read last.
 struct Store {
+    files: Rc<dyn Files>,
     path: PathBuf,
     reload: Duration,
     users: RefCell<Users>,
@@ -158,7 +156,7 @@ impl Store {
 
     /// Reads the file if it is another than the one seen, or if it is time to.
     fn look(&self, now: Time) {
-        let stamp = fs::metadata(&self.path).ok().map(|found| stamp(&found));
+        let stamp = self.files.stamp(&self.path);
         if stamp != self.seen.get() || now.since(self.read_at.get()) >= self.reload {
             self.read_at.set(now);
             self.read_again();
@@ -167,8 +165,10 @@ impl Store {
 
     fn bytes(&self) -> Result<Vec<u8>> {
         self.seen.set(None);
-        let (bytes, found) = read(&self.path).map_err(|error| self.bad(&error))?;
-        self.seen.set(Some(stamp(&found)));
+        // A byte too many is what the parser complains of.
+        let read = self.files.read(&self.path, MAX_FILE_BYTES + 1);
+        let (bytes, stamp) = read.map_err(|error| self.bad(&error))?;
+        self.seen.set(Some(stamp));
         Ok(bytes)
     }
 
@@ -195,7 +195,8 @@ impl FingerSetter for Store {
     /// Starts from what is in the file now, so that an edit made meanwhile is kept.
     async fn set_user(&self, name: String, status: String) -> Result<()> {
         let text = with_status(&self.bytes()?, &name, &status)?;
-        write_atomically(&self.path, &text).map_err(|error| self.bad(&error))?;
+        let written = self.files.replace(&self.path, &text);
+        written.map_err(|error| self.bad(&error))?;
         self.read()
     }
 }
@@ -210,25 +211,4 @@ fn look_later(store: &Rc<Store>, reactor: &Reactor) {
         }
     });
     store.timer.set(Some(timer));
-}
-
-/// A whole file, at most a byte more than a users file may have. Whatever is no plain file could block for ever.
-fn read(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no plain file"));
-    }
-    let file = File::open(path)?;
-    let found = file.metadata()?;
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES as u64 + 1)
-        .read_to_end(&mut bytes)?;
-    Ok((bytes, found))
-}
-
-fn stamp(found: &Metadata) -> Stamp {
-    #[cfg(unix)]
-    let inode = std::os::unix::fs::MetadataExt::ino(found);
-    #[cfg(not(unix))]
-    let inode = 0;
-    (found.modified().ok(), found.len(), inode)
 }

@@ -28,6 +28,7 @@ fn provider(table: &Table, directory: &Path, kind: &str, options: &str) -> Box<d
     let context = ProviderContext {
         name: "users",
         reactor: table.reactor(),
+        files: registry.files(),
     };
     (kind.make)(&context, options).unwrap()
 }

@@ -1,6 +1,6 @@
 //! Many bytes and many children.
 
-use crate::world::{Heard, World, shell};
+use crate::world::{Heard, World};
 use std::{cell::Cell, rc::Rc, sync::LazyLock};
 use tress_core::{
     Failure, Pace, Process, ProcessProtocol, Producer, Result, Transport,
@@ -120,24 +120,6 @@ fn a_hundred_mebibytes_through_a_terminal() {
         ..Terminal::default()
     };
     check(&Command::new("cat").terminal(raw), false);
-}
-
-#[test]
-fn a_child_that_writes_more_than_is_read_waits() {
-    let world = World::new();
-    let (process, heard) = world.start(&shell("exec yes"));
-    world.until(|| heard.data(1).len() > 1000);
-    process.pipe(1).expect("it is open").pause_producing();
-    world.settle();
-    let got = heard.data(1).len();
-    world.settle();
-    assert_eq!(heard.data(1).len(), got, "nothing comes while it is paused");
-    process.pipe(1).expect("it is open").resume_producing();
-    world.until(|| heard.data(1).len() > got);
-    process.close_stdout();
-    world.until(|| heard.ended());
-    assert!(heard.has("ended SIGPIPE"), "{:?}", heard.events());
-    world.end();
 }
 
 #[test]

@@ -83,24 +83,6 @@ fn a_user_that_may_not_be_become() {
 }
 
 #[test]
-fn more_children_than_the_limit_are_not_started() {
-    let world = World::new();
-    let mut limits = (*world.reactor.limits()).clone();
-    limits.processes = 1;
-    world.reactor.set_limits(limits);
-    let (process, heard) = world.start(&Command::new("cat"));
-    let text = refused(&world, &Command::new("cat"));
-    assert_eq!(
-        text,
-        "cannot start `cat`: 1 run already: the limit `processes`"
-    );
-    process.lose_connection();
-    world.until(|| heard.ended());
-    world.run(&Command::new("true"));
-    world.end();
-}
-
-#[test]
 fn the_environment_is_empty_unless_inherited() {
     let world = World::new();
     let env = || Command::new("/usr/bin/env");
@@ -135,41 +117,6 @@ fn name_arguments_and_directory() {
 }
 
 #[test]
-fn descriptors_are_where_they_are_asked_for() {
-    let world = World::new();
-    let line = "read a <&3; read b <&7; echo $b$a >&5; echo $a$b >&4; echo $a >&9";
-    let command = shell(line).descriptors([
-        (3, ChildDescriptor::Write),
-        (7, ChildDescriptor::Write),
-        (4, ChildDescriptor::Read),
-        (5, ChildDescriptor::Read),
-        (9, ChildDescriptor::Read),
-    ]);
-    let (process, heard) = world.start(&command);
-    process.write_to_child(3, b"three\n").expect("it runs");
-    process.write_to_child(7, b"seven\n").expect("it runs");
-    assert!(process.write(b"x").is_err(), "0 is none of its pipes");
-    world.until(|| heard.ended());
-    assert_eq!(heard.data(5), "seventhree\n");
-    assert_eq!(heard.data(4), "threeseven\n");
-    assert_eq!(heard.data(9), "three\n");
-    let mut events = heard.events();
-    events.sort();
-    let expected = [
-        "ended done",
-        "exited done",
-        "lost 3",
-        "lost 4",
-        "lost 5",
-        "lost 7",
-        "lost 9",
-        "made",
-    ];
-    assert_eq!(events, expected);
-    world.end();
-}
-
-#[test]
 fn the_standard_descriptors_are_always_there() {
     let world = World::new();
     let command =
@@ -200,17 +147,6 @@ fn files_and_inherited_descriptors() {
     assert_eq!(fs::read_to_string(&path).expect("it is there"), "file\n");
     fs::remove_file(&path).expect("it is there");
     drop(reader);
-    world.end();
-}
-
-#[test]
-fn a_socket_goes_both_ways() {
-    let world = World::new();
-    let command = shell("read a <&3; echo got $a >&3").descriptors([(3, ChildDescriptor::Socket)]);
-    let (process, heard) = world.start(&command);
-    process.write_to_child(3, b"line\n").expect("it runs");
-    world.until(|| heard.ended());
-    assert_eq!(heard.data(3), "got line\n");
     world.end();
 }
 

@@ -23,22 +23,45 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 pub(crate) struct World {
     pub(crate) reactor: Reactor,
-    pub(crate) clock: ManualClock,
+    alone: Alone,
+}
+
+/// While it lives, no other test runs that has one; and what was open when it began.
+pub(crate) struct Alone {
     descriptors: Vec<String>,
-    _alone: MutexGuard<'static, ()>,
+    _guard: MutexGuard<'static, ()>,
+}
+
+impl Alone {
+    pub(crate) fn new() -> Self {
+        let guard = ONE_AT_A_TIME.lock();
+        Self {
+            _guard: guard.unwrap_or_else(PoisonError::into_inner),
+            descriptors: descriptors(),
+        }
+    }
+
+    /// This process has no child, not one that has ended and was not waited for either.
+    pub(crate) fn has_no_child() -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        waitid(WaitId::All, options).err() == Some(rustix::io::Errno::CHILD)
+    }
+
+    /// No child is left, and nothing is open that was not before.
+    #[track_caller]
+    pub(crate) fn check(&self, after: &str) {
+        assert!(Self::has_no_child(), "{after}");
+        assert_eq!(descriptors(), self.descriptors, "{after}");
+    }
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let descriptors = descriptors();
-        let clock = ManualClock::new();
-        let driver = Mio::with_clock(clock.clone()).expect("epoll works");
+        let alone = Alone::new();
+        let driver = Mio::with_clock(ManualClock::new()).expect("epoll works");
         Self {
             reactor: Reactor::with(driver),
-            clock,
-            descriptors,
-            _alone: alone,
+            alone,
         }
     }
 
@@ -99,14 +122,8 @@ impl World {
             let left = self.reactor.statistics();
             left.connections + left.processes + left.timers == 0
         });
-        let no_child = waitid(
-            WaitId::All,
-            WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT,
-        );
-        assert_eq!(no_child.err(), Some(rustix::io::Errno::CHILD));
-        let before = self.descriptors.clone();
         drop(self.reactor);
-        assert_eq!(descriptors(), before);
+        self.alone.check("at the end");
     }
 }
 

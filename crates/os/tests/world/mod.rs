@@ -18,9 +18,10 @@ use std::{
 use tress_core::{
     Address, DatagramTransport, Descriptor, Port, Reactor,
     driver::Interface,
+    process,
     testing::{
         ManualClock,
-        suite::{World, jobs::JobsRun},
+        suite::{World, jobs::JobsRun, processes::Does},
     },
 };
 
@@ -44,6 +45,7 @@ pub(crate) struct SocketWorld {
     directory: Option<Directory>,
     sockets: Cell<u32>,
     has_datagrams: bool,
+    starts_processes: bool,
 }
 
 /// A directory that is gone when this is dropped.
@@ -85,6 +87,7 @@ impl SocketWorld {
             directory: None,
             sockets: Cell::new(0),
             has_datagrams: false,
+            starts_processes: false,
         }
     }
 
@@ -100,6 +103,14 @@ impl SocketWorld {
     pub(crate) fn with_datagrams(self, has_datagrams: bool) -> Self {
         Self {
             has_datagrams,
+            ..self
+        }
+    }
+
+    /// The same on a driver that starts processes, or does not.
+    pub(crate) fn with_processes(self, starts_processes: bool) -> Self {
+        Self {
+            starts_processes,
             ..self
         }
     }
@@ -262,6 +273,41 @@ impl World for SocketWorld {
             return None;
         }
         Some(format!("{}:bindAddress=192.0.2.7", self.connect_to(port)))
+    }
+
+    fn command(&self, does: Does) -> Option<process::Command> {
+        let line = match does {
+            Does::Copies | Does::CopiesInItsTerminal => "exec cat".to_owned(),
+            Does::CopiesAndGoesOn => "trap '' PIPE; cat; while :; do sleep 0.01; done".to_owned(),
+            Does::WritesToBoth => "echo one; echo two >&2; exit 3".to_owned(),
+            Does::Exits(code) => format!("exit {code}"),
+            Does::Raises(signal) => {
+                let name = signal.name().expect("it has one");
+                format!("ulimit -c 0; kill -{name} $$")
+            }
+            Does::LeavesItsPipes => "exec 3<&0; (read line <&3; echo late) &".to_owned(),
+            Does::ClosesItsPipes => "exec 0<&- 1>&- 2>&-; kill -STOP $$; exit 4".to_owned(),
+            Does::IgnoresTerm => "trap '' TERM; echo ready; while :; do sleep 1; done".to_owned(),
+            Does::IgnoresTermInSilence => {
+                "trap '' TERM; exec 1>&- 2>&-; while :; do sleep 0.01; done".to_owned()
+            }
+            Does::SaysGoodbye => "trap 'echo bye; exit 0' TERM; echo up; read line".to_owned(),
+            Does::Complains => "echo bad >&2; while :; do sleep 0.01; done".to_owned(),
+            Does::Floods => "exec yes".to_owned(),
+            Does::Waits => "exec sleep 1000".to_owned(),
+            Does::TellsArguments => "for each; do echo \"$each\"; done".to_owned(),
+            Does::TellsEnvironment => {
+                return self
+                    .starts_processes
+                    .then(|| process::Command::new("/usr/bin/env"));
+            }
+            Does::Crosses => "read a <&3; read b <&7; echo $b$a >&5; echo $a$b >&4".to_owned(),
+            Does::AnswersAtItsSocket => "read a <&3; echo got $a >&3".to_owned(),
+            other => panic!("nobody has told how to start {other:?}"),
+        };
+        // Without a `PATH` the shell has its own.
+        let command = process::Command::new("/bin/sh").arguments(["-c", &line, "sh"]);
+        self.starts_processes.then_some(command)
     }
 
     fn exhaust(&self) -> Option<Box<dyn Any>> {

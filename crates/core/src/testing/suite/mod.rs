@@ -19,6 +19,7 @@ pub mod half_close;
 pub mod jobs;
 pub mod layers;
 pub mod limits;
+pub mod processes;
 pub mod producers;
 pub mod pushed_layers;
 pub mod reactor_loop;
@@ -35,9 +36,11 @@ use crate::{
     datagram::DatagramTransport,
     descriptor::Descriptor,
     driver::Interface,
+    process::Command,
     reactor::{Port, Reactor},
 };
 use jobs::{Gate, JobsRun};
+use processes::Does;
 use std::{any::Any, net::IpAddr, rc::Rc, time::Duration};
 
 /// A driver under test and what surrounds it.
@@ -140,6 +143,12 @@ pub trait World {
     fn gate(&self, time: Duration) -> Gate {
         let _ = time;
         Gate::for_threads()
+    }
+
+    /// How to start a child process that does this; none when the driver starts no processes.
+    fn command(&self, does: Does) -> Option<Command> {
+        let _ = does;
+        None
     }
 
     /// Leaves no descriptor to be had until what it returns is dropped, if this world can.
@@ -505,6 +514,36 @@ table! { $
         a_panic_with_a_descriptor_costs_its_connection
         aborting_with_a_descriptor_delivers_no_more
         closing_with_a_descriptor_delivers_no_more;
+    processes:
+        events_come_in_order_and_ended_is_last
+        nothing_is_heard_before_the_next_turn
+        success_is_process_done_and_everything_else_process_terminated
+        process_ended_waits_for_the_pipes
+        a_child_that_closes_its_own_descriptors
+        signals_by_name_and_number
+        stop_and_continue
+        signals_after_the_end_are_refused
+        write_and_close_stdin
+        what_cannot_be_written_to_says_why
+        large_data_goes_through_a_child
+        a_child_that_writes_more_than_is_read_waits
+        a_child_that_does_not_read_is_waited_for
+        descriptors_are_where_they_are_asked_for
+        a_socket_goes_both_ways
+        a_terminal_counts_as_one
+        a_terminal_excludes_a_map
+        arguments_and_environment
+        a_program_that_is_not_there
+        a_child_that_ignores_sigterm_is_killed_in_bounded_time
+        a_child_that_ends_at_sigterm_is_not_killed
+        a_stop_of_the_reactor_stops_its_children
+        nothing_is_spawned_while_stopping
+        a_detached_child_is_left_to_itself
+        more_children_than_the_limit_are_not_started
+        a_callback_that_fails_ends_its_child
+        the_output_of_a_process
+        what_has_no_output_fails
+        output_has_a_limit_and_can_be_cancelled;
 }
 
 #[cfg(test)]
