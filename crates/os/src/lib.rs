@@ -9,6 +9,7 @@ mod mio;
 mod pool;
 mod process;
 pub mod resolver;
+pub mod seam;
 mod signals;
 mod sys;
 mod unix;

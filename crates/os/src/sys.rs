@@ -1,6 +1,7 @@
 //! The one door for `unsafe`: each function here is safe to call and says why its inside is sound.
 #![expect(unsafe_code, reason = "this module is where tress may")]
 
+use crate::seam::{self, Call};
 use signal_hook::SigId;
 use std::{io, os::fd::AsRawFd};
 use tress_core::reactor::SignalSender;
@@ -17,8 +18,9 @@ pub(crate) fn on_signal(signal: i32, sender: SignalSender, number: u32) -> io::R
 #[inline(always)]
 pub(crate) fn receive(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
     let fd = socket.as_raw_fd();
-    // SAFETY: the buffer is valid for writes of its length, and the socket is open as long as it is borrowed.
-    let count = unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+    let room = seam::room(Call::Recv, buffer.len())?;
+    // SAFETY: the buffer is valid for writes of its length, which the room is at most, and the socket is open as long as it is borrowed.
+    let count = unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), room, 0) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
@@ -26,8 +28,9 @@ pub(crate) fn receive(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<us
 #[inline(always)]
 pub(crate) fn send(socket: &impl AsRawFd, bytes: &[u8]) -> io::Result<usize> {
     let fd = socket.as_raw_fd();
-    // SAFETY: the bytes are valid for reads of their length, and the socket is open as long as it is borrowed.
-    let count = unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) };
+    let room = seam::room(Call::Send, bytes.len())?;
+    // SAFETY: the bytes are valid for reads of their length, which the room is at most, and the socket is open as long as it is borrowed.
+    let count = unsafe { libc::send(fd, bytes.as_ptr().cast(), room, libc::MSG_NOSIGNAL) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
@@ -57,6 +60,7 @@ pub(crate) fn cycles() -> u64 {
 #[cfg(all(feature = "uring", target_os = "linux"))]
 pub(crate) fn event_descriptor() -> io::Result<std::fs::File> {
     use std::os::fd::{FromRawFd, OwnedFd};
+    seam::before(Call::EventFd)?;
     // SAFETY: the call takes no pointer.
     let descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
     if descriptor < 0 {
@@ -190,6 +194,7 @@ pub(crate) mod exec {
 
 /// Many datagrams with one system call: `recvmmsg` and `sendmmsg`.
 pub(crate) mod datagrams {
+    use crate::seam::{self, Call};
     use socket2::{SockAddr, SockAddrStorage};
     use std::{io, mem, os::fd::AsRawFd, ptr};
 
@@ -256,6 +261,7 @@ pub(crate) mod datagrams {
                 header.msg_hdr.msg_flags = 0;
                 count += 1;
             }
+            let count = offered(seam::room(Call::Recvmmsg, count)?);
             let (fd, headers) = (socket.as_raw_fd(), self.headers.as_mut_ptr());
             // SAFETY: the first `count` headers have been pointed at a name of its own, at a piece of its own, and
             // through that at `longest` bytes of the borrowed buffer of its own; all of these live until the call
@@ -315,6 +321,7 @@ pub(crate) mod datagrams {
                 }
                 count += 1;
             }
+            let count = offered(seam::room(Call::Sendmmsg, count)?);
             let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
             let (fd, headers) = (socket.as_raw_fd(), self.headers.as_mut_ptr());
             // SAFETY: the first `count` headers have been pointed at a piece of its own, and through that at borrowed
@@ -323,6 +330,10 @@ pub(crate) mod datagrams {
             let sent = unsafe { libc::sendmmsg(fd, headers, count, flags) };
             usize::try_from(sent).map_err(|_| io::Error::last_os_error())
         }
+    }
+
+    fn offered(count: usize) -> libc::c_uint {
+        libc::c_uint::try_from(count).expect("it is at most 32")
     }
 
     fn length_of_name() -> libc::socklen_t {

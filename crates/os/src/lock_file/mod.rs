@@ -7,6 +7,7 @@ mod waiting;
 
 pub use waiting::{AlreadyTryingToLock, FilesystemLock, LockTimedOut, RETRY_EVERY};
 
+use crate::seam::{self, Call};
 use rustix::{
     io::Errno,
     process::{Pid, test_kill_process},
@@ -102,7 +103,9 @@ impl LockFile {
     fn attempt(&self) -> io::Result<Option<bool>> {
         let mut clean = true;
         for _ in 0..ROUNDS_MAX {
-            match symlink(process::id().to_string(), &self.path) {
+            match seam::call(Call::Symlink, || {
+                symlink(process::id().to_string(), &self.path)
+            }) {
                 Ok(()) => return Ok(Some(clean)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
@@ -142,7 +145,9 @@ impl LockFile {
 
     fn release(&self) -> io::Result<()> {
         match self.holder()? {
-            Holder::Living(pid) if pid == process::id() => fs::remove_file(&self.path),
+            Holder::Living(pid) if pid == process::id() => {
+                seam::call(Call::Unlink, || fs::remove_file(&self.path))
+            }
             Holder::Nobody => Err(io::ErrorKind::NotFound.into()),
             Holder::Living(_) | Holder::Dead => Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
@@ -152,7 +157,7 @@ impl LockFile {
     }
 
     fn holder(&self) -> io::Result<Holder> {
-        let target = match fs::read_link(&self.path) {
+        let target = match seam::call(Call::Readlink, || fs::read_link(&self.path)) {
             Ok(target) => target,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Holder::Nobody),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {

@@ -4,6 +4,7 @@
 //! told by closing that there is no room; then the ports rest for a moment. Source: Twisted's `internet/tcp.py`.
 
 use super::{Mio, READABLE, Socket, socket};
+use crate::seam::{self, Call};
 use mio::Interest;
 use std::{fs::File, io, time::Duration};
 use tress_core::{
@@ -157,7 +158,7 @@ impl<C: Clock> Mio<C> {
 
 /// A descriptor that costs nothing else.
 fn reserve() -> io::Result<File> {
-    File::open("/dev/null")
+    seam::call(Call::Open, || File::open("/dev/null"))
 }
 
 #[cfg(test)]

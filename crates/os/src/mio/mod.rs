@@ -15,6 +15,7 @@ mod socket;
 use crate::{
     clock::SystemClock,
     pool::{self, Pool},
+    seam::{self, Call},
     sys,
     unix::SocketFile,
 };
@@ -102,8 +103,9 @@ impl<C: Clock> Mio<C> {
     /// # Errors
     /// The system has no descriptor left.
     pub fn with_clock(clock: C) -> io::Result<Self> {
-        let poll = mio::Poll::new()?;
-        let waker = Arc::new(MioWaker(mio::Waker::new(poll.registry(), WAKER)?));
+        let poll = seam::call(Call::EpollCreate, mio::Poll::new)?;
+        let waker = seam::call(Call::EventFd, || mio::Waker::new(poll.registry(), WAKER))?;
+        let waker = Arc::new(MioWaker(waker));
         Ok(Self {
             poll,
             events: mio::Events::with_capacity(EVENTS),
@@ -140,7 +142,10 @@ impl<C: Clock> Mio<C> {
             generation: slot.next_generation(),
         };
         if let Some(source) = socket.source() {
-            let registered = self.poll.registry().register(source, pack(token), interest);
+            let registry = self.poll.registry();
+            let registered = seam::call(Call::EpollCtl, || {
+                registry.register(source, pack(token), interest)
+            });
             if let Err(error) = registered {
                 self.free.push(index);
                 return Err(error);
@@ -207,6 +212,28 @@ impl<C: Clock> Mio<C> {
         }
     }
 
+    /// A test made up that a socket has nothing for now: has the kernel tell again of those that have something.
+    #[cfg(feature = "faults")]
+    fn tell_again(&mut self) {
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let token = Token {
+                slot: u32::try_from(index).expect("descriptors are 31 bits"),
+                generation: slot.generation(),
+            };
+            let mut interest = Interest::READABLE;
+            if slot.has(socket::FOR_WRITING) {
+                interest |= Interest::WRITABLE;
+            }
+            if let Some(source) = slot.socket.source() {
+                let told = self
+                    .poll
+                    .registry()
+                    .reregister(source, pack(token), interest);
+                told.expect("it is registered");
+            }
+        }
+    }
+
     /// An event of a stream: room to write first, since that may close it; then data, end or error.
     fn stream_event(&mut self, token: Token, bits: u8, lease: &mut Lease) -> Option<Report> {
         let slot = &mut self.slots[token.slot as usize];
@@ -240,7 +267,8 @@ impl<C: Clock> Mio<C> {
             let received = if is_passing {
                 passing::receive(stream, lease)
             } else {
-                stream.read(&mut lease.buffer)
+                let room = seam::room(Call::Recv, lease.buffer.len());
+                room.and_then(|room| stream.read(&mut lease.buffer[..room]))
             };
             match received {
                 Ok(0) => {
@@ -276,8 +304,8 @@ impl<C: Clock> Mio<C> {
         if bits & (WRITABLE | HUNG_UP) == 0 {
             return None;
         }
-        let failed = match stream.take_error() {
-            Ok(None) => match SockRef::from(stream).peer_addr() {
+        let failed = match seam::call(Call::Getsockopt, || stream.take_error()) {
+            Ok(None) => match seam::call(Call::Getpeername, || SockRef::from(stream).peer_addr()) {
                 Ok(_) => None,
                 // Not yet: a spurious event.
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => return None,
@@ -307,7 +335,10 @@ impl<C: Clock> Mio<C> {
             return Ok(());
         };
         let both = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().reregister(source, pack(token), both)
+        let registry = self.poll.registry();
+        seam::call(Call::EpollCtl, || {
+            registry.reregister(source, pack(token), both)
+        })
     }
 }
 
@@ -357,8 +388,13 @@ impl<C: Clock> Driver for Mio<C> {
         if !self.lingering.is_empty() {
             timeout = self.lingering.shorten(timeout);
         }
-        if let Err(error) = self.poll.poll(&mut self.events, timeout)
-            && error.kind() != io::ErrorKind::Interrupted
+        #[cfg(feature = "faults")]
+        if seam::faults::owes_events() {
+            self.tell_again();
+        }
+        if let Err(error) = seam::once(Call::EpollWait, || {
+            self.poll.poll(&mut self.events, timeout)
+        }) && error.kind() != io::ErrorKind::Interrupted
         {
             return Err(error);
         }
@@ -484,7 +520,7 @@ impl<C: Clock> Driver for Mio<C> {
         let Socket::Stream(stream) = &mut slot.socket else {
             return Ok(0);
         };
-        match stream.write_vectored(pieces) {
+        match seam::write_vectored(Call::Writev, pieces, |pieces| stream.write_vectored(pieces)) {
             Err(error)
                 if matches!(
                     error.kind(),
@@ -508,7 +544,9 @@ impl<C: Clock> Driver for Mio<C> {
                 (Socket::Stream(stream), Some(bytes)) => sys::send(stream, bytes),
                 (Socket::Stream(stream), None) => {
                     let pieces = out.slices(&mut slices);
-                    stream.write_vectored(&slices[..pieces])
+                    seam::write_vectored(Call::Writev, &slices[..pieces], |slices| {
+                        stream.write_vectored(slices)
+                    })
                 }
                 (Socket::Files(files), _) => {
                     let pieces = out.slices(&mut slices);
@@ -535,7 +573,10 @@ impl<C: Clock> Driver for Mio<C> {
         match slot.map(|slot| &mut slot.socket) {
             Some(Socket::Stream(stream)) => {
                 // An error means that the peer has gone, which reading will tell.
-                stream.shutdown(std::net::Shutdown::Write).ok();
+                seam::call(Call::Shutdown, || {
+                    stream.shutdown(std::net::Shutdown::Write)
+                })
+                .ok();
             }
             Some(Socket::Files(files)) => {
                 files.close_output(self.poll.registry());

@@ -1,0 +1,124 @@
+//! What a test plans for one thread: which call fails, and how. Makes no call.
+
+use super::Call;
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    io::{self, IoSlice},
+    time::Duration,
+};
+
+/// How a call goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is not made, and this error (`errno`) is the answer.
+    Error(i32),
+    /// It is offered one byte or datagram only.
+    Short,
+}
+
+/// Which call goes wrong: the `number`-th of its kind, counted from one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Its kind.
+    pub call: Call,
+    /// The first is 1.
+    pub number: u32,
+    /// How.
+    pub fault: Fault,
+}
+
+/// What a thread has called since [`begin`].
+#[derive(Clone, Debug, Default)]
+pub struct Calls {
+    /// Of each kind, whether they could have been short, in their order.
+    pub made: BTreeMap<Call, Vec<bool>>,
+    /// Whether the planned one was among them.
+    pub is_fulfilled: bool,
+}
+
+#[derive(Default)]
+struct Running {
+    plan: Option<Plan>,
+    calls: Calls,
+    owes_events: bool,
+}
+
+thread_local! {
+    static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
+}
+
+/// Counts the calls of this thread's drivers from now on, and has one of them go wrong.
+pub fn begin(plan: Option<Plan>) {
+    let running = Running {
+        plan,
+        ..Running::default()
+    };
+    RUNNING.set(Some(running));
+}
+
+/// Nothing goes wrong any more.
+pub fn end() -> Calls {
+    RUNNING.take().unwrap_or_default().calls
+}
+
+/// Whether the planned call has been made.
+#[must_use]
+pub fn is_fulfilled() -> bool {
+    RUNNING.with_borrow(|running| {
+        let running = running.as_ref();
+        running.is_some_and(|running| running.calls.is_fulfilled)
+    })
+}
+
+/// The fault that is planned for this call, which is counted.
+fn fault(call: Call, is_divisible: bool) -> Option<Fault> {
+    RUNNING.with_borrow_mut(|running| {
+        let running = running.as_mut()?;
+        let made = running.calls.made.entry(call).or_default();
+        made.push(is_divisible);
+        let number = u32::try_from(made.len()).ok()?;
+        let plan = running.plan?;
+        if (plan.call, plan.number) != (call, number) {
+            return None;
+        }
+        running.calls.is_fulfilled = true;
+        running.owes_events |= matches!(plan.fault, Fault::Short | Fault::Error(libc::EAGAIN));
+        Some(plan.fault)
+    })
+}
+
+pub(super) fn room(call: Call, most: usize) -> io::Result<usize> {
+    match fault(call, most > 1) {
+        Some(Fault::Error(error)) => Err(io::Error::from_raw_os_error(error)),
+        Some(Fault::Short) => Ok(most.min(1)),
+        None => Ok(most),
+    }
+}
+
+/// The one byte that a short call is offered.
+pub(super) fn first_byte<'a>(
+    call: Call,
+    pieces: &'a [IoSlice<'_>],
+) -> io::Result<Option<IoSlice<'a>>> {
+    let most = pieces.iter().map(|piece| piece.len()).sum();
+    let room = room(call, most)?;
+    let piece = pieces.iter().find(|piece| !piece.is_empty());
+    let piece = piece.filter(|_| room < most);
+    Ok(piece.map(|piece| IoSlice::new(&piece[..room])))
+}
+
+/// Whether an answer was made up that means "nothing more for now" although there may be more: the system would tell
+/// when there is, so the driver must have it told.
+pub(crate) fn owes_events() -> bool {
+    RUNNING.with_borrow_mut(|running| {
+        let running = running.as_mut();
+        running.is_some_and(|running| std::mem::take(&mut running.owes_events))
+    })
+}
+
+/// How long something that goes by the system's clock takes: no time, while a test counts.
+pub(crate) fn span(span: Duration) -> Duration {
+    let is_counted = RUNNING.with_borrow(Option::is_some);
+    if is_counted { Duration::ZERO } else { span }
+}

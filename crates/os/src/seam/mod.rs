@@ -1,0 +1,113 @@
+//! The seam between the drivers and the system: every system call of a driver goes through here, so that a test can
+//! have any of them fail. Knows what the calls are called and nothing else of them.
+//!
+//! Without the feature `faults`, which only this crate's own tests turn on, all of it compiles to nothing but the call.
+//!
+//! A new call site: name the call in [`Call`], and put around it
+//!
+//! * [`call`] when it moves no bytes, and also when a signal may interrupt it at no harm: then it is made again;
+//! * [`once`] when whoever calls wants to know of a signal himself;
+//! * [`room`] in front of it, when it moves bytes (or datagrams): it says how many of them the call may be offered, and
+//!   fewer make it a short one; [`write_vectored`] does the same for pieces.
+//!
+//! What of this runs in a thread of its own (looking up names does) is outside: plans belong to the thread that made
+//! them.
+
+#[cfg(feature = "faults")]
+pub mod faults;
+
+use std::io::{self, IoSlice};
+
+/// A system call, by its name; or an operation of io_uring that stands for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "they are called as the system calls them")]
+pub enum Call {
+    Accept,
+    AsyncCancel,
+    Bind,
+    Chmod,
+    Connect,
+    Dup,
+    EpollCreate,
+    EpollCtl,
+    EpollWait,
+    EventFd,
+    Getpeername,
+    Getsockname,
+    Getsockopt,
+    IoUringEnter,
+    IoUringSetup,
+    Listen,
+    Lstat,
+    Open,
+    PollAdd,
+    Readlink,
+    Recv,
+    Recvmmsg,
+    Recvmsg,
+    Send,
+    Sendmmsg,
+    Sendmsg,
+    Setsockopt,
+    Shutdown,
+    Socket,
+    Symlink,
+    Timeout,
+    Unlink,
+    Writev,
+}
+
+/// Makes the call, and makes it again when a signal interrupts it.
+#[inline(always)]
+pub(crate) fn call<T>(call: Call, mut make: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match before(call).and_then(|()| make()) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// Makes the call.
+#[inline(always)]
+pub(crate) fn once<T>(call: Call, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    before(call).and_then(|()| make())
+}
+
+/// Right before the call: an error means that it is not to be made.
+#[inline(always)]
+pub(crate) fn before(call: Call) -> io::Result<()> {
+    room(call, 0).map(drop)
+}
+
+/// Right before a call that moves at most this many bytes or datagrams: how many of them it may be offered. An error
+/// means that it is not to be made.
+#[inline(always)]
+#[cfg_attr(
+    not(feature = "faults"),
+    expect(clippy::unnecessary_wraps, reason = "only a test has it fail")
+)]
+pub(crate) fn room(call: Call, most: usize) -> io::Result<usize> {
+    #[cfg(feature = "faults")]
+    return faults::room(call, most);
+    #[cfg(not(feature = "faults"))]
+    {
+        let _ = call;
+        Ok(most)
+    }
+}
+
+/// Writes pieces with one call.
+#[inline(always)]
+pub(crate) fn write_vectored(
+    call: Call,
+    pieces: &[IoSlice<'_>],
+    write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
+) -> io::Result<usize> {
+    #[cfg(feature = "faults")]
+    if let Some(short) = faults::first_byte(call, pieces)? {
+        return write(&[short]);
+    }
+    let _ = call;
+    write(pieces)
+}
