@@ -251,7 +251,7 @@ pub(super) fn connect(to: &Address, options: &ConnectOptions) -> io::Result<TcpS
         let bind = ip(bind)?.into();
         seam::call(Call::Bind, || socket.bind(&bind))?;
     }
-    match seam::once(Call::Connect, || socket.connect(&address.into())) {
+    match seam::call(Call::Connect, || socket.connect(&address.into())) {
         Ok(()) => {}
         Err(error) if in_progress(&error) => {}
         Err(error) => return Err(error),
@@ -268,8 +268,13 @@ fn new_stream(address: SocketAddr) -> io::Result<socket2::Socket> {
     Ok(socket)
 }
 
+/// The latter two when a signal has interrupted the first call. `EAGAIN` is not among them: nothing has begun.
 fn in_progress(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::EINPROGRESS)
+    let error = error.raw_os_error();
+    matches!(
+        error,
+        Some(libc::EINPROGRESS | libc::EALREADY | libc::EISCONN)
+    )
 }
 
 fn ip(address: &Address) -> io::Result<SocketAddr> {

@@ -110,7 +110,7 @@ pub(crate) fn connect(to: &UnixName, options: &ConnectOptions) -> io::Result<Soc
         check_locked(path)?;
     }
     let socket = new_socket(Type::STREAM)?;
-    match seam::once(Call::Connect, || socket.connect(&address)) {
+    match seam::call(Call::Connect, || socket.connect(&address)) {
         Ok(()) => Ok(socket),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::Error::new(
             io::ErrorKind::WouldBlock,
