@@ -15,6 +15,7 @@ mod sys;
 mod unix;
 #[cfg(all(feature = "uring", target_os = "linux"))]
 mod uring;
+mod waits;
 
 pub use clock::SystemClock;
 pub use mio::Mio;

@@ -18,6 +18,7 @@ use crate::{
     seam::{self, Call},
     sys,
     unix::SocketFile,
+    waits::Waits,
 };
 use accept::Accepting;
 use linger::Lingering;
@@ -66,6 +67,7 @@ const WAKER: mio::Token = mio::Token(usize::MAX);
 pub struct Mio<C = SystemClock> {
     poll: mio::Poll,
     events: mio::Events,
+    waits: Waits,
     /// The files of UNIX ports and of datagram ports, by slot. Dropped before the sockets: see [`SocketFile`].
     files: BTreeMap<u32, SocketFile>,
     slots: Vec<Slot>,
@@ -109,6 +111,7 @@ impl<C: Clock> Mio<C> {
         Ok(Self {
             poll,
             events: mio::Events::with_capacity(EVENTS),
+            waits: Waits::default(),
             files: BTreeMap::new(),
             slots: Vec::new(),
             free: Vec::new(),
@@ -392,12 +395,13 @@ impl<C: Clock> Driver for Mio<C> {
         if seam::faults::owes_events() {
             self.tell_again();
         }
-        if let Err(error) = seam::once(Call::EpollWait, || {
+        let waited = seam::once(Call::EpollWait, || {
             self.poll.poll(&mut self.events, timeout)
-        }) && error.kind() != io::ErrorKind::Interrupted
-        {
-            return Err(error);
+        });
+        if waited.is_err() {
+            self.events.clear();
         }
+        self.waits.ended(waited)?;
         let mut found = self.found;
         let places = &mut self.ready[found..];
         for (place, event) in places.iter_mut().zip(&self.events) {
