@@ -1,0 +1,131 @@
+//! Faults at every system call: each scenario is played once to count its calls, and then once more for each of them
+//! and each way it can go wrong. Nothing may hang, spin or leak, and every connection is lost exactly once.
+#![expect(clippy::print_stderr, reason = "how many there were, and which failed")]
+
+mod actor;
+mod scenarios;
+mod stage;
+
+use stage::{Kind, Outcome, Scenario, run};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+use tress_os::seam::faults::{Fault, Plan};
+
+/// `EINTR`, `EAGAIN`, `EPIPE`, `ECONNRESET`, `ENOBUFS`, `ENOMEM`, `ETIMEDOUT`.
+const ERRORS: [i32; 7] = [
+    libc::EINTR,
+    libc::EAGAIN,
+    libc::EPIPE,
+    libc::ECONNRESET,
+    libc::ENOBUFS,
+    libc::ENOMEM,
+    libc::ETIMEDOUT,
+];
+/// So many failures are shown.
+const SHOWN: usize = 40;
+
+#[derive(Default)]
+struct Total {
+    triples: usize,
+    hangs: usize,
+    leaks: usize,
+    wrong: Vec<String>,
+}
+
+/// One test, alone in its process: what it leaves open is counted.
+#[test]
+fn no_fault_of_a_system_call_hangs_spins_or_leaks() {
+    let directory = directory();
+    let mut total = Total::default();
+    for scenario in scenarios::SCENARIOS {
+        for &kind in scenario.kinds {
+            let start = Instant::now();
+            let before = total.triples;
+            every_fault(kind, scenario, &directory, &mut total);
+            eprintln!(
+                "{kind:?} {}: {} triples, {:?}",
+                scenario.name,
+                total.triples - before,
+                start.elapsed()
+            );
+        }
+    }
+    std::fs::remove_dir_all(&directory).ok();
+    eprintln!(
+        "{} triples, {} hangs, {} leaks",
+        total.triples, total.hangs, total.leaks
+    );
+    for wrong in total.wrong.iter().take(SHOWN) {
+        eprintln!("{wrong}");
+    }
+    assert!(
+        total.wrong.is_empty(),
+        "{} runs went wrong",
+        total.wrong.len()
+    );
+}
+
+fn every_fault(kind: Kind, scenario: &Scenario, directory: &PathBuf, total: &mut Total) {
+    let plain = run(kind, scenario, directory, None);
+    note(
+        total,
+        &format!("{kind:?} {} without a fault", scenario.name),
+        &plain,
+    );
+    if plain.disturbed > 0 {
+        total.wrong.push(format!(
+            "{kind:?} {}: disturbed without a fault",
+            scenario.name
+        ));
+    }
+    for (&call, made) in &plain.calls.made {
+        for (number, &is_divisible) in (1..).zip(made) {
+            let short = is_divisible.then_some(Fault::Short);
+            for fault in ERRORS.map(Fault::Error).into_iter().chain(short) {
+                let plan = Plan {
+                    call,
+                    number,
+                    fault,
+                };
+                let outcome = run(kind, scenario, directory, Some(plan));
+                // With threads and two ends not every run makes the same calls.
+                total.triples += usize::from(outcome.calls.is_fulfilled);
+                let what = format!(
+                    "{kind:?} {}: {call:?} number {number}, {}",
+                    scenario.name,
+                    name(fault)
+                );
+                note(total, &what, &outcome);
+                if fault == Fault::Error(libc::EINTR) && outcome.disturbed > 0 {
+                    total
+                        .wrong
+                        .push(format!("{what}: a signal has ended something"));
+                }
+            }
+        }
+    }
+}
+
+fn note(total: &mut Total, what: &str, outcome: &Outcome) {
+    for wrong in &outcome.wrong {
+        total.hangs += usize::from(wrong.starts_with("hang") || wrong.starts_with("spin"));
+        total.leaks += usize::from(wrong.starts_with("leak"));
+        total.wrong.push(format!("{what}: {wrong}"));
+    }
+}
+
+fn name(fault: Fault) -> String {
+    match fault {
+        Fault::Error(error) => std::io::Error::from_raw_os_error(error).to_string(),
+        Fault::Short => "short".to_owned(),
+    }
+}
+
+fn directory() -> PathBuf {
+    let path =
+        Path::new(&std::env::temp_dir()).join(format!("tress-faults-{}", std::process::id()));
+    std::fs::create_dir_all(&path).expect("a directory can be made");
+    path
+}

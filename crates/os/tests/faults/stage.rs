@@ -1,0 +1,357 @@
+//! Where a scenario is played once: one reactor at both ends, on a clock set by hand, and the watch over it. Counts
+//! turns and not time, and says what went wrong. Knows no scenario.
+
+use crate::actor::{Actor, Life, short};
+use std::{
+    cell::{Cell, RefCell},
+    fs,
+    path::PathBuf,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+use tress_core::{
+    Address, Deferred, Port, Reactor, Result, reactor::Connection, testing::ManualClock,
+};
+use tress_os::{
+    Mio,
+    seam::faults::{self, Calls, Plan},
+};
+
+/// The system gets this long to bring what is on its way, in a turn in which nothing has come.
+const PATIENCE: Duration = Duration::from_millis(1);
+/// Turns in a row in which nothing happened and nothing will, unless time goes by.
+const QUIET_TURNS: u32 = 4;
+/// How far the clock is set on then, and how often in one run: further than any rest or wait of the drivers.
+const STEP: Duration = Duration::from_millis(500);
+const STEPS: u32 = 8;
+/// Turns in a row that did not wait although nothing happened: more are a spin.
+const BUSY_TURNS: u32 = 100;
+/// Turns of one run, whatever happens.
+const TURNS: u32 = 20_000;
+
+/// Which driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Mio,
+    #[cfg(all(feature = "uring", target_os = "linux"))]
+    Uring,
+}
+
+/// What a scenario leaves to be looked at when all is over: it panics when the bytes are not as they should be.
+pub(crate) type Check = Box<dyn FnOnce()>;
+
+/// A story, and on which drivers it works.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) kinds: &'static [Kind],
+    /// Begins it, and says what must hold in the end if no fault got in the way.
+    pub(crate) play: fn(&Rc<Stage>) -> Result<Check>,
+}
+
+/// What came of one run.
+pub(crate) struct Outcome {
+    pub(crate) calls: Calls,
+    /// What it was, if it was not what was promised.
+    pub(crate) wrong: Vec<String>,
+    /// Connections and attempts that ended otherwise than they would have without a fault.
+    pub(crate) disturbed: usize,
+}
+
+/// One run.
+pub(crate) struct Stage {
+    pub(crate) reactor: Reactor,
+    pub(crate) clock: ManualClock,
+    pub(crate) directory: PathBuf,
+    lives: RefCell<Vec<Rc<Life>>>,
+    ports: RefCell<Vec<Port>>,
+    /// Attempts to connect, or whatever else is still to come, and how many of them failed.
+    open: Rc<Cell<usize>>,
+    failed: Rc<RefCell<Vec<String>>>,
+    /// Connections that end otherwise than cleanly, as the scenario wants it.
+    pub(crate) is_rough: Cell<bool>,
+    pub(crate) progress: Rc<Cell<u64>>,
+    steps: Cell<u32>,
+    turns: Cell<u32>,
+}
+
+impl Stage {
+    fn new(kind: Kind, directory: PathBuf) -> std::io::Result<Self> {
+        let clock = ManualClock::new();
+        let reactor = match kind {
+            Kind::Mio => Reactor::with(Mio::with_clock(clock.clone())?),
+            #[cfg(all(feature = "uring", target_os = "linux"))]
+            Kind::Uring => Reactor::with(tress_os::Uring::with_clock(clock.clone())?),
+        };
+        let mut limits = (*reactor.limits()).clone();
+        // Nothing but what the scenario does ends anything: a connection that waits for these hangs.
+        for limit in [
+            &mut limits.idle,
+            &mut limits.connect,
+            &mut limits.handshake,
+            &mut limits.shutdown,
+        ] {
+            *limit = Duration::from_secs(3600);
+        }
+        reactor.set_limits(limits);
+        Ok(Self {
+            reactor,
+            clock,
+            directory,
+            lives: RefCell::default(),
+            ports: RefCell::default(),
+            open: Rc::default(),
+            failed: Rc::default(),
+            is_rough: Cell::new(false),
+            progress: Rc::default(),
+            steps: Cell::new(0),
+            turns: Cell::new(0),
+        })
+    }
+
+    /// The protocol, of which the run must see the end.
+    fn watch(&self, mut actor: Actor) -> Actor {
+        let life = Rc::new(Life {
+            progress: Rc::clone(&self.progress),
+            ..Life::default()
+        });
+        actor.life = Rc::clone(&life);
+        self.lives.borrow_mut().push(life);
+        actor
+    }
+
+    pub(crate) fn listen(
+        self: &Rc<Self>,
+        at: &str,
+        mut make: impl FnMut() -> Actor + 'static,
+    ) -> Result<Port> {
+        let stage = Rc::downgrade(self);
+        let port = self
+            .reactor
+            .listen(at, move |_: &Address| Some(stage.upgrade()?.watch(make())))?;
+        self.ports.borrow_mut().push(port.clone());
+        Ok(port)
+    }
+
+    /// A port on the loopback interface.
+    pub(crate) fn listen_tcp(
+        self: &Rc<Self>,
+        make: impl FnMut() -> Actor + 'static,
+    ) -> Result<Port> {
+        self.listen("tcp:0:interface=127.0.0.1", make)
+    }
+
+    /// Begins to connect to the port; gives the life of what is to be connected.
+    pub(crate) fn connect(&self, port: &Port, actor: Actor) -> Rc<Life> {
+        self.connect_to(&to(port), actor)
+    }
+
+    pub(crate) fn connect_to(&self, to: &str, actor: Actor) -> Rc<Life> {
+        let (life, connecting) = self.connecting(to, actor);
+        connecting.detach();
+        life
+    }
+
+    /// The same with the attempt, which can be cancelled.
+    pub(crate) fn connecting(&self, to: &str, actor: Actor) -> (Rc<Life>, Deferred<()>) {
+        let actor = self.watch(actor);
+        let life = Rc::clone(&actor.life);
+        let connecting = self.reactor.connect_protocol(to, actor);
+        let connecting = self.await_end(connecting.add_callback(|_: Connection<Actor>| Ok(())));
+        (life, connecting)
+    }
+
+    /// The run is not over before this has fired.
+    pub(crate) fn await_end(&self, deferred: Deferred<()>) -> Deferred<()> {
+        self.open.set(self.open.get() + 1);
+        let (open, failed) = (Rc::clone(&self.open), Rc::clone(&self.failed));
+        let progress = Rc::clone(&self.progress);
+        deferred.add_both(move |result| {
+            open.set(open.get() - 1);
+            progress.set(progress.get() + 1);
+            if let Err(failure) = result {
+                failed.borrow_mut().push(short(&failure));
+            }
+            Ok(())
+        })
+    }
+
+    fn is_over(&self) -> bool {
+        self.open.get() == 0 && !self.lives.borrow().iter().any(|life| life.is_open())
+    }
+
+    /// Turns until the condition holds, or says why it will not.
+    fn until(&self, what: &str, condition: impl Fn() -> bool) -> Result<(), String> {
+        let (mut quiet, mut busy) = (0, 0);
+        let mut seen = self.progress.get();
+        while !condition() {
+            self.turns.set(self.turns.get() + 1);
+            if self.turns.get() > TURNS {
+                return Err(format!("spin: {TURNS} turns, and not yet: {what}"));
+            }
+            let wait = if quiet == 0 { Duration::ZERO } else { PATIENCE };
+            let start = Instant::now();
+            let turned = self.reactor.turn(Some(wait));
+            turned.map_err(|error| format!("driver: {error}"))?;
+            if self.progress.get() != seen {
+                seen = self.progress.get();
+                (quiet, busy) = (0, 0);
+                continue;
+            }
+            quiet += 1;
+            busy += u32::from(start.elapsed() < wait / 2);
+            if busy > BUSY_TURNS {
+                return Err(format!(
+                    "spin: {busy} turns in which nothing happened, and not yet: {what}"
+                ));
+            }
+            if quiet - busy.min(quiet - 1) > QUIET_TURNS {
+                if self.steps.get() == STEPS {
+                    return Err(format!("hang: nothing is to come, and not yet: {what}"));
+                }
+                self.steps.set(self.steps.get() + 1);
+                self.clock.advance(STEP);
+                (quiet, busy) = (1, 0);
+            }
+        }
+        Ok(())
+    }
+
+    /// A port that listens still serves.
+    fn check_ports(self: &Rc<Self>) -> Result<(), String> {
+        for port in self.ports.borrow().clone() {
+            if !port.is_listening() {
+                continue;
+            }
+            let before = self.lives.borrow().len();
+            let client = Actor::new().on_made(|transport| {
+                transport.abort_connection();
+                Ok(())
+            });
+            self.connect(&port, client);
+            // The client's life, and one for whoever serves it.
+            self.until("a new peer is served", || {
+                self.lives.borrow().len() > before + 1 && self.is_over()
+            })?;
+        }
+        Ok(())
+    }
+
+    fn stop_listening(&self) {
+        for port in self.ports.borrow_mut().drain(..) {
+            port.stop_listening();
+        }
+    }
+
+    /// What does not fit to what is promised of every connection.
+    fn broken_promises(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for life in self.lives.borrow().iter() {
+            let (made, lost) = (life.made.get(), life.lost.borrow());
+            if made > 1 || lost.len() != made as usize {
+                wrong.push(format!("made {made} times, lost: {lost:?}"));
+            }
+        }
+        let statistics = self.reactor.statistics();
+        let (timers, tasks) = (statistics.timers, statistics.tasks);
+        if (statistics.connections, timers, tasks) != (0, 0, 0) {
+            wrong.push(format!("leak: {statistics:?}"));
+        }
+        wrong
+    }
+
+    fn disturbed(&self) -> usize {
+        let is_rough = self.is_rough.get();
+        let lives = self.lives.borrow();
+        let odd = lives
+            .iter()
+            .filter(|life| life.lost.borrow().iter().any(|lost| lost != "done") && !is_rough);
+        let failed = if is_rough {
+            0
+        } else {
+            self.failed.borrow().len()
+        };
+        let turned_away = self.reactor.statistics().accept_errors;
+        odd.count() + failed + usize::try_from(turned_away).unwrap_or(usize::MAX)
+    }
+}
+
+/// The endpoint of whoever connects there.
+pub(crate) fn to(port: &Port) -> String {
+    match port.local_address() {
+        Address::Ip(address) => format!("tcp:127.0.0.1:{}", address.port()),
+        other => format!("unix:{other}"),
+    }
+}
+
+/// Plays a scenario once, with a fault or without one.
+pub(crate) fn run(
+    kind: Kind,
+    scenario: &Scenario,
+    directory: &PathBuf,
+    plan: Option<Plan>,
+) -> Outcome {
+    let before = descriptors();
+    let mut outcome = Outcome {
+        calls: Calls::default(),
+        wrong: Vec::new(),
+        disturbed: 0,
+    };
+    let stage = match Stage::new(kind, directory.clone()) {
+        Ok(stage) => Rc::new(stage),
+        Err(error) => {
+            outcome.wrong.push(format!("there is no driver: {error}"));
+            return outcome;
+        }
+    };
+    let open = descriptors();
+    faults::begin(plan);
+    let played = (scenario.play)(&stage);
+    let ended = stage.until("the end", || stage.is_over());
+    outcome.calls = faults::end();
+    outcome.disturbed += stage.disturbed();
+    let ended = ended.and_then(|()| stage.check_ports()).and_then(|()| {
+        stage.stop_listening();
+        stage.until("the descriptors are closed", || descriptors() <= open)
+    });
+    match ended {
+        Ok(()) => {}
+        // The driver is of no use any more: then everything has ended.
+        Err(error) if error.starts_with("driver") && plan.is_some() => outcome.disturbed += 1,
+        Err(error) => outcome.wrong.push(error),
+    }
+    stage.stop_listening();
+    outcome.wrong.extend(stage.broken_promises());
+    match played {
+        Err(_) if plan.is_some() => outcome.disturbed += 1,
+        Err(failure) => outcome.wrong.push(format!("without a fault: {failure}")),
+        Ok(check) if outcome.disturbed == 0 => {
+            let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check));
+            if checked.is_err() {
+                outcome
+                    .wrong
+                    .push("the bytes are not as they should be".to_owned());
+            }
+        }
+        Ok(_) => {}
+    }
+    drop(stage);
+    let after = descriptors();
+    if after != before {
+        outcome
+            .wrong
+            .push(format!("leak: {before} descriptors before, {after} after"));
+    }
+    let files = fs::read_dir(directory).map_or(0, Iterator::count);
+    if files > 0 {
+        outcome.wrong.push(format!("leak: {files} files are left"));
+        for file in fs::read_dir(directory).into_iter().flatten().flatten() {
+            fs::remove_file(file.path()).ok();
+        }
+    }
+    outcome
+}
+
+/// How many descriptors this process has.
+pub(crate) fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
