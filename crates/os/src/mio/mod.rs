@@ -79,6 +79,8 @@ pub struct Mio<C = SystemClock> {
     cursor: usize,
     /// What to look at again in the next turn although the kernel will not report it again.
     again: Vec<(Token, u8)>,
+    /// Connections whose end is still to be reported, and why they end.
+    broken: Vec<(Token, io::Error)>,
     bytes_per_turn: usize,
     accepting: Accepting,
     lingering: Lingering,
@@ -119,6 +121,7 @@ impl<C: Clock> Mio<C> {
             found: 0,
             cursor: 0,
             again: Vec::new(),
+            broken: Vec::new(),
             bytes_per_turn: 65_536,
             accepting: Accepting::new()?,
             lingering: Lingering::default(),
@@ -182,6 +185,9 @@ impl<C: Clock> Mio<C> {
                 | Socket::Lingering(_) => {}
             }
             let slot = &mut self.slots[token.slot as usize];
+            if slot.has(socket::BROKEN) {
+                self.broken.retain(|(broken, _)| *broken != token);
+            }
             if slot.has(socket::SHARED)
                 && let Some(source) = slot.socket.source()
             {
@@ -250,6 +256,9 @@ impl<C: Clock> Mio<C> {
             });
         }
         self.cursor += 1;
+        if slot.has(socket::BROKEN) {
+            return self.report_broken(token);
+        }
         if bits & (READABLE | HUNG_UP) == 0 {
             return None;
         }
@@ -297,6 +306,26 @@ impl<C: Clock> Mio<C> {
         }
     }
 
+    /// A connection is of no use any more, for a reason that only a report in the next round can tell.
+    #[cold]
+    fn broken(&mut self, token: Token, error: io::Error) {
+        if let Some(slot) = self.slot(token) {
+            slot.set(socket::BROKEN);
+            self.broken.push((token, error));
+            self.again.push((token, HUNG_UP));
+        }
+    }
+
+    #[cold]
+    fn report_broken(&mut self, token: Token) -> Option<Report> {
+        let mut broken = self.broken.iter();
+        let place = broken.position(|(broken, _)| *broken == token)?;
+        let (token, error) = self.broken.swap_remove(place);
+        self.slot(token)?.socket.reset_on_close();
+        self.remove(token);
+        Some(Report::Closed { token, error })
+    }
+
     /// A connection that is being made has come to something or to nothing.
     fn connecting_event(&mut self, token: Token, bits: u8) -> Option<Report> {
         self.cursor += 1;
@@ -333,15 +362,15 @@ impl<C: Clock> Mio<C> {
         if slot.has(socket::FOR_WRITING) {
             return Ok(());
         }
+        if let Some(source) = slot.socket.source() {
+            let both = Interest::READABLE | Interest::WRITABLE;
+            let registry = self.poll.registry();
+            seam::call(Call::EpollCtl, || {
+                registry.reregister(source, pack(token), both)
+            })?;
+        }
         slot.set(socket::FOR_WRITING);
-        let Some(source) = slot.socket.source() else {
-            return Ok(());
-        };
-        let both = Interest::READABLE | Interest::WRITABLE;
-        let registry = self.poll.registry();
-        seam::call(Call::EpollCtl, || {
-            registry.reregister(source, pack(token), both)
-        })
+        Ok(())
     }
 }
 
@@ -576,11 +605,15 @@ impl<C: Clock> Driver for Mio<C> {
         let slot = slot.filter(|slot| slot.generation() == token.generation);
         match slot.map(|slot| &mut slot.socket) {
             Some(Socket::Stream(stream)) => {
-                // An error means that the peer has gone, which reading will tell.
-                seam::call(Call::Shutdown, || {
+                let shut = seam::call(Call::Shutdown, || {
                     stream.shutdown(std::net::Shutdown::Write)
-                })
-                .ok();
+                });
+                if let Err(error) = shut
+                    && error.kind() != io::ErrorKind::NotConnected
+                {
+                    self.broken(token, error);
+                }
+                // Otherwise the peer has gone, which reading will tell.
             }
             Some(Socket::Files(files)) => {
                 files.close_output(self.poll.registry());

@@ -40,6 +40,8 @@ pub(super) const FOR_WRITING: u8 = 8;
 pub(super) const PASSING: u8 = 32;
 /// Another process may have it open as well.
 pub(super) const SHARED: u8 = 64;
+/// Its end is still to be reported.
+pub(super) const BROKEN: u8 = 128;
 
 /// Streams are what mio calls `TcpStream`, those of UNIX sockets too: nothing that is asked of one differs, but its
 /// addresses, and so the path of every message has no case to tell apart.
