@@ -239,7 +239,10 @@ fn bind(
     restrict(socket, mode)?;
     let absolute = std::path::absolute(path)?;
     seam::call(Call::Bind, || socket.bind(address))?;
-    let metadata = seam::call(Call::Lstat, || fs::symlink_metadata(path))?;
+    let metadata = seam::call(Call::Lstat, || fs::symlink_metadata(path)).inspect_err(|_| {
+        // Nobody else can have put one there: the lock is ours.
+        fs::remove_file(path).ok();
+    })?;
     let file = SocketFile {
         path: absolute,
         identity: identity(&metadata),
