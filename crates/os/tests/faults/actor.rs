@@ -85,9 +85,9 @@ impl Actor {
     }
 
     /// Says all of this when it is connected.
-    pub(crate) fn says(self, bytes: Vec<u8>) -> Self {
+    pub(crate) fn says(self, bytes: impl AsRef<[u8]> + 'static) -> Self {
         self.on_made(move |transport| {
-            transport.write(&bytes);
+            transport.write(bytes.as_ref());
             Ok(())
         })
     }

@@ -3,6 +3,8 @@
 #![expect(clippy::print_stderr, reason = "how many there were, and which failed")]
 
 mod actor;
+mod gram;
+mod local;
 mod scenarios;
 mod stage;
 
@@ -39,7 +41,7 @@ struct Total {
 fn no_fault_of_a_system_call_hangs_spins_or_leaks() {
     let directory = directory();
     let mut total = Total::default();
-    for scenario in scenarios::SCENARIOS {
+    for scenario in scenarios::SCENARIOS.iter().chain(local::SCENARIOS) {
         for &kind in scenario.kinds {
             let start = Instant::now();
             let before = total.triples;
@@ -108,10 +110,15 @@ fn every_fault(kind: Kind, scenario: &Scenario, directory: &PathBuf, total: &mut
     }
 }
 
+/// The first that is wrong is shown, and all are counted.
 fn note(total: &mut Total, what: &str, outcome: &Outcome) {
-    for wrong in &outcome.wrong {
-        total.hangs += usize::from(wrong.starts_with("hang") || wrong.starts_with("spin"));
-        total.leaks += usize::from(wrong.starts_with("leak"));
+    let any = |words: &[&str]| {
+        let mut wrong = outcome.wrong.iter();
+        usize::from(wrong.any(|wrong| words.iter().any(|word| wrong.starts_with(word))))
+    };
+    total.hangs += any(&["hang", "spin"]);
+    total.leaks += any(&["leak"]);
+    if let Some(wrong) = outcome.wrong.first() {
         total.wrong.push(format!("{what}: {wrong}"));
     }
 }

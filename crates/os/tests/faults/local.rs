@@ -1,0 +1,192 @@
+//! The scenarios over UNIX sockets and datagrams. As in `scenarios`.
+
+use crate::{
+    actor::Actor,
+    gram::GramLife,
+    scenarios::{echoes, pattern},
+    stage::{Check, Kind, Scenario, Stage, to},
+};
+use std::{
+    os::{fd::OwnedFd, unix::net::UnixListener},
+    rc::Rc,
+    time::Duration,
+};
+use tress_core::{Address, DatagramTransport, Result, driver::Interface};
+
+/// When the ports of a scenario with datagrams are closed: whatever gets lost, then it is over.
+const OVER: Duration = Duration::from_millis(10);
+
+const fn on_mio(name: &'static str, play: fn(&Rc<Stage>) -> Result<Check>) -> Scenario {
+    Scenario {
+        name,
+        kinds: &[Kind::Mio],
+        play,
+    }
+}
+
+/// All of them.
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    on_mio("unix, with a lock file", |stage| unix(stage, "")),
+    on_mio("unix, with a mode", |stage| {
+        unix(stage, ":lockfile=0:mode=600")
+    }),
+    on_mio("unix, a stale socket", stale),
+    on_mio("unix, abstract", abstract_name),
+    on_mio("unix, nobody there", nobody_there),
+    on_mio("unix, open files", open_files),
+    on_mio("udp, echo", |stage| udp(stage, 5)),
+    on_mio("udp, many", |stage| udp(stage, 150)),
+    on_mio("unixgram, many", unixgram),
+    on_mio("udp, refused", udp_refused),
+    on_mio("udp, multicast", multicast),
+];
+
+fn path(stage: &Stage, name: &str) -> String {
+    stage.directory.join(name).display().to_string()
+}
+
+fn unix(stage: &Rc<Stage>, options: &str) -> Result<Check> {
+    let at = format!("unix:{}{options}", path(stage, "socket"));
+    let port = stage.listen(&at, Actor::echo)?;
+    let options = if options.is_empty() {
+        ":lockfile=1"
+    } else {
+        ""
+    };
+    echoes(stage, &format!("{}{options}", to(&port)), 1000)
+}
+
+/// Somebody has left a socket behind.
+fn stale(stage: &Rc<Stage>) -> Result<Check> {
+    let path = path(stage, "socket");
+    drop(UnixListener::bind(&path)?);
+    let port = stage.listen(&format!("unix:{path}"), Actor::echo);
+    if port.is_err() {
+        // It is as it was.
+        std::fs::remove_file(&path)?;
+    }
+    echoes(stage, &to(&port?), 1000)
+}
+
+fn abstract_name(stage: &Rc<Stage>) -> Result<Check> {
+    let name = format!("unix:@tress-faults-{}", std::process::id());
+    let port = stage.listen(&name, Actor::echo)?;
+    echoes(stage, &to(&port), 1000)
+}
+
+fn nobody_there(stage: &Rc<Stage>) -> Result<Check> {
+    stage.is_rough.set(true);
+    let to = format!("unix:{}", path(stage, "nobody"));
+    stage.connect_to(&to, Actor::new());
+    Ok(Box::new(|| {}))
+}
+
+/// Open files go both ways, each with its byte, and more bytes around them.
+fn open_files(stage: &Rc<Stage>) -> Result<Check> {
+    let at = format!("unix:{}", path(stage, "socket"));
+    let port = stage.listen(&at, || {
+        Actor::new().on_file(|transport, file| {
+            transport.send_file_descriptor(file)?;
+            transport.write(b"back");
+            Ok(())
+        })
+    })?;
+    let client = Actor::new()
+        .on_made(|transport| {
+            transport.write(pattern(1000));
+            for _ in 0..3 {
+                let (reader, _) = std::io::pipe()?;
+                transport.send_file_descriptor(OwnedFd::from(reader))?;
+                transport.write(pattern(100));
+            }
+            transport.lose_write_connection();
+            Ok(())
+        })
+        .on_file(|_, file| {
+            drop(file);
+            Ok(())
+        });
+    let client = stage.connect(&port, client);
+    Ok(Box::new(move || {
+        assert_eq!(client.files.get(), 3);
+        assert_eq!(*client.received.borrow(), b"backbackback");
+    }))
+}
+
+/// Closes them when it is over.
+fn close(stage: &Stage, ports: &[DatagramTransport]) {
+    let ports = ports.to_vec();
+    stage.after(OVER, move || {
+        for port in ports {
+            port.stop_listening().detach();
+        }
+    });
+}
+
+/// A port that sends all back, and one that sends so many.
+fn udp(stage: &Rc<Stage>, count: usize) -> Result<Check> {
+    let any = "udp:0:interface=127.0.0.1";
+    let (server, _) = stage.open_grams(any, false, true)?;
+    let (client, life) = stage.open_grams(any, false, false)?;
+    close(stage, &[server.clone(), client.clone()]);
+    let to = server.local_address();
+    for number in 0..count {
+        client.write_to(pattern(number + 1), &to)?;
+    }
+    Ok(in_order(life, count))
+}
+
+/// More than the receiver has room for at once: the sender waits for it.
+fn unixgram(stage: &Rc<Stage>) -> Result<Check> {
+    const COUNT: usize = 60;
+    let (here, there) = (path(stage, "here"), path(stage, "there"));
+    let (server, life) = stage.open_grams(&format!("unixgram:{there}"), false, false)?;
+    let to = format!("unixgram:{there}:bindAddress={here}");
+    let (client, _) = stage.open_grams(&to, true, false)?;
+    close(stage, &[server, client.clone()]);
+    for number in 0..COUNT {
+        client.write(pattern(number + 1))?;
+    }
+    Ok(in_order(life, COUNT))
+}
+
+fn in_order(life: Rc<GramLife>, count: usize) -> Check {
+    Box::new(move || {
+        let received = life.received.borrow();
+        let lengths: Vec<usize> = received.iter().map(Vec::len).collect();
+        assert_eq!(lengths, (1..=count).collect::<Vec<_>>());
+    })
+}
+
+/// Connected to where nobody is: it is told, and goes on.
+fn udp_refused(stage: &Rc<Stage>) -> Result<Check> {
+    let gone = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    let to = gone.local_addr()?;
+    drop(gone);
+    let (client, life) = stage.open_grams(&format!("udp:{to}"), true, false)?;
+    close(stage, std::slice::from_ref(&client));
+    client.write(b"anybody?")?;
+    Ok(Box::new(move || assert_eq!(life.refused.get(), 1)))
+}
+
+/// Joins a group, hears what is sent there, and leaves it.
+fn multicast(stage: &Rc<Stage>) -> Result<Check> {
+    let group = [239, 1, 2, 3].into();
+    let on = Interface::Address([127, 0, 0, 1].into());
+    let (member, life) = stage.open_grams("udp:0:reuse=1", false, false)?;
+    let (sender, _) = stage.open_grams("udp:0:interface=127.0.0.1", false, false)?;
+    close(stage, &[member.clone(), sender.clone()]);
+    member.join_group(group, on)?;
+    sender.set_multicast_interface(on)?;
+    sender.set_multicast_ttl(1)?;
+    let Address::Ip(own) = member.local_address() else {
+        panic!("it is an IP address")
+    };
+    sender.write_to(b"to all", &Address::Ip((group, own.port()).into()))?;
+    stage.after(OVER / 2, move || {
+        member.leave_group(group, on).ok();
+    });
+    Ok(Box::new(move || {
+        assert_eq!(*life.received.borrow(), [b"to all".to_vec()]);
+    }))
+}
