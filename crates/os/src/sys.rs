@@ -346,7 +346,9 @@ pub(crate) mod datagrams {
 /// until its last completion, whatever the callers do.
 #[cfg(all(feature = "uring", target_os = "linux"))]
 pub(crate) mod ring {
+    use crate::seam::{self, Call};
     use crate::uring::work::{Done, Key, Loan, Outcome, Piece, Work};
+    use crate::waits::Waits;
     use io_uring::{
         EnterFlags, IoUring, cqueue, opcode, squeue,
         types::{CancelBuilder, Fd, SubmitArgs, Timespec},
@@ -357,6 +359,7 @@ pub(crate) mod ring {
         io, mem,
         os::fd::{AsRawFd, FromRawFd, OwnedFd},
         ptr::NonNull,
+        rc::Rc,
         sync::atomic::{AtomicU64, Ordering},
         time::Duration,
     };
@@ -384,6 +387,7 @@ pub(crate) mod ring {
         /// Completions that the last `enter` found and that nobody has pulled.
         found: usize,
         unsubmitted: bool,
+        waits: Waits,
     }
 
     /// A place for an operation; `work` is there from `start` to the last completion.
@@ -405,9 +409,11 @@ pub(crate) mod ring {
                 waiting: VecDeque::new(),
                 found: 0,
                 unsubmitted: false,
+                waits: Waits::default(),
             };
             let address = ring.buffers.address();
             let submitter = ring.io.submitter();
+            seam::before(Call::IoUringRegister)?;
             // SAFETY: the entries are at this address, aligned, and are freed only after `drop` has unregistered them.
             unsafe { submitter.register_buf_ring_with_flags(address, BUFFERS, GROUP, 0)? };
             Ok(ring)
@@ -431,6 +437,11 @@ pub(crate) mod ring {
             operation.cancelled = false;
             operation.work = Some(work);
             let key = Key::new(place, operation.generation);
+            #[cfg(feature = "faults")]
+            let entry = match &operation.work {
+                Some(work) => seam::ring::entry(entry, work, GROUP, key),
+                None => entry,
+            };
             self.push(entry.user_data(key.user_data()));
             key
         }
@@ -446,9 +457,12 @@ pub(crate) mod ring {
         }
 
         /// Submits what was started and waits for completions, at most for `timeout`.
+        ///
+        /// # Errors
+        /// The ring is of no use any more.
         pub(crate) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
             let all = self.push_waiting();
-            let result = match timeout {
+            let result = seam::once(Call::IoUringEnter, || match timeout {
                 Some(timeout) if timeout.is_zero() || !all => self.poll(),
                 None if !all => self.poll(),
                 None => self.io.submit_and_wait(1),
@@ -457,19 +471,12 @@ pub(crate) mod ring {
                     let arguments = SubmitArgs::new().timespec(&timeout);
                     self.io.submitter().submit_with_args(1, &arguments)
                 }
-            };
+            });
             self.found = self.io.completion().len();
-            match result {
-                Ok(_) => {
-                    self.unsubmitted = !self.waiting.is_empty();
-                    Ok(())
-                }
-                Err(error) => match error.raw_os_error() {
-                    // No completion in time; a signal; too many completions or too little memory for now.
-                    Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
-                    _ => Err(error),
-                },
+            if result.is_ok() {
+                self.unsubmitted = !self.waiting.is_empty();
             }
+            self.waits.ended(result)
         }
 
         /// The next of the completions that `enter` found.
@@ -510,19 +517,24 @@ pub(crate) mod ring {
         /// Turns a completion into what its operation has come to.
         fn done(&mut self, completion: &cqueue::Entry) -> Option<Done> {
             let (key, answer) = Key::from_user_data(completion.user_data());
+            #[cfg(not(feature = "faults"))]
+            let result = completion.result();
+            #[cfg(feature = "faults")]
+            let result = seam::ring::result(completion);
             if answer {
-                self.cancel_answered(key, completion.result());
+                self.cancel_answered(key, result);
                 return None;
             }
-            let result = u32::try_from(completion.result())
-                .map_err(|_| io::Error::from_raw_os_error(-completion.result()));
+            let result = u32::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result));
             let loan = self.loan(completion.flags());
             let operation = self.operation(key)?;
             let (token, work) = (operation.token, operation.work.take()?);
             let more = cqueue::more(completion.flags());
             let outcome = match &work {
                 Work::Accept(_) => Outcome::Accepted(result.and_then(|_| accepted(completion))),
-                Work::Connect(..) => Outcome::Connected(result.map(drop)),
+                Work::Connect(_, address) => {
+                    Outcome::Connected(result.map(drop), Rc::clone(address))
+                }
                 Work::Receive(_) => Outcome::Received(result.map(|count| count as usize), loan),
                 Work::Rest(_) => Outcome::Rested,
                 Work::Watch(_) => Outcome::Woken,
@@ -575,11 +587,10 @@ pub(crate) mod ring {
 
         fn push_cancel(&mut self, key: Key) {
             let entry = opcode::AsyncCancel::new(key.user_data()).build();
-            self.push(
-                entry
-                    .flags(squeue::Flags::SKIP_SUCCESS)
-                    .user_data(key.user_data_of_cancellation()),
-            );
+            let entry = entry.flags(squeue::Flags::SKIP_SUCCESS);
+            #[cfg(feature = "faults")]
+            let entry = seam::ring::cancellation(entry, key);
+            self.push(entry.user_data(key.user_data_of_cancellation()));
         }
 
         /// Puts an entry into the submission queue, or behind those that wait for room there.
@@ -596,7 +607,7 @@ pub(crate) mod ring {
             while let Some(entry) = self.waiting.pop_front() {
                 if !self.try_push(&entry) {
                     self.waiting.push_front(entry);
-                    if self.io.submit().is_err() {
+                    if seam::once(Call::IoUringEnter, || self.io.submit()).is_err() {
                         return false;
                     }
                 }

@@ -67,7 +67,10 @@ impl<C: Clock> Mio<C> {
             }
             Unread::Something => {}
         }
-        seam::call(Call::Shutdown, || stream.shutdown(Shutdown::Write)).ok();
+        if seam::call(Call::Shutdown, || stream.shutdown(Shutdown::Write)).is_err() {
+            // The peer would not hear of the end as long as it lingers.
+            return false;
+        }
         if let Socket::Stream(stream) = std::mem::take(&mut slot.socket) {
             slot.socket = Socket::Lingering(stream);
         }

@@ -1,11 +1,12 @@
 //! What a test plans for one thread: which call fails, and how. Makes no call.
 
 use super::Call;
+#[cfg(all(feature = "uring", target_os = "linux"))]
+use std::time::Duration;
 use std::{
     cell::RefCell,
     collections::BTreeMap,
     io::{self, IoSlice},
-    time::Duration,
 };
 
 /// How a call goes wrong.
@@ -46,10 +47,15 @@ struct Running {
 
 thread_local! {
     static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
+    /// Operations of io_uring that the kernel does not know of, and what they are to come to. Kept beyond the end.
+    #[cfg(all(feature = "uring", target_os = "linux"))]
+    static EXCHANGED: RefCell<BTreeMap<u64, i32>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 /// Counts the calls of this thread's drivers from now on, and has one of them go wrong.
 pub fn begin(plan: Option<Plan>) {
+    #[cfg(all(feature = "uring", target_os = "linux"))]
+    EXCHANGED.with_borrow_mut(BTreeMap::clear);
     let running = Running {
         plan,
         ..Running::default()
@@ -117,8 +123,23 @@ pub(crate) fn owes_events() -> bool {
     })
 }
 
-/// How long something that goes by the system's clock takes: no time, while a test counts.
-pub(crate) fn span(span: Duration) -> Duration {
+/// At most a moment, while a test counts.
+#[cfg(all(feature = "uring", target_os = "linux"))]
+pub(super) fn rest(rest: Duration) -> Duration {
+    const MOMENT: Duration = Duration::from_millis(1);
     let is_counted = RUNNING.with_borrow(Option::is_some);
-    if is_counted { Duration::ZERO } else { span }
+    if is_counted { rest.min(MOMENT) } else { rest }
+}
+
+/// The answer with this mark is to be this error.
+#[cfg(all(feature = "uring", target_os = "linux"))]
+pub(super) fn exchange(mark: u64, error: io::Error) {
+    let error = error.raw_os_error().unwrap_or(libc::EIO);
+    EXCHANGED.with_borrow_mut(|exchanged| exchanged.insert(mark, error));
+}
+
+/// The error that the answer with this mark is to be.
+#[cfg(all(feature = "uring", target_os = "linux"))]
+pub(super) fn exchanged(mark: u64) -> Option<i32> {
+    EXCHANGED.with_borrow_mut(|exchanged| exchanged.remove(&mark))
 }

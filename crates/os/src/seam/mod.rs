@@ -15,8 +15,12 @@
 
 #[cfg(feature = "faults")]
 pub mod faults;
+#[cfg(all(feature = "faults", feature = "uring", target_os = "linux"))]
+pub(crate) mod ring;
 
 use std::io::{self, IoSlice};
+#[cfg(all(feature = "uring", target_os = "linux"))]
+use std::time::Duration;
 
 /// A system call, by its name; or an operation of io_uring that stands for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +40,7 @@ pub enum Call {
     Getsockname,
     Getsockopt,
     IoUringEnter,
+    IoUringRegister,
     IoUringSetup,
     Listen,
     Lstat,
@@ -110,4 +115,14 @@ pub(crate) fn write_vectored(
     }
     let _ = call;
     write(pieces)
+}
+
+/// How long the kernel is asked to wait where nobody waits for anything: a test that counts turns does not wait as long.
+#[inline]
+#[cfg(all(feature = "uring", target_os = "linux"))]
+pub(crate) fn rest(rest: Duration) -> Duration {
+    #[cfg(feature = "faults")]
+    return faults::rest(rest);
+    #[cfg(not(feature = "faults"))]
+    rest
 }

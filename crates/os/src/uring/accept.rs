@@ -8,6 +8,7 @@ use super::{
     slots::{self, Parked, READING, RESTING, State},
     work::Work,
 };
+use crate::seam::{self, Call};
 use io_uring::types::Timespec;
 use socket2::Socket;
 use std::{fs::File, io, rc::Rc, time::Duration};
@@ -93,7 +94,7 @@ impl<C: Clock> Uring<C> {
 
     /// Makes a connection of a peer's socket.
     pub(super) fn introduce(&mut self, port: Token, socket: Socket) -> Report {
-        let peer = slots::address_of(socket.peer_addr().ok());
+        let peer = slots::address_of(seam::call(Call::Getpeername, || socket.peer_addr()).ok());
         let conn = self.slots.insert(socket, State::Open, 0);
         Report::Accepted { port, conn, peer }
     }
@@ -113,7 +114,7 @@ impl<C: Clock> Uring<C> {
         self.accepting.freed = false;
         self.accepting.resting.push(port);
         self.ring
-            .start(port, Work::Rest(Rc::new(Timespec::from(REST))));
+            .start(port, Work::Rest(Rc::new(Timespec::from(seam::rest(REST)))));
     }
 
     /// A port accepts again.
@@ -133,7 +134,7 @@ impl<C: Clock> Uring<C> {
 fn turn_away(socket: &Socket) {
     if socket.set_nonblocking(true).is_ok() {
         for _ in 0..SHED_AT_ONCE {
-            if socket.accept().is_err() {
+            if seam::call(Call::Accept, || socket.accept()).is_err() {
                 break;
             }
         }
@@ -144,5 +145,5 @@ fn turn_away(socket: &Socket) {
 
 /// A descriptor that costs nothing else.
 fn reserve() -> io::Result<File> {
-    File::open("/dev/null")
+    seam::call(Call::Open, || File::open("/dev/null"))
 }

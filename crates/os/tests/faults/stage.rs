@@ -66,6 +66,7 @@ pub(crate) struct Outcome {
 
 /// One run.
 pub(crate) struct Stage {
+    pub(crate) kind: Kind,
     pub(crate) reactor: Reactor,
     pub(crate) clock: ManualClock,
     pub(crate) directory: PathBuf,
@@ -102,6 +103,7 @@ impl Stage {
         }
         reactor.set_limits(limits);
         Ok(Self {
+            kind,
             reactor,
             clock,
             directory,
@@ -192,13 +194,6 @@ impl Stage {
         let opened = (port, life);
         self.grams.borrow_mut().push(opened.clone());
         Ok(opened)
-    }
-
-    /// The run is not over before this much time has gone by.
-    pub(crate) fn lasts(&self, time: Duration) {
-        let (resolver, over) = Deferred::pair();
-        self.reactor.call_later(time, move || resolver.resolve(()));
-        self.await_end(over).detach();
     }
 
     /// Calls this after so much time; the run is not over before.
