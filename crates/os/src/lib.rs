@@ -3,6 +3,7 @@
 //!
 //! Nothing else in tress opens a socket, starts a thread or reads a clock. Nothing here knows a protocol.
 
+mod blame;
 mod clock;
 pub mod lock_file;
 mod mio;

@@ -68,12 +68,12 @@ pub fn end() -> Calls {
     RUNNING.take().unwrap_or_default().calls
 }
 
-/// Whether the planned call has been made.
+/// How many calls there have been since [`begin`].
 #[must_use]
-pub fn is_fulfilled() -> bool {
+pub fn count() -> usize {
     RUNNING.with_borrow(|running| {
-        let running = running.as_ref();
-        running.is_some_and(|running| running.calls.is_fulfilled)
+        let made = running.iter().flat_map(|running| &running.calls.made);
+        made.map(|(_, made)| made.len()).sum()
     })
 }
 

@@ -8,7 +8,10 @@ use super::{
     slots::{self, Parked, READING, RESTING, State},
     work::Work,
 };
-use crate::seam::{self, Call};
+use crate::{
+    blame::{Blame, blame},
+    seam::{self, Call},
+};
 use io_uring::types::Timespec;
 use socket2::Socket;
 use std::{fs::File, io, rc::Rc, time::Duration};
@@ -77,10 +80,16 @@ impl<C: Clock> Uring<C> {
                     None
                 }
             }
-            Err(error) => match error.raw_os_error() {
-                // This peer has gone again, or the operation was ended: nothing is wrong with the port.
-                Some(libc::ECONNABORTED | libc::ECANCELED | libc::EINTR | libc::EAGAIN) => None,
-                _ => {
+            Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => None,
+            Err(error) => match blame(&error) {
+                // Nothing is wrong with the port.
+                Blame::Nobody | Blame::Peer => None,
+                Blame::Shortage => {
+                    self.turn_away(port);
+                    self.rest(port);
+                    Some(Report::AcceptFailed { port, error })
+                }
+                Blame::Port => {
                     self.rest(port);
                     Some(Report::AcceptFailed { port, error })
                 }
@@ -99,18 +108,24 @@ impl<C: Clock> Uring<C> {
         Report::Accepted { port, conn, peer }
     }
 
-    /// Turns some peers away with the reserved descriptor, and lets the port rest.
+    /// Turns some peers away with the reserved descriptor.
+    #[cold]
+    fn turn_away(&mut self, port: Token) {
+        if let Some(slot) = self.slots.get(port)
+            && let Some(socket) = &slot.socket
+        {
+            self.accepting.reserve = None;
+            turn_away(socket);
+            self.accepting.reserve = reserve().ok();
+        }
+    }
+
     #[cold]
     fn rest(&mut self, port: Token) {
         let Some(slot) = self.slots.get(port) else {
             return;
         };
         slot.set(RESTING);
-        if let Some(socket) = &slot.socket {
-            self.accepting.reserve = None;
-            turn_away(socket);
-            self.accepting.reserve = reserve().ok();
-        }
         self.accepting.freed = false;
         self.accepting.resting.push(port);
         self.ring

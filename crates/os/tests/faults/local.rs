@@ -20,6 +20,7 @@ const fn on_mio(name: &'static str, play: fn(&Rc<Stage>) -> Result<Check>) -> Sc
     Scenario {
         name,
         kinds: &[Kind::Mio],
+        makes_reactor: false,
         play,
     }
 }

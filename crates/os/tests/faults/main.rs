@@ -13,7 +13,10 @@ use std::{
     path::{Path, PathBuf},
     time::Instant,
 };
-use tress_os::seam::faults::{Fault, Plan};
+use tress_os::seam::{
+    Call,
+    faults::{Fault, Plan},
+};
 
 /// `EINTR`, `EAGAIN`, `EPIPE`, `ECONNRESET`, `ENOBUFS`, `ENOMEM`, `ETIMEDOUT`.
 const ERRORS: [i32; 7] = [
@@ -84,8 +87,7 @@ fn every_fault(kind: Kind, scenario: &Scenario, directory: &PathBuf, total: &mut
     }
     for (&call, made) in &plain.calls.made {
         for (number, &is_divisible) in (1..).zip(made) {
-            let short = is_divisible.then_some(Fault::Short);
-            for fault in ERRORS.map(Fault::Error).into_iter().chain(short) {
+            for fault in faults_of(call, is_divisible) {
                 let plan = Plan {
                     call,
                     number,
@@ -100,13 +102,56 @@ fn every_fault(kind: Kind, scenario: &Scenario, directory: &PathBuf, total: &mut
                     name(fault)
                 );
                 note(total, &what, &outcome);
-                if fault == Fault::Error(libc::EINTR) && outcome.disturbed > 0 {
-                    total
-                        .wrong
-                        .push(format!("{what}: a signal has ended something"));
+                if is_harmless(scenario, call, fault) && outcome.disturbed > 0 {
+                    total.wrong.push(format!("{what}: it has ended something"));
                 }
             }
         }
+    }
+}
+
+/// Every way such a call can go wrong.
+fn faults_of(call: Call, is_divisible: bool) -> impl Iterator<Item = Fault> {
+    let makes = matches!(
+        call,
+        Call::Accept | Call::Dup | Call::EpollCreate | Call::EventFd | Call::Open | Call::Socket
+    );
+    let shortage = [libc::EMFILE, libc::ENFILE].map(Fault::Error);
+    let shortage = shortage.into_iter().filter(move |_| makes);
+    let short = is_divisible.then_some(Fault::Short);
+    let errors = ERRORS.map(Fault::Error).into_iter();
+    errors.chain(shortage).chain(short)
+}
+
+/// Whether whoever is connected must not notice.
+fn is_harmless(scenario: &Scenario, call: Call, fault: Fault) -> bool {
+    let Fault::Error(error) = fault else {
+        return true;
+    };
+    let is_about_bytes = matches!(
+        call,
+        Call::Recv
+            | Call::Recvmmsg
+            | Call::Recvmsg
+            | Call::Send
+            | Call::Sendmmsg
+            | Call::Sendmsg
+            | Call::Writev
+    );
+    match call {
+        _ if error == libc::EINTR => true,
+        // Who closes asks once whether something is unread, and must believe the answer.
+        _ if is_about_bytes => error == libc::EAGAIN && scenario.name != scenarios::UNREAD,
+        // The latter are about a peer that has gone.
+        Call::Accept => {
+            [libc::EAGAIN, libc::EPIPE, libc::ECONNRESET, libc::ETIMEDOUT].contains(&error)
+        }
+        Call::EpollWait | Call::IoUringEnter => {
+            [libc::EAGAIN, libc::ENOMEM, libc::ENOBUFS].contains(&error)
+        }
+        // They are made again.
+        Call::AsyncCancel | Call::PollAdd | Call::Timeout => true,
+        _ => false,
     }
 }
 

@@ -51,6 +51,8 @@ pub(crate) type Check = Box<dyn FnOnce()>;
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) kinds: &'static [Kind],
+    /// The making of the reactor is part of it.
+    pub(crate) makes_reactor: bool,
     /// Begins it, and says what must hold in the end if no fault got in the way.
     pub(crate) play: fn(&Rc<Stage>) -> Result<Check>,
 }
@@ -241,7 +243,7 @@ impl Stage {
                 return Err(format!("spin: {TURNS} turns, and not yet: {what}"));
             }
             let wait = if quiet == 0 { Duration::ZERO } else { PATIENCE };
-            let start = Instant::now();
+            let (start, calls) = (Instant::now(), faults::count());
             let turned = self.reactor.turn(Some(wait));
             turned.map_err(|error| format!("driver: {error}"))?;
             if self.progress.get() != seen {
@@ -250,7 +252,9 @@ impl Stage {
                 continue;
             }
             quiet += 1;
-            if quiet < QUIET_TURNS && start.elapsed() < wait / 2 {
+            // It did not wait, or has called more than that.
+            let is_busy = start.elapsed() < wait / 2 || faults::count() > calls + 1;
+            if quiet < QUIET_TURNS && is_busy {
                 busy += 1;
                 quiet -= 1;
             }
@@ -368,15 +372,29 @@ pub(crate) fn run(
         wrong: Vec::new(),
         disturbed: 0,
     };
+    if scenario.makes_reactor {
+        faults::begin(plan);
+    }
     let stage = match Stage::new(kind, directory.clone()) {
         Ok(stage) => Rc::new(stage),
+        Err(_) if scenario.makes_reactor && plan.is_some() => {
+            outcome.calls = faults::end();
+            let after = descriptors();
+            if after != before {
+                let text = format!("leak: {before} descriptors before, {after} after");
+                outcome.wrong.push(text);
+            }
+            return outcome;
+        }
         Err(error) => {
             outcome.wrong.push(format!("there is no driver: {error}"));
             return outcome;
         }
     };
     let open = descriptors();
-    faults::begin(plan);
+    if !scenario.makes_reactor {
+        faults::begin(plan);
+    }
     let played = (scenario.play)(&stage);
     let has_played = played.is_ok();
     if played.is_err() {
