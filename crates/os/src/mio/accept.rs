@@ -110,7 +110,7 @@ impl<C: Clock> Mio<C> {
             self.slots[port.slot as usize].set(socket::UNREAD);
             return self.leave_port();
         }
-        let Some(accepted) = self.slots[port.slot as usize].socket.accept() else {
+        let Some(accepted) = self.slots[port.slot as usize].socket.next_peer() else {
             return self.leave_port();
         };
         match accepted {
@@ -148,7 +148,7 @@ impl<C: Clock> Mio<C> {
         for _ in 0..SHED_AT_ONCE {
             self.accepting.reserve = None;
             // Accepted and closed at once.
-            let more = matches!(socket.accept(), Some(Ok(_)));
+            let more = matches!(socket.next_peer(), Some(Ok(_)));
             self.accepting.reserve = reserve().ok();
             // With another one to be had, whoever comes now can be served.
             if !more || (self.accepting.reserve.is_some() && reserve().is_ok()) {

@@ -164,7 +164,7 @@ impl Socket {
     }
 
     /// The next peer of a port; `None` when this is none.
-    pub(super) fn accept(&self) -> Option<io::Result<(TcpStream, Address)>> {
+    pub(super) fn next_peer(&self) -> Option<io::Result<(TcpStream, Address)>> {
         match self {
             Self::Listener(listener) => {
                 let accepted = seam::call(Call::Accept, || listener.accept());

@@ -17,6 +17,8 @@
 pub mod faults;
 #[cfg(all(feature = "faults", feature = "uring", target_os = "linux"))]
 pub(crate) mod ring;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, IoSlice};
 #[cfg(all(feature = "uring", target_os = "linux"))]
@@ -36,12 +38,15 @@ pub enum Call {
     EpollCtl,
     EpollWait,
     EventFd,
+    Flock,
+    Fstat,
     Getpeername,
     Getsockname,
     Getsockopt,
     IoUringEnter,
     IoUringRegister,
     IoUringSetup,
+    Kill,
     Listen,
     Lstat,
     Open,
@@ -50,6 +55,7 @@ pub enum Call {
     Recv,
     Recvmmsg,
     Recvmsg,
+    Rename,
     Send,
     Sendmmsg,
     Sendmsg,

@@ -7,7 +7,10 @@ use crate::{
     stage::{Check, Kind, Scenario, Stage, to},
 };
 use std::{
-    os::{fd::OwnedFd, unix::net::UnixListener},
+    os::{
+        fd::OwnedFd,
+        unix::{fs::symlink, net::UnixListener},
+    },
     rc::Rc,
     time::Duration,
 };
@@ -15,6 +18,8 @@ use tress_core::{Address, DatagramTransport, Result, driver::Interface};
 
 /// When the ports of a scenario with datagrams are closed: whatever gets lost, then it is over.
 const OVER: Duration = Duration::from_millis(10);
+/// No process has such an id: Linux has at most 2^22.
+const DEAD: &str = "2147483646";
 
 const fn on_mio(name: &'static str, play: fn(&Rc<Stage>) -> Result<Check>) -> Scenario {
     Scenario {
@@ -32,6 +37,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         unix(stage, ":lockfile=0:mode=600")
     }),
     on_mio("unix, a stale socket", stale),
+    on_mio("unix, a stale lock", stale_lock),
     on_mio("unix, abstract", abstract_name),
     on_mio("unix, nobody there", nobody_there),
     on_mio("unix, open files", open_files),
@@ -65,6 +71,19 @@ fn stale(stage: &Rc<Stage>) -> Result<Check> {
     if port.is_err() {
         // It is as it was.
         std::fs::remove_file(&path)?;
+    }
+    echoes(stage, &to(&port?), 1000)
+}
+
+/// Somebody has died and left a lock behind.
+fn stale_lock(stage: &Rc<Stage>) -> Result<Check> {
+    let path = path(stage, "socket");
+    let lock = format!("{path}.lock");
+    symlink(DEAD, &lock)?;
+    let port = stage.listen(&format!("unix:{path}"), Actor::echo);
+    if std::fs::read_link(&lock).is_ok_and(|of| of.as_os_str() == DEAD) {
+        // It is as it was.
+        std::fs::remove_file(&lock)?;
     }
     echoes(stage, &to(&port?), 1000)
 }

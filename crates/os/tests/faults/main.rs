@@ -1,16 +1,17 @@
 //! Faults at every system call: each scenario is played once to count its calls, and then once more for each of them
 //! and each way it can go wrong. Nothing may hang, spin or leak, and every connection is lost exactly once.
-#![expect(clippy::print_stderr, reason = "how many there were, and which failed")]
 
 mod actor;
 mod gram;
 mod local;
 mod scenarios;
 mod stage;
+mod strace;
 
 use stage::{Kind, Outcome, Scenario, run};
 use std::{
     path::{Path, PathBuf},
+    sync::Mutex,
     time::Instant,
 };
 use tress_os::seam::{
@@ -39,13 +40,52 @@ struct Total {
     wrong: Vec<String>,
 }
 
-/// One test, alone in its process: what it leaves open is counted.
+/// One test at a time: what it leaves open is counted.
+static ALONE_HERE: Mutex<()> = Mutex::new(());
+/// Set to a scenario's name in a process of its own.
+const ALONE: &str = "TRESS_FAULTS_ALONE";
+/// At least so many triples of scenario, call and fault, where there is io_uring.
+const TRIPLES: usize = 10_000;
+
+/// What `the_kernel_and_the_seam_agree` starts; in the whole run it does nothing.
+#[test]
+fn one_alone() {
+    if let Ok(scenario) = std::env::var(ALONE) {
+        let directory = directory();
+        strace::play_alone(&scenario, &directory);
+        std::fs::remove_dir_all(&directory).ok();
+    }
+}
+
+#[test]
+fn the_kernel_and_the_seam_agree() {
+    let _alone = ALONE_HERE.lock();
+    let directory = directory();
+    let differences = strace::differences(&directory);
+    std::fs::remove_dir_all(&directory).ok();
+    match differences {
+        Ok((count, differences)) => {
+            eprintln!("{count} faults by the kernel and by the seam");
+            assert!(differences.is_empty(), "{differences:#?}");
+        }
+        Err(reason) => eprintln!("skipped: {reason}"),
+    }
+}
+
 #[test]
 fn no_fault_of_a_system_call_hangs_spins_or_leaks() {
+    let _alone = ALONE_HERE.lock();
     let directory = directory();
+    let lacks_uring = lacks_uring();
+    if let Some(error) = &lacks_uring {
+        eprintln!("skipped on io_uring: {error}");
+    }
     let mut total = Total::default();
     for scenario in scenarios::SCENARIOS.iter().chain(local::SCENARIOS) {
         for &kind in scenario.kinds {
+            if lacks_uring.is_some() && kind != Kind::Mio {
+                continue;
+            }
             let start = Instant::now();
             let before = total.triples;
             every_fault(kind, scenario, &directory, &mut total);
@@ -70,9 +110,14 @@ fn no_fault_of_a_system_call_hangs_spins_or_leaks() {
         "{} runs went wrong",
         total.wrong.len()
     );
+    assert!(
+        lacks_uring.is_some() || total.triples >= TRIPLES,
+        "only {} triples",
+        total.triples
+    );
 }
 
-fn every_fault(kind: Kind, scenario: &Scenario, directory: &PathBuf, total: &mut Total) {
+fn every_fault(kind: Kind, scenario: &Scenario, directory: &Path, total: &mut Total) {
     let plain = run(kind, scenario, directory, None);
     note(
         total,
@@ -166,6 +211,14 @@ fn note(total: &mut Total, what: &str, outcome: &Outcome) {
     if let Some(wrong) = outcome.wrong.first() {
         total.wrong.push(format!("{what}: {wrong}"));
     }
+}
+
+/// Why there is no io_uring, if there is none.
+fn lacks_uring() -> Option<String> {
+    #[cfg(all(feature = "uring", target_os = "linux"))]
+    return tress_os::Uring::new().err().map(|error| error.to_string());
+    #[cfg(not(all(feature = "uring", target_os = "linux")))]
+    Some("it is not built in".to_owned())
 }
 
 fn name(fault: Fault) -> String {

@@ -28,6 +28,8 @@ const fn on_all(name: &'static str, play: fn(&Rc<Stage>) -> Result<Check>) -> Sc
     }
 }
 
+pub(crate) const ECHO: &str = "echo, little";
+pub(crate) const HALF_CLOSE: &str = "the client half-closes";
 /// The scenario in which what came is never read.
 pub(crate) const UNREAD: &str = "closed with unread input";
 
@@ -37,10 +39,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         makes_reactor: true,
         ..on_all("a reactor is made", |_| Ok(nothing()))
     },
-    on_all("echo, little", |stage| echo(stage, 10)),
+    on_all(ECHO, |stage| echo(stage, 10)),
     on_all("echo, much", |stage| echo(stage, 150_000)),
     on_all("pipelined lines", pipelined_lines),
-    on_all("the client half-closes", client_half_closes),
+    on_all(HALF_CLOSE, client_half_closes),
     on_all("the server half-closes", server_half_closes),
     on_all("both ways with pauses", both_ways_with_pauses),
     on_all("a producer", produced),

@@ -8,7 +8,8 @@ use crate::{
 use std::{
     cell::{Cell, RefCell},
     fs,
-    path::PathBuf,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -58,12 +59,17 @@ pub(crate) struct Scenario {
 }
 
 /// What came of one run.
+#[derive(Default)]
 pub(crate) struct Outcome {
     pub(crate) calls: Calls,
     /// What it was, if it was not what was promised.
     pub(crate) wrong: Vec<String>,
+    /// How each connection and attempt ended.
+    pub(crate) ends: Vec<String>,
     /// Connections and attempts that ended otherwise than they would have without a fault.
     pub(crate) disturbed: usize,
+    /// The scenario could begin.
+    has_played: bool,
 }
 
 /// One run.
@@ -86,7 +92,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    fn new(kind: Kind, directory: PathBuf) -> std::io::Result<Self> {
+    fn new(kind: Kind, directory: &Path) -> std::io::Result<Self> {
         let clock = ManualClock::new();
         let reactor = match kind {
             Kind::Mio => Reactor::with(Mio::with_clock(clock.clone())?),
@@ -108,7 +114,7 @@ impl Stage {
             kind,
             reactor,
             clock,
-            directory,
+            directory: directory.to_owned(),
             lives: RefCell::default(),
             grams: RefCell::default(),
             ports: RefCell::default(),
@@ -334,6 +340,12 @@ impl Stage {
         wrong
     }
 
+    fn ends(&self) -> Vec<String> {
+        let lives = self.lives.borrow();
+        let lost = lives.iter().map(|life| life.lost.borrow().join(", "));
+        lost.chain(self.failed.borrow().iter().cloned()).collect()
+    }
+
     fn disturbed(&self) -> usize {
         let is_rough = self.is_rough.get();
         let lives = self.lives.borrow();
@@ -363,98 +375,88 @@ pub(crate) fn to(port: &Port) -> String {
 pub(crate) fn run(
     kind: Kind,
     scenario: &Scenario,
-    directory: &PathBuf,
+    directory: &Path,
     plan: Option<Plan>,
 ) -> Outcome {
     let before = descriptors();
-    let mut outcome = Outcome {
-        calls: Calls::default(),
-        wrong: Vec::new(),
-        disturbed: 0,
-    };
+    let mut outcome = Outcome::default();
     if scenario.makes_reactor {
         faults::begin(plan);
     }
-    let stage = match Stage::new(kind, directory.clone()) {
-        Ok(stage) => Rc::new(stage),
-        Err(_) if scenario.makes_reactor && plan.is_some() => {
-            outcome.calls = faults::end();
-            let after = descriptors();
-            if after != before {
-                let text = format!("leak: {before} descriptors before, {after} after");
-                outcome.wrong.push(text);
-            }
-            return outcome;
-        }
-        Err(error) => {
-            outcome.wrong.push(format!("there is no driver: {error}"));
-            return outcome;
-        }
-    };
-    let open = descriptors();
-    if !scenario.makes_reactor {
-        faults::begin(plan);
+    match Stage::new(kind, directory) {
+        Ok(stage) => outcome.play(&Rc::new(stage), scenario, plan),
+        Err(_) if scenario.makes_reactor && plan.is_some() => outcome.calls = faults::end(),
+        Err(error) => outcome.goes_wrong(format!("there is no driver: {error}")),
     }
-    let played = (scenario.play)(&stage);
-    let has_played = played.is_ok();
-    if played.is_err() {
-        stage.stop_listening();
-    }
-    let ended = stage.until("the end", || stage.is_over());
-    outcome.calls = faults::end();
-    outcome.disturbed += stage.disturbed();
-    let ended = match ended {
-        // The driver is of no use any more: then everything has ended.
-        Err(error) if error.starts_with("driver") && plan.is_some() => {
-            outcome.disturbed += 1;
-            Ok(())
-        }
-        ended => ended.and_then(|()| stage.check_ports()),
-    };
-    let ended = ended.and_then(|()| {
-        stage.stop_listening();
-        let is_clean = || descriptors() <= open && stage.reactor.statistics().timers == 0;
-        stage.until("descriptors and timers are gone", is_clean)
-    });
-    outcome.wrong.extend(ended.err());
-    stage.stop_listening();
-    outcome.wrong.extend(stage.broken_promises());
-    match played {
-        Err(_) if plan.is_some() => outcome.disturbed += 1,
-        Err(failure) => outcome.wrong.push(format!("without a fault: {failure}")),
-        Ok(check) if outcome.disturbed == 0 => {
-            let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check));
-            if checked.is_err() {
-                outcome
-                    .wrong
-                    .push("the bytes are not as they should be".to_owned());
-            }
-        }
-        Ok(_) => {}
-    }
-    drop(stage);
     let after = descriptors();
     if after != before {
-        outcome
-            .wrong
-            .push(format!("leak: {before} descriptors before, {after} after"));
+        outcome.goes_wrong(format!("leak: {before} descriptors before, {after} after"));
     }
-    let files = fs::read_dir(directory).map_or(0, Iterator::count);
-    // What could not be removed, or not be looked at before, stays; the log says so.
-    let could_not = plan.is_some_and(|plan| match plan.call {
-        Call::Unlink => true,
-        Call::Lstat | Call::Readlink => has_played,
-        _ => false,
-    });
-    if files > 0 && !could_not {
-        outcome.wrong.push(format!("leak: {files} files are left"));
+    outcome.look_for_files(directory, plan);
+    outcome
+}
+
+impl Outcome {
+    fn goes_wrong(&mut self, what: impl Into<String>) {
+        self.wrong.push(what.into());
     }
-    if files > 0 {
-        for file in fs::read_dir(directory).into_iter().flatten().flatten() {
-            fs::remove_file(file.path()).ok();
+
+    fn play(&mut self, stage: &Rc<Stage>, scenario: &Scenario, plan: Option<Plan>) {
+        let open = descriptors();
+        if !scenario.makes_reactor {
+            faults::begin(plan);
+        }
+        let played = (scenario.play)(stage);
+        if let Err(failure) = &played {
+            self.ends.push(failure.to_string());
+            stage.stop_listening();
+        }
+        let ended = stage.until("the end", || stage.is_over());
+        self.calls = faults::end();
+        self.disturbed += stage.disturbed();
+        self.ends.extend(stage.ends());
+        self.has_played = played.is_ok();
+        let ended = match ended {
+            // The driver is of no use any more: then everything has ended.
+            Err(error) if error.starts_with("driver") && plan.is_some() => {
+                self.disturbed += 1;
+                Ok(())
+            }
+            ended => ended.and_then(|()| stage.check_ports()),
+        };
+        stage.stop_listening();
+        let is_clean = || descriptors() <= open && stage.reactor.statistics().timers == 0;
+        let ended = ended.and_then(|()| stage.until("all is closed", is_clean));
+        self.wrong.extend(ended.err());
+        self.wrong.extend(stage.broken_promises());
+        match played {
+            Err(_) if plan.is_some() => self.disturbed += 1,
+            Err(failure) => self.goes_wrong(format!("without a fault: {failure}")),
+            Ok(check) if self.disturbed == 0 => {
+                if catch_unwind(AssertUnwindSafe(check)).is_err() {
+                    self.goes_wrong("the bytes are not as they should be");
+                }
+            }
+            Ok(_) => {}
         }
     }
-    outcome
+
+    /// None is left, but what could not be removed, or not be looked at before: that stays, and the log says so.
+    fn look_for_files(&mut self, directory: &Path, plan: Option<Plan>) {
+        let mut files = 0;
+        for file in fs::read_dir(directory).into_iter().flatten().flatten() {
+            fs::remove_file(file.path()).ok();
+            files += 1;
+        }
+        let could_not = plan.is_some_and(|plan| match plan.call {
+            Call::Unlink | Call::Flock | Call::Fstat => true,
+            Call::Lstat | Call::Readlink | Call::Kill => self.has_played,
+            _ => false,
+        });
+        if files > 0 && !could_not {
+            self.goes_wrong(format!("leak: {files} files are left"));
+        }
+    }
 }
 
 /// How many descriptors this process has.
