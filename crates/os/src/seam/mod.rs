@@ -3,15 +3,21 @@
 //!
 //! Without the feature `faults`, which only this crate's own tests turn on, all of it compiles to nothing but the call.
 //!
-//! A new call site: name the call in [`Call`], and put around it
+//! A new call site: name the call in [`Call`] (`Read`, `Waitid`, ..), and put around it
 //!
-//! * [`call`] when it moves no bytes, and also when a signal may interrupt it at no harm: then it is made again;
-//! * [`once`] when whoever calls wants to know of a signal himself;
-//! * [`room`] in front of it, when it moves bytes (or datagrams): it says how many of them the call may be offered, and
-//!   fewer make it a short one; [`write_vectored`] does the same for pieces.
+//! * `seam::call(Call::Listen, || ..)` when it moves no bytes, which makes it again when a signal comes between;
+//! * `seam::once(Call::EpollWait, || ..)` when whoever calls wants to know of a signal himself;
+//! * `let room = seam::room(Call::Recv, buffer.len())?` in front of it when it moves bytes (or datagrams), and offer it
+//!   no more than that; `seam::write_vectored(Call::Writev, pieces, |pieces| ..)` for pieces.
 //!
-//! What of this runs in a thread of its own (looking up names does) is outside: plans belong to the thread that made
-//! them.
+//! What is made up must be what the system could say. `EAGAIN` and a short read mean that an event follows as soon as
+//! there is more: `Mio::tell_again` sees to it for all that is in its slots. In io_uring an operation that fails has
+//! taken nothing: see `seam::ring`.
+//!
+//! A new story goes into `tests/faults`: a function that begins something, and says what must hold in the end if nothing
+//! got in the way; all the rest (each call, each fault, ends, descriptors, timers, files) is looked at by itself.
+//!
+//! What runs in a thread of its own (looking up names does) is outside: a plan belongs to the thread that made it.
 
 #[cfg(feature = "faults")]
 pub mod faults;
