@@ -156,6 +156,7 @@ pub(crate) mod exec {
     /// A copy of the descriptor of this process with that number, if it is open.
     pub(crate) fn copy_of(number: u32) -> io::Result<OwnedFd> {
         let number = RawFd::try_from(number).map_err(|_| io::ErrorKind::InvalidInput)?;
+        crate::seam::before(crate::seam::Call::Dup)?;
         // SAFETY: the call takes no pointer.
         let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
         if copy < 0 {

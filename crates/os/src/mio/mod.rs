@@ -703,12 +703,6 @@ impl<C: Clock> Driver for Mio<C> {
     }
 }
 
-impl<C> Drop for Mio<C> {
-    fn drop(&mut self) {
-        self.end_children();
-    }
-}
-
 impl<C> std::fmt::Debug for Mio<C> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Mio({} sockets)", self.slots.len() - self.free.len())

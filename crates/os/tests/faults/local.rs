@@ -14,7 +14,9 @@ use std::{
     rc::Rc,
     time::Duration,
 };
-use tress_core::{Address, DatagramTransport, Result, driver::Interface};
+use tress_core::{
+    Address, DatagramTransport, Failure, Result, driver::Interface, process::Command,
+};
 
 /// When the ports of a scenario with datagrams are closed: whatever gets lost, then it is over.
 const OVER: Duration = Duration::from_millis(10);
@@ -41,6 +43,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     on_mio("unix, abstract", abstract_name),
     on_mio("unix, nobody there", nobody_there),
     on_mio("unix, open files", open_files),
+    on_mio("a child", |stage| child(stage, 10)),
+    on_mio("a child that says much", |stage| child(stage, 200_000)),
     on_mio("udp, echo", |stage| udp(stage, 5)),
     on_mio("udp, many", |stage| udp(stage, 150)),
     on_mio("unixgram, many", unixgram),
@@ -131,6 +135,20 @@ fn open_files(stage: &Rc<Stage>) -> Result<Check> {
         assert_eq!(client.files.get(), 3);
         assert_eq!(*client.received.borrow(), b"backbackback");
     }))
+}
+
+/// What a child writes arrives. A process protocol is not told why a pipe has ended, so that output which could not be
+/// read to its end passes for whole: here it counts as a failure, which only a fault of the call may cause.
+fn child(stage: &Rc<Stage>, bytes: usize) -> Result<Check> {
+    let count = format!("exec head -c {bytes} /dev/zero");
+    let command = Command::new("/bin/sh").arguments(["-c", &count]);
+    let output = stage.reactor.get_process_output(&command);
+    let output = output.add_callback(move |output| match output.len() {
+        all if all == bytes => Ok(()),
+        _ => Err(Failure::msg("the output was cut short")),
+    });
+    stage.await_end(output).detach();
+    Ok(Box::new(|| {}))
 }
 
 /// Closes them when it is over.

@@ -40,7 +40,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ..on_all("a reactor is made", |_| Ok(nothing()))
     },
     on_all(ECHO, |stage| echo(stage, 10)),
-    on_all("echo, much", |stage| echo(stage, 150_000)),
+    on_all("echo, much", |stage| echo(stage, 100_000)),
     on_all("pipelined lines", pipelined_lines),
     on_all(HALF_CLOSE, client_half_closes),
     on_all("the server half-closes", server_half_closes),
@@ -252,7 +252,7 @@ fn produced(stage: &Rc<Stage>) -> Result<Check> {
     let port = stage.listen_tcp(|| {
         Actor::new().on_made(|transport| {
             let producer = Counting {
-                left: 150_000,
+                left: 100_000,
                 is_paused: false,
             };
             transport.register_producer(producer, Pace::Pulled)
@@ -260,14 +260,14 @@ fn produced(stage: &Rc<Stage>) -> Result<Check> {
     })?;
     let client = stage.connect(&port, Actor::new());
     Ok(Box::new(move || {
-        assert!(*client.received.borrow() == vec![7; 150_000])
+        assert!(*client.received.borrow() == vec![7; 100_000])
     }))
 }
 
 /// Many pieces of at least 16 KiB, lent to the transport.
 fn large_pieces(stage: &Rc<Stage>) -> Result<Check> {
     const PIECE: usize = 20_000;
-    const PIECES: usize = 12;
+    const PIECES: usize = 8;
     let port = stage.listen_tcp(|| {
         Actor::new().on_made(|transport| {
             let bytes = pattern(PIECE * PIECES);
@@ -445,7 +445,7 @@ fn from_a_thread(stage: &Rc<Stage>) -> Result<Check> {
 
 /// With connections that are open, one of them with output left.
 fn reactor_stops(stage: &Rc<Stage>) -> Result<Check> {
-    let port = stage.listen_tcp(|| Actor::new().says(pattern(80_000)))?;
+    let port = stage.listen_tcp(|| Actor::new().says(pattern(50_000)))?;
     let clients: Vec<_> = (0..2).map(|_| stage.connect(&port, Actor::new())).collect();
     stage.reactor.start()?;
     let reactor = stage.reactor.downgrade();
@@ -456,7 +456,7 @@ fn reactor_stops(stage: &Rc<Stage>) -> Result<Check> {
     });
     Ok(Box::new(move || {
         for client in clients {
-            assert!(**client.received.borrow() == *pattern(80_000));
+            assert!(**client.received.borrow() == *pattern(50_000));
         }
     }))
 }

@@ -5,6 +5,10 @@ use crate::{
     actor::{Actor, Life, short},
     gram::{Gram, GramLife},
 };
+use rustix::{
+    io::Errno,
+    process::{WaitId, WaitIdOptions, waitid},
+};
 use std::{
     cell::{Cell, RefCell},
     fs,
@@ -333,8 +337,13 @@ impl Stage {
             }
         }
         let statistics = self.reactor.statistics();
-        let (timers, tasks) = (statistics.timers, statistics.tasks);
-        if (statistics.connections, timers, tasks) != (0, 0, 0) {
+        let held = [
+            statistics.connections,
+            statistics.timers,
+            statistics.tasks,
+            statistics.processes,
+        ];
+        if held != [0; 4] {
             wrong.push(format!("leak: {statistics:?}"));
         }
         wrong
@@ -391,6 +400,9 @@ pub(crate) fn run(
     let after = descriptors();
     if after != before {
         outcome.goes_wrong(format!("leak: {before} descriptors before, {after} after"));
+    }
+    if has_children() {
+        outcome.goes_wrong("leak: a child was not waited for");
     }
     outcome.look_for_files(directory, plan);
     outcome
@@ -457,6 +469,12 @@ impl Outcome {
             self.goes_wrong(format!("leak: {files} files are left"));
         }
     }
+}
+
+/// Whether a child of this process runs, or has waited to be waited for, which then is done.
+fn has_children() -> bool {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    waitid(WaitId::All, options).err() != Some(Errno::CHILD)
 }
 
 /// How many descriptors this process has.
