@@ -181,7 +181,21 @@ fn unixgram(stage: &Rc<Stage>) -> Result<Check> {
     let (server, life) = stage.open_grams(&format!("unixgram:{there}"), false, false)?;
     let to = format!("unixgram:{there}:bindAddress={here}");
     let (client, _) = stage.open_grams(&to, true, false)?;
-    close(stage, &[server, client.clone()]);
+    let (heard, complaint) = (Rc::clone(&life), Rc::clone(&stage.complaint));
+    let (reactor, port) = (stage.reactor.downgrade(), server.clone());
+    stage.after(OVER / 2, move || {
+        let statistics = reactor.upgrade().map(|reactor| reactor.statistics());
+        let dropped = statistics.map_or(0, |statistics| statistics.datagrams_dropped);
+        let heard = heard.received.borrow().len();
+        // They were closed when their driver failed.
+        let are_open = port.is_listening();
+        if are_open && heard + usize::try_from(dropped).unwrap_or(COUNT) < COUNT {
+            let text =
+                format!("hang: {heard} datagrams came, {dropped} were dropped, {COUNT} left");
+            complaint.set(Some(text));
+        }
+    });
+    close(stage, &[server.clone(), client.clone()]);
     for number in 0..COUNT {
         client.write(pattern(number + 1))?;
     }

@@ -90,6 +90,8 @@ pub(crate) struct Stage {
     failed: Rc<RefCell<Vec<String>>>,
     /// Connections that end otherwise than cleanly, as the scenario wants it.
     pub(crate) is_rough: Cell<bool>,
+    /// What the scenario itself has found wrong, whatever the fault was.
+    pub(crate) complaint: Rc<Cell<Option<String>>>,
     pub(crate) progress: Rc<Cell<u64>>,
     steps: Cell<u32>,
     turns: Cell<u32>,
@@ -125,6 +127,7 @@ impl Stage {
             open: Rc::default(),
             failed: Rc::default(),
             is_rough: Cell::new(false),
+            complaint: Rc::default(),
             progress: Rc::default(),
             steps: Cell::new(0),
             turns: Cell::new(0),
@@ -432,6 +435,9 @@ impl Outcome {
             // The driver is of no use any more: then everything has ended.
             Err(error) if error.starts_with("driver") && plan.is_some() => {
                 self.disturbed += 1;
+                if stage.reactor.statistics().connections > 0 {
+                    self.goes_wrong("leak: connections outlive their driver");
+                }
                 Ok(())
             }
             ended => ended.and_then(|()| stage.check_ports()),
@@ -441,6 +447,7 @@ impl Outcome {
         let ended = ended.and_then(|()| stage.until("all is closed", is_clean));
         self.wrong.extend(ended.err());
         self.wrong.extend(stage.broken_promises());
+        self.wrong.extend(stage.complaint.take());
         match played {
             Err(_) if plan.is_some() => self.disturbed += 1,
             Err(failure) => self.goes_wrong(format!("without a fault: {failure}")),
