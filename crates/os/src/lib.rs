@@ -3,17 +3,20 @@
 //!
 //! Nothing else in tress opens a socket, starts a thread or reads a clock. Nothing here knows a protocol.
 
+mod blame;
 mod clock;
 pub mod lock_file;
 mod mio;
 mod pool;
 mod process;
 pub mod resolver;
+pub mod seam;
 mod signals;
 mod sys;
 mod unix;
 #[cfg(all(feature = "uring", target_os = "linux"))]
 mod uring;
+mod waits;
 
 pub use clock::SystemClock;
 pub use mio::Mio;

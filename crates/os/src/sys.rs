@@ -1,6 +1,7 @@
 //! The one door for `unsafe`: each function here is safe to call and says why its inside is sound.
 #![expect(unsafe_code, reason = "this module is where tress may")]
 
+use crate::seam::{self, Call};
 use signal_hook::SigId;
 use std::{io, os::fd::AsRawFd};
 use tress_core::reactor::SignalSender;
@@ -17,8 +18,9 @@ pub(crate) fn on_signal(signal: i32, sender: SignalSender, number: u32) -> io::R
 #[inline(always)]
 pub(crate) fn receive(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
     let fd = socket.as_raw_fd();
-    // SAFETY: the buffer is valid for writes of its length, and the socket is open as long as it is borrowed.
-    let count = unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+    let room = seam::room(Call::Recv, buffer.len())?;
+    // SAFETY: the buffer is valid for writes of its length, which the room is at most, and the socket is open as long as it is borrowed.
+    let count = unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), room, 0) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
@@ -26,8 +28,9 @@ pub(crate) fn receive(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<us
 #[inline(always)]
 pub(crate) fn send(socket: &impl AsRawFd, bytes: &[u8]) -> io::Result<usize> {
     let fd = socket.as_raw_fd();
-    // SAFETY: the bytes are valid for reads of their length, and the socket is open as long as it is borrowed.
-    let count = unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) };
+    let room = seam::room(Call::Send, bytes.len())?;
+    // SAFETY: the bytes are valid for reads of their length, which the room is at most, and the socket is open as long as it is borrowed.
+    let count = unsafe { libc::send(fd, bytes.as_ptr().cast(), room, libc::MSG_NOSIGNAL) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
@@ -57,6 +60,7 @@ pub(crate) fn cycles() -> u64 {
 #[cfg(all(feature = "uring", target_os = "linux"))]
 pub(crate) fn event_descriptor() -> io::Result<std::fs::File> {
     use std::os::fd::{FromRawFd, OwnedFd};
+    seam::before(Call::EventFd)?;
     // SAFETY: the call takes no pointer.
     let descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
     if descriptor < 0 {
@@ -152,6 +156,7 @@ pub(crate) mod exec {
     /// A copy of the descriptor of this process with that number, if it is open.
     pub(crate) fn copy_of(number: u32) -> io::Result<OwnedFd> {
         let number = RawFd::try_from(number).map_err(|_| io::ErrorKind::InvalidInput)?;
+        crate::seam::before(crate::seam::Call::Dup)?;
         // SAFETY: the call takes no pointer.
         let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
         if copy < 0 {
@@ -190,6 +195,7 @@ pub(crate) mod exec {
 
 /// Many datagrams with one system call: `recvmmsg` and `sendmmsg`.
 pub(crate) mod datagrams {
+    use crate::seam::{self, Call};
     use socket2::{SockAddr, SockAddrStorage};
     use std::{io, mem, os::fd::AsRawFd, ptr};
 
@@ -256,6 +262,7 @@ pub(crate) mod datagrams {
                 header.msg_hdr.msg_flags = 0;
                 count += 1;
             }
+            let count = offered(seam::room(Call::Recvmmsg, count)?);
             let (fd, headers) = (socket.as_raw_fd(), self.headers.as_mut_ptr());
             // SAFETY: the first `count` headers have been pointed at a name of its own, at a piece of its own, and
             // through that at `longest` bytes of the borrowed buffer of its own; all of these live until the call
@@ -315,6 +322,7 @@ pub(crate) mod datagrams {
                 }
                 count += 1;
             }
+            let count = offered(seam::room(Call::Sendmmsg, count)?);
             let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
             let (fd, headers) = (socket.as_raw_fd(), self.headers.as_mut_ptr());
             // SAFETY: the first `count` headers have been pointed at a piece of its own, and through that at borrowed
@@ -323,6 +331,10 @@ pub(crate) mod datagrams {
             let sent = unsafe { libc::sendmmsg(fd, headers, count, flags) };
             usize::try_from(sent).map_err(|_| io::Error::last_os_error())
         }
+    }
+
+    fn offered(count: usize) -> libc::c_uint {
+        libc::c_uint::try_from(count).expect("it is at most 32")
     }
 
     fn length_of_name() -> libc::socklen_t {
@@ -335,7 +347,9 @@ pub(crate) mod datagrams {
 /// until its last completion, whatever the callers do.
 #[cfg(all(feature = "uring", target_os = "linux"))]
 pub(crate) mod ring {
+    use crate::seam::{self, Call};
     use crate::uring::work::{Done, Key, Loan, Outcome, Piece, Work};
+    use crate::waits::Waits;
     use io_uring::{
         EnterFlags, IoUring, cqueue, opcode, squeue,
         types::{CancelBuilder, Fd, SubmitArgs, Timespec},
@@ -346,6 +360,7 @@ pub(crate) mod ring {
         io, mem,
         os::fd::{AsRawFd, FromRawFd, OwnedFd},
         ptr::NonNull,
+        rc::Rc,
         sync::atomic::{AtomicU64, Ordering},
         time::Duration,
     };
@@ -373,6 +388,7 @@ pub(crate) mod ring {
         /// Completions that the last `enter` found and that nobody has pulled.
         found: usize,
         unsubmitted: bool,
+        waits: Waits,
     }
 
     /// A place for an operation; `work` is there from `start` to the last completion.
@@ -394,9 +410,11 @@ pub(crate) mod ring {
                 waiting: VecDeque::new(),
                 found: 0,
                 unsubmitted: false,
+                waits: Waits::default(),
             };
             let address = ring.buffers.address();
             let submitter = ring.io.submitter();
+            seam::before(Call::IoUringRegister)?;
             // SAFETY: the entries are at this address, aligned, and are freed only after `drop` has unregistered them.
             unsafe { submitter.register_buf_ring_with_flags(address, BUFFERS, GROUP, 0)? };
             Ok(ring)
@@ -420,6 +438,11 @@ pub(crate) mod ring {
             operation.cancelled = false;
             operation.work = Some(work);
             let key = Key::new(place, operation.generation);
+            #[cfg(feature = "faults")]
+            let entry = match &operation.work {
+                Some(work) => seam::ring::entry(entry, work, GROUP, key),
+                None => entry,
+            };
             self.push(entry.user_data(key.user_data()));
             key
         }
@@ -435,9 +458,12 @@ pub(crate) mod ring {
         }
 
         /// Submits what was started and waits for completions, at most for `timeout`.
+        ///
+        /// # Errors
+        /// The ring is of no use any more.
         pub(crate) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
             let all = self.push_waiting();
-            let result = match timeout {
+            let result = seam::once(Call::IoUringEnter, || match timeout {
                 Some(timeout) if timeout.is_zero() || !all => self.poll(),
                 None if !all => self.poll(),
                 None => self.io.submit_and_wait(1),
@@ -446,19 +472,12 @@ pub(crate) mod ring {
                     let arguments = SubmitArgs::new().timespec(&timeout);
                     self.io.submitter().submit_with_args(1, &arguments)
                 }
-            };
+            });
             self.found = self.io.completion().len();
-            match result {
-                Ok(_) => {
-                    self.unsubmitted = !self.waiting.is_empty();
-                    Ok(())
-                }
-                Err(error) => match error.raw_os_error() {
-                    // No completion in time; a signal; too many completions or too little memory for now.
-                    Some(libc::ETIME | libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
-                    _ => Err(error),
-                },
+            if result.is_ok() {
+                self.unsubmitted = !self.waiting.is_empty();
             }
+            self.waits.ended(result)
         }
 
         /// The next of the completions that `enter` found.
@@ -499,19 +518,24 @@ pub(crate) mod ring {
         /// Turns a completion into what its operation has come to.
         fn done(&mut self, completion: &cqueue::Entry) -> Option<Done> {
             let (key, answer) = Key::from_user_data(completion.user_data());
+            #[cfg(not(feature = "faults"))]
+            let result = completion.result();
+            #[cfg(feature = "faults")]
+            let result = seam::ring::result(completion);
             if answer {
-                self.cancel_answered(key, completion.result());
+                self.cancel_answered(key, result);
                 return None;
             }
-            let result = u32::try_from(completion.result())
-                .map_err(|_| io::Error::from_raw_os_error(-completion.result()));
+            let result = u32::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result));
             let loan = self.loan(completion.flags());
             let operation = self.operation(key)?;
             let (token, work) = (operation.token, operation.work.take()?);
             let more = cqueue::more(completion.flags());
             let outcome = match &work {
                 Work::Accept(_) => Outcome::Accepted(result.and_then(|_| accepted(completion))),
-                Work::Connect(..) => Outcome::Connected(result.map(drop)),
+                Work::Connect(_, address) => {
+                    Outcome::Connected(result.map(drop), Rc::clone(address))
+                }
                 Work::Receive(_) => Outcome::Received(result.map(|count| count as usize), loan),
                 Work::Rest(_) => Outcome::Rested,
                 Work::Watch(_) => Outcome::Woken,
@@ -564,11 +588,10 @@ pub(crate) mod ring {
 
         fn push_cancel(&mut self, key: Key) {
             let entry = opcode::AsyncCancel::new(key.user_data()).build();
-            self.push(
-                entry
-                    .flags(squeue::Flags::SKIP_SUCCESS)
-                    .user_data(key.user_data_of_cancellation()),
-            );
+            let entry = entry.flags(squeue::Flags::SKIP_SUCCESS);
+            #[cfg(feature = "faults")]
+            let entry = seam::ring::cancellation(entry, key);
+            self.push(entry.user_data(key.user_data_of_cancellation()));
         }
 
         /// Puts an entry into the submission queue, or behind those that wait for room there.
@@ -585,7 +608,7 @@ pub(crate) mod ring {
             while let Some(entry) = self.waiting.pop_front() {
                 if !self.try_push(&entry) {
                     self.waiting.push_front(entry);
-                    if self.io.submit().is_err() {
+                    if seam::once(Call::IoUringEnter, || self.io.submit()).is_err() {
                         return false;
                     }
                 }

@@ -1,5 +1,6 @@
 //! System calls that fail: each costs nothing, or the one connection it was for, and never the program. The kernel is
-//! made to fail them by `strace`, once in each run.
+//! made to fail them by `strace`, once in each run. Each call of many scenarios, without a peer outside: see
+//! `crates/os/tests/faults`.
 
 use crate::testee::{Testee, skip, until};
 use std::{

@@ -15,7 +15,7 @@ use super::{Core, Reactor, inbox::Inbox};
 use crate::{
     context::Context,
     deferred::{Deferred, Resolver},
-    error::{JobLeftBehind, JobNotStarted, JobsFull, NotRunning, ReactorGone},
+    error::{JobNotStarted, JobsFull, NotRunning, ReactorGone},
     failure::{Failure, Result, ThreadFailure},
     jobs::{Job, JobId, JobLimits},
     limits::Limits,
@@ -106,7 +106,7 @@ impl Reactor {
     /// Cancelling a job that no thread has taken yet takes it out of the queue: it never runs. One that runs goes on, as
     /// nothing can end it, and what it returns is dropped. Either way the Deferred fails with
     /// [`Cancelled`](crate::error::Cancelled) at once. A stop waits for jobs as for connections, and fails with
-    /// [`JobLeftBehind`] those that are not done at the end of [`Limits::shutdown`]; dropping the reactor fails them with
+    /// [`JobLeftBehind`](crate::error::JobLeftBehind) those that are not done at the end of [`Limits::shutdown`]; dropping the reactor fails them with
     /// [`ReactorGone`]. Source: Twisted's `deferToThread`.
     ///
     /// The Deferred fails at once with [`JobsFull`] when more than [`Limits::jobs_waiting`] would wait, with
@@ -217,14 +217,13 @@ impl Core {
     }
 
     /// The time of a stop is up: nobody waits for jobs any more. Those that no thread has taken never run.
-    pub(super) fn leave_jobs_behind(&self) {
-        let after = self.limits.borrow().shutdown;
+    pub(super) fn leave_jobs_behind(&self, reason: &Failure) {
         let left = mem::take(&mut *self.jobs.started.borrow_mut());
         for (_, Started { job, waiter }) in left {
             let taken = self.driver.borrow_mut().cancel_job(job);
             self.catch("a job left behind", || drop(taken));
             if let Some(waiter) = waiter {
-                waiter.fail(JobLeftBehind { after }.into());
+                waiter.fail(reason.clone());
             }
         }
     }

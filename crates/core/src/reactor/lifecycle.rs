@@ -9,13 +9,13 @@
 use super::{Core, Entry, Reactor, timers};
 use crate::{
     deferred::{Deferred, Outcome},
-    error::{AlreadyRunning, Deadline, NotRunning, TimedOut},
+    error::{AlreadyRunning, ConnectionLost, Deadline, JobLeftBehind, NotRunning, TimedOut},
     failure::{Failure, Result},
     time::Time,
 };
 use std::{
     cell::Cell,
-    fmt,
+    fmt, io,
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
 };
@@ -78,7 +78,8 @@ impl Reactor {
     /// Runs the loop until `stop`. Can be called again after that.
     ///
     /// # Errors
-    /// The reactor runs already, or its driver can go on no more.
+    /// The reactor runs already, or its driver can go on no more: then everything that was open has ended, and the
+    /// shutdown triggers have been called, but nobody waited for what they return.
     pub fn run(&self) -> Result {
         self.start()?;
         while self.is_running() {
@@ -247,12 +248,48 @@ fn advance(core: &Rc<Core>, state: State) -> (State, bool) {
         }
         State::Draining if core.is_empty() => (State::Stopped, false),
         State::Draining if late => {
-            core.leave_jobs_behind();
-            core.abort_everything();
+            let after = core.limits.borrow().shutdown;
+            core.leave_jobs_behind(&JobLeftBehind { after }.into());
+            let late = TimedOut {
+                deadline: Deadline::Shutdown,
+                after,
+            };
+            let late = late.into();
+            core.abort_connections(&late);
+            core.abort_children(&late);
             (State::Stopped, false)
         }
         state @ (State::Stopped | State::Running | State::Busy | State::Draining) => (state, false),
     }
+}
+
+/// The driver can go on no more: a stop at once, in which nothing is waited for. Whoever is connected is told why.
+#[cold]
+pub(super) fn give_up(core: &Rc<Core>, error: &io::Error) {
+    let was_running = core.running.get();
+    if was_running {
+        run_shutdown(core, Phase::Before);
+        run_shutdown(core, Phase::During);
+    }
+    core.begin_draining();
+    let error = match error.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => io::Error::new(error.kind(), error.to_string()),
+    };
+    let reason = Failure::from(ConnectionLost(error));
+    core.leave_jobs_behind(&reason);
+    core.abort_connections(&reason);
+    // After this, so that children that are detached have been left to themselves.
+    core.close_everything();
+    core.abort_children(&reason);
+    if was_running {
+        run_shutdown(core, Phase::After);
+    }
+    core.lifecycle.borrow_mut().state = State::Stopped;
+    core.running.set(false);
+    core.changing.set(false);
+    core.callers.stopped();
+    core.drain_until.set(Time::NEVER);
 }
 
 /// Fires the before-shutdown triggers and counts those that are not done yet.
@@ -338,18 +375,12 @@ impl Core {
     }
 
     /// Ends every connection that is still there.
-    fn abort_everything(self: &Rc<Self>) {
-        let after = self.limits.borrow().shutdown;
+    fn abort_connections(self: &Rc<Self>, reason: &Failure) {
         for token in self.tokens(|entry| matches!(entry, Entry::Conn(..))) {
             if let Some(link) = self.link(token) {
-                let late = TimedOut {
-                    deadline: Deadline::Shutdown,
-                    after,
-                };
-                self.fail(token, &link, late.into());
+                self.fail(token, &link, reason.clone());
             }
         }
-        self.abort_children(after);
     }
 }
 

@@ -249,7 +249,7 @@ impl Reactor {
     /// One turn of the loop; waits for at most `longest`. For whoever hosts the reactor; `run` does the same.
     ///
     /// # Errors
-    /// The driver can go on no more, or this was called from inside a callback.
+    /// The driver can go on no more, and everything that was open has ended; or this was called from inside a callback.
     pub fn turn(&self, longest: Option<Duration>) -> io::Result<()> {
         // Time has gone by since the last turn that was not the loop's.
         self.0.pace.begin_turn();
@@ -269,7 +269,11 @@ impl Reactor {
             core.timeout(longest)
         };
         core.count_turn();
-        core.driver.borrow_mut().wait(timeout)?;
+        let waited = core.driver.borrow_mut().wait(timeout);
+        if let Err(error) = waited {
+            lifecycle::give_up(core, &error);
+            return Err(error);
+        }
         core.pace.begin_turn();
         core.guard(|| core.deliver(&mut lease));
         core.flush();

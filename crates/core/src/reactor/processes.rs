@@ -4,7 +4,7 @@ use super::{Core, Entry, Reactor};
 use crate::{
     address::{Address, Peer},
     driver::{SpawnedPipe, Token},
-    error::{Deadline, NotRunning, TimedOut},
+    error::NotRunning,
     failure::{Failure, Result},
     process::{
         Child, ChildPipe, Command, ExitStatus, Pipe, Process, ProcessProtocol, SpawnError, State,
@@ -155,17 +155,13 @@ impl Core {
     }
 
     /// The reactor waits no longer.
-    pub(super) fn abort_children(&self, after: Duration) {
+    pub(super) fn abort_children(&self, reason: &Failure) {
         for token in self.tokens(|entry| matches!(entry, Entry::Child(..))) {
             let child = match self.table.borrow().get(token.slot as usize) {
                 Some(Entry::Child(_, child)) => Rc::clone(child),
                 _ => continue,
             };
-            let late = TimedOut {
-                deadline: Deadline::Shutdown,
-                after,
-            };
-            self.forget_child(&child, true, late.into());
+            self.forget_child(&child, true, reason.clone());
         }
     }
 

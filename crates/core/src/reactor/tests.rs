@@ -2,7 +2,7 @@
 //! endpoints.
 
 use crate::{
-    Address, Factory, Failure, Protocol, Result, Transport,
+    Address, EventType, Factory, Failure, Phase, Protocol, Result, Transport,
     error::CannotListen,
     testing::{
         logged,
@@ -171,4 +171,48 @@ fn all_endpoints_are_listened_at_or_none() {
 
     let ports = reactor.listen_all(["tcp:1", "tcp:2", "tcp:3"], counted);
     assert_eq!(ports.map(|ports| ports.len()).ok(), Some(3));
+}
+
+/// Notes its end.
+struct Ends(Rc<RefCell<Vec<String>>>);
+
+impl Protocol for Ends {
+    fn connection_lost(&mut self, reason: Failure) {
+        self.0.borrow_mut().push(reason.to_string());
+    }
+}
+
+/// The driver in memory fails when it is to wait for ever.
+#[test]
+fn a_driver_that_fails_ends_all_that_is_open() {
+    let (table, log) = (Table::new(), Rc::<RefCell<Vec<String>>>::default());
+    let reactor = table.reactor();
+    let ends = Rc::clone(&log);
+    let port = reactor.listen("tcp:1", move || Ends(Rc::clone(&ends)));
+    let port = port.expect("it is free");
+    let to = "tcp:192.0.2.2:1";
+    reactor.connect_protocol(to, Ends(Rc::clone(&log))).detach();
+    table.settle();
+    let triggers = [
+        (Phase::After, "after"),
+        (Phase::During, "during"),
+        (Phase::Before, "before"),
+    ];
+    for (phase, what) in triggers {
+        let log = Rc::clone(&log);
+        reactor.add_system_event_trigger(phase, EventType::Shutdown, move || {
+            log.borrow_mut().push(what.to_owned());
+        });
+    }
+
+    let failure = reactor.run().expect_err("it cannot wait").to_string();
+    assert!(failure.starts_with("a reactor in memory never waits"));
+    let lost = format!("connection was lost: {failure}");
+    assert_eq!(*log.borrow(), ["before", "during", &lost, &lost, "after"]);
+    assert!(!port.is_listening() && !reactor.is_running());
+    assert_eq!(reactor.statistics().connections, 0);
+    // Once, and the reactor can be used again as far as its driver can.
+    table.settle();
+    assert_eq!(log.borrow().len(), 5);
+    assert!(reactor.listen("tcp:1", || Obedient).is_ok());
 }

@@ -7,10 +7,8 @@ mod waiting;
 
 pub use waiting::{AlreadyTryingToLock, FilesystemLock, LockTimedOut, RETRY_EVERY};
 
-use rustix::{
-    io::Errno,
-    process::{Pid, test_kill_process},
-};
+use crate::seam::{self, Call};
+use rustix::process::{Pid, test_kill_process};
 use std::{
     error::Error,
     ffi::OsString,
@@ -102,7 +100,9 @@ impl LockFile {
     fn attempt(&self) -> io::Result<Option<bool>> {
         let mut clean = true;
         for _ in 0..ROUNDS_MAX {
-            match symlink(process::id().to_string(), &self.path) {
+            match seam::call(Call::Symlink, || {
+                symlink(process::id().to_string(), &self.path)
+            }) {
                 Ok(()) => return Ok(Some(clean)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
@@ -134,15 +134,18 @@ impl LockFile {
         }
         let new = self.beside(".new");
         // One that died right here may have left it.
-        fs::remove_file(&new).ok();
-        symlink(process::id().to_string(), &new)?;
-        fs::rename(&new, &self.path).inspect_err(|_| drop(fs::remove_file(&new)))?;
+        seam::call(Call::Unlink, || fs::remove_file(&new)).ok();
+        seam::call(Call::Symlink, || symlink(process::id().to_string(), &new))?;
+        let renamed = seam::call(Call::Rename, || fs::rename(&new, &self.path));
+        renamed.inspect_err(|_| drop(fs::remove_file(&new)))?;
         Ok(true)
     }
 
     fn release(&self) -> io::Result<()> {
         match self.holder()? {
-            Holder::Living(pid) if pid == process::id() => fs::remove_file(&self.path),
+            Holder::Living(pid) if pid == process::id() => {
+                seam::call(Call::Unlink, || fs::remove_file(&self.path))
+            }
             Holder::Nobody => Err(io::ErrorKind::NotFound.into()),
             Holder::Living(_) | Holder::Dead => Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
@@ -152,7 +155,7 @@ impl LockFile {
     }
 
     fn holder(&self) -> io::Result<Holder> {
-        let target = match fs::read_link(&self.path) {
+        let target = match seam::call(Call::Readlink, || fs::read_link(&self.path)) {
             Ok(target) => target,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Holder::Nobody),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
@@ -167,11 +170,15 @@ impl LockFile {
                 "it points to `{target}`, which is no process id"
             )));
         };
-        match test_kill_process(pid) {
-            Err(Errno::SRCH) => Ok(Holder::Dead),
-            // It lives and is somebody else's.
-            Ok(()) | Err(Errno::PERM) => Ok(Holder::Living(pid.as_raw_pid().cast_unsigned())),
-            Err(error) => Err(error.into()),
+        let living = Holder::Living(pid.as_raw_pid().cast_unsigned());
+        match seam::call(Call::Kill, || Ok(test_kill_process(pid)?)) {
+            Ok(()) => Ok(living),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ESRCH) => Ok(Holder::Dead),
+                // It lives and is somebody else's.
+                Some(libc::EPERM) => Ok(living),
+                _ => Err(error),
+            },
         }
     }
 
@@ -230,26 +237,28 @@ struct Alone {
 
 impl Alone {
     fn claim(path: PathBuf) -> io::Result<Option<Self>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(&path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true);
+        options.custom_flags(libc::O_NOFOLLOW);
+        let file = seam::call(Call::Open, || options.open(&path))?;
         Self::lock(file, path)
     }
 
     /// `None` when another process has the file locked, or it is no longer the one at `path`: whoever was alone before
     /// has removed it after we had opened it, and others would not see our lock.
     fn lock(file: File, path: PathBuf) -> io::Result<Option<Self>> {
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(error),
+        let locked = seam::call(Call::Flock, || match file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        });
+        if !locked? {
+            return Ok(None);
         }
-        let ours = file.metadata()?;
+        let ours = seam::call(Call::Fstat, || file.metadata())?;
         let is_ours = |found: fs::Metadata| (found.dev(), found.ino()) == (ours.dev(), ours.ino());
-        let seen = fs::symlink_metadata(&path).is_ok_and(is_ours);
+        let seen = seam::call(Call::Lstat, || fs::symlink_metadata(&path));
+        let seen = seen.is_ok_and(is_ours);
         // Not `then_some`: dropping one removes what is at its path.
         Ok(seen.then(|| Self {
             path,
@@ -261,7 +270,7 @@ impl Alone {
 impl Drop for Alone {
     /// While it is still locked, so that the file is nobody else's.
     fn drop(&mut self) {
-        fs::remove_file(&self.path).ok();
+        seam::call(Call::Unlink, || fs::remove_file(&self.path)).ok();
     }
 }
 

@@ -4,6 +4,10 @@
 //! told by closing that there is no room; then the ports rest for a moment. Source: Twisted's `internet/tcp.py`.
 
 use super::{Mio, READABLE, Socket, socket};
+use crate::{
+    blame::{Blame, blame},
+    seam::{self, Call},
+};
 use mio::Interest;
 use std::{fs::File, io, time::Duration};
 use tress_core::{
@@ -106,7 +110,7 @@ impl<C: Clock> Mio<C> {
             self.slots[port.slot as usize].set(socket::UNREAD);
             return self.leave_port();
         }
-        let Some(accepted) = self.slots[port.slot as usize].socket.accept() else {
+        let Some(accepted) = self.slots[port.slot as usize].socket.next_peer() else {
             return self.leave_port();
         };
         match accepted {
@@ -117,15 +121,17 @@ impl<C: Clock> Mio<C> {
                     Err(error) => Some(Report::AcceptFailed { port, error }),
                 }
             }
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => self.leave_port(),
-                // This peer has gone again, or a signal came: on to the next.
-                io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => None,
-                _ => {
-                    self.out_of_descriptors(port);
-                    self.leave_port();
-                    Some(Report::AcceptFailed { port, error })
+            Err(error) => match blame(&error) {
+                Blame::Nobody => self.leave_port(),
+                Blame::Peer => {
+                    self.accepting.batch += 1;
+                    None
                 }
+                Blame::Shortage => {
+                    self.turn_away(port);
+                    self.rest(port, error)
+                }
+                Blame::Port => self.rest(port, error),
             },
         }
     }
@@ -136,28 +142,33 @@ impl<C: Clock> Mio<C> {
         None
     }
 
-    /// Turns some peers away with the reserved descriptor, and lets the port rest.
-    fn out_of_descriptors(&mut self, port: Token) {
+    /// Turns some peers away with the reserved descriptor.
+    fn turn_away(&mut self, port: Token) {
         let socket = &self.slots[port.slot as usize].socket;
         for _ in 0..SHED_AT_ONCE {
             self.accepting.reserve = None;
             // Accepted and closed at once.
-            let more = matches!(socket.accept(), Some(Ok(_)));
+            let more = matches!(socket.next_peer(), Some(Ok(_)));
             self.accepting.reserve = reserve().ok();
             // With another one to be had, whoever comes now can be served.
             if !more || (self.accepting.reserve.is_some() && reserve().is_ok()) {
                 break;
             }
         }
+    }
+
+    fn rest(&mut self, port: Token, error: io::Error) -> Option<Report> {
         self.accepting.resting.push(port);
         self.accepting.until = Some(self.clock.now() + REST);
         self.accepting.freed = false;
+        self.leave_port();
+        Some(Report::AcceptFailed { port, error })
     }
 }
 
 /// A descriptor that costs nothing else.
 fn reserve() -> io::Result<File> {
-    File::open("/dev/null")
+    seam::call(Call::Open, || File::open("/dev/null"))
 }
 
 #[cfg(test)]

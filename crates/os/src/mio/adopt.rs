@@ -2,7 +2,10 @@
 //! other code. Looks at what it is, since nobody else did.
 
 use super::{Mio, Socket, files::Files, socket};
-use crate::unix;
+use crate::{
+    seam::{self, Call},
+    unix,
+};
 use mio::{
     Interest,
     net::{TcpListener, TcpStream, UdpSocket, UnixListener},
@@ -40,12 +43,14 @@ impl<C: Clock> Mio<C> {
 
     fn take_port(&mut self, descriptor: OwnedFd) -> io::Result<(Token, Address)> {
         let socket = checked(descriptor, Type::STREAM, true, "a socket that listens")?;
-        let address = unix::address_of(&SockRef::from(&socket).local_addr()?);
+        let address = seam::call(Call::Getsockname, || SockRef::from(&socket).local_addr())?;
+        let address = unix::address_of(&address);
         let listener = if let Address::Unix(_) = address {
             Socket::UnixListener(UnixListener::from_std(socket.into()))
         } else {
             // What it accepts inherits it.
-            SockRef::from(&socket).set_tcp_nodelay(true)?;
+            let shown = SockRef::from(&socket);
+            seam::call(Call::Setsockopt, || shown.set_tcp_nodelay(true))?;
             Socket::Listener(TcpListener::from_std(socket.into()))
         };
         let flags = socket::READING | socket::SHARED;
@@ -56,10 +61,11 @@ impl<C: Clock> Mio<C> {
     fn take_stream(&mut self, descriptor: OwnedFd) -> io::Result<(Token, Address)> {
         let socket = checked(descriptor, Type::STREAM, false, "a connected socket")?;
         let shown = SockRef::from(&socket);
-        shown.peer_addr()?;
-        let address = unix::address_of(&shown.local_addr()?);
+        seam::call(Call::Getpeername, || shown.peer_addr())?;
+        let address = seam::call(Call::Getsockname, || shown.local_addr())?;
+        let address = unix::address_of(&address);
         if !matches!(address, Address::Unix(_)) {
-            shown.set_tcp_nodelay(true)?;
+            seam::call(Call::Setsockopt, || shown.set_tcp_nodelay(true))?;
         }
         let stream = Socket::Stream(TcpStream::from_std(socket.into()));
         let token = self.insert(stream, socket::SHARED, Interest::READABLE)?;
@@ -70,7 +76,7 @@ impl<C: Clock> Mio<C> {
 /// The socket, which no longer waits, if it is one of that type.
 fn checked(descriptor: OwnedFd, expected: Type, listens: bool, what: &str) -> io::Result<OwnedFd> {
     let socket = SockRef::from(&descriptor);
-    let fits = match socket.r#type() {
+    let fits = match seam::call(Call::Getsockopt, || socket.r#type()) {
         Ok(found) => {
             found == expected && (expected == Type::DGRAM || socket.is_listener()? == listens)
         }

@@ -4,14 +4,12 @@
 use super::{Mio, Socket, files::Files, socket};
 use crate::{
     process::{self, End, terminal},
+    seam::{self, Call},
     signals,
 };
 use mio::{Interest, Registry, Token as Mark, event::Source, net::TcpStream, unix::SourceFd};
-use rustix::{
-    io::Errno,
-    process::{
-        Signal as SystemSignal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid,
-    },
+use rustix::process::{
+    Signal as SystemSignal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid,
 };
 use std::{
     io,
@@ -31,8 +29,24 @@ pub(super) struct Child {
     is_detached: bool,
     /// Nobody asks for it any more; the system keeps it until it has been waited for.
     is_given_up: bool,
+    /// It has been waited for.
+    is_over: bool,
 }
 
+impl Drop for Child {
+    /// The driver goes, or could not take it. One that is not detached is killed, and waited for, which then takes no
+    /// time.
+    fn drop(&mut self) {
+        let kill = || Ok(pidfd_send_signal(&self.handle, SystemSignal::KILL)?);
+        if !self.is_over && !self.is_detached && seam::call(Call::PidfdSendSignal, kill).is_ok() {
+            let handle = || WaitId::PidFd(self.handle.as_fd());
+            let wait = || Ok(waitid(handle(), WaitIdOptions::EXITED)?);
+            seam::call(Call::Waitid, wait).ok();
+        }
+    }
+}
+
+/// `Mio::insert` goes through `seam::call`.
 impl Source for Child {
     fn register(&mut self, registry: &Registry, mark: Mark, interest: Interest) -> io::Result<()> {
         SourceFd(&self.handle.as_raw_fd()).register(registry, mark, interest)
@@ -74,16 +88,25 @@ impl<C: Clock> Mio<C> {
         let started = prepared.start().and_then(|started| {
             let child = Socket::Child(Child {
                 handle: started.handle,
-                is_detached: command.is_detached,
+                // Not yet: what could not be started is not to run.
+                is_detached: false,
                 is_given_up: false,
+                is_over: false,
             });
             let id = started.id;
             match self.insert(child, socket::READING, Interest::READABLE) {
-                Ok(child) => Ok(Spawned {
-                    child,
-                    id,
-                    pipes: Vec::new(),
-                }),
+                Ok(child) => {
+                    if let Some(slot) = self.slot(child)
+                        && let Socket::Child(child) = &mut slot.socket
+                    {
+                        child.is_detached = command.is_detached;
+                    }
+                    Ok(Spawned {
+                        child,
+                        id,
+                        pipes: Vec::new(),
+                    })
+                }
                 Err(error) => Err(failed(error)),
             }
         });
@@ -109,7 +132,7 @@ impl<C: Clock> Mio<C> {
                     End::Input(input) => Files::new(Some(input), None)?,
                     End::Output(output) => Files::new(None, Some(output))?,
                     End::Terminal(ours) | End::Socket(ours) => {
-                        let copy = ours.try_clone()?;
+                        let copy = seam::call(Call::Dup, || ours.try_clone())?;
                         Files::new(Some(ours), Some(copy))?
                     }
                 };
@@ -134,7 +157,7 @@ impl<C: Clock> Mio<C> {
     pub(super) fn child_event(&mut self, token: Token) -> Option<Report> {
         self.cursor += 1;
         let slot = self.slot(token)?;
-        let Socket::Child(child) = &slot.socket else {
+        let Socket::Child(child) = &mut slot.socket else {
             return None;
         };
         let status = match wait(&child.handle) {
@@ -146,6 +169,7 @@ impl<C: Clock> Mio<C> {
                 ExitStatus::Code(u8::MAX)
             }
         };
+        child.is_over = true;
         let is_given_up = child.is_given_up;
         self.remove(token);
         (!is_given_up).then_some(Report::ChildExited {
@@ -161,7 +185,9 @@ impl<C: Clock> Mio<C> {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         let number = SystemSignal::from_named_raw(number).ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(pidfd_send_signal(&child.handle, number)?)
+        seam::call(Call::PidfdSendSignal, || {
+            Ok(pidfd_send_signal(&child.handle, number)?)
+        })
     }
 
     /// Nobody asks for it any more. True when it is a child and has still to be waited for.
@@ -174,37 +200,29 @@ impl<C: Clock> Mio<C> {
         };
         if kill {
             // It fails for one that has exited.
-            pidfd_send_signal(&child.handle, SystemSignal::KILL).ok();
+            seam::call(Call::PidfdSendSignal, || {
+                Ok(pidfd_send_signal(&child.handle, SystemSignal::KILL)?)
+            })
+            .ok();
         }
         child.is_given_up = true;
         true
     }
 }
 
-impl<C> Mio<C> {
-    /// The driver goes. Children that are not detached are killed, and waited for, which then takes no time.
-    pub(super) fn end_children(&self) {
-        for slot in &self.slots {
-            if let Socket::Child(child) = &slot.socket
-                && !child.is_detached
-                && pidfd_send_signal(&child.handle, SystemSignal::KILL).is_ok()
-            {
-                waitid(WaitId::PidFd(child.handle.as_fd()), WaitIdOptions::EXITED).ok();
-            }
-        }
-    }
-}
-
-/// How a child has exited, if it has. Then the system forgets it.
-fn wait(handle: &OwnedFd) -> Result<Option<ExitStatus>, Errno> {
+/// How a child has exited, if it has. Then the system forgets it. What is wrong for a moment only must not cost that.
+fn wait(handle: &OwnedFd) -> io::Result<Option<ExitStatus>> {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-    loop {
-        match waitid(WaitId::PidFd(handle.as_fd()), options) {
-            Ok(status) => return Ok(status.map(|status| exit_status(&status))),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let wait = || {
+        seam::call(Call::Waitid, || {
+            Ok(waitid(WaitId::PidFd(handle.as_fd()), options)?)
+        })
+    };
+    let status = wait().or_else(|error| match error.raw_os_error() {
+        Some(libc::ECHILD) => Err(error),
+        _ => wait(),
+    })?;
+    Ok(status.map(|status| exit_status(&status)))
 }
 
 fn exit_status(status: &WaitIdStatus) -> ExitStatus {

@@ -3,6 +3,7 @@
 
 use super::{Mio, READABLE, Socket, WRITABLE, socket};
 use crate::{
+    seam::{self, Call},
     sys::datagrams::{Headers, TOGETHER},
     unix::{self, SocketFile},
 };
@@ -123,8 +124,9 @@ impl<C: Clock> Mio<C> {
         longest: usize,
     ) -> io::Result<(Token, Address)> {
         let shown = SockRef::from(&socket);
-        let address = unix::address_of(&shown.local_addr()?);
-        let is_connected = shown.peer_addr().is_ok();
+        let address = seam::call(Call::Getsockname, || shown.local_addr())?;
+        let address = unix::address_of(&address);
+        let is_connected = seam::call(Call::Getpeername, || shown.peer_addr()).is_ok();
         // One that nobody else has loses nothing by being taken out before it is closed.
         let token = self.insert(
             Socket::Datagrams(socket),
@@ -150,10 +152,11 @@ impl<C: Clock> Mio<C> {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         let socket = SockRef::from(socket);
-        socket.connect(&socket_address(to)?)?;
+        let address = socket_address(to)?;
+        seam::call(Call::Connect, || socket.connect(&address))?;
         let peer = match to {
             Address::Unix(_) => to.clone(),
-            _ => unix::address_of(&socket.peer_addr()?),
+            _ => unix::address_of(&seam::call(Call::Getpeername, || socket.peer_addr())?),
         };
         if let Some(bound) = self.datagrams.bound.get_mut(&token.slot) {
             bound.is_connected = true;
@@ -251,22 +254,23 @@ fn bind(at: &Address, options: &BindOptions) -> io::Result<(UdpSocket, Option<So
 
 fn bind_ip(at: SocketAddr, options: &BindOptions) -> io::Result<socket2::Socket> {
     let of = Domain::for_address(at);
-    let socket = socket2::Socket::new(of, Type::DGRAM, Some(Protocol::UDP))?;
+    let new = || socket2::Socket::new(of, Type::DGRAM, Some(Protocol::UDP));
+    let socket = seam::call(Call::Socket, new)?;
     socket.set_nonblocking(true)?;
     // Otherwise a port also hears of groups that other programs joined.
     match at {
-        SocketAddr::V4(_) => socket.set_multicast_all_v4(false)?,
+        SocketAddr::V4(_) => seam::call(Call::Setsockopt, || socket.set_multicast_all_v4(false))?,
         SocketAddr::V6(_) => {
-            socket.set_only_v6(true)?;
-            socket.set_multicast_all_v6(false)?;
+            seam::call(Call::Setsockopt, || socket.set_only_v6(true))?;
+            seam::call(Call::Setsockopt, || socket.set_multicast_all_v6(false))?;
         }
     }
     if options.reuse {
-        socket.set_reuse_address(true)?;
-        socket.set_reuse_port(true)?;
+        seam::call(Call::Setsockopt, || socket.set_reuse_address(true))?;
+        seam::call(Call::Setsockopt, || socket.set_reuse_port(true))?;
     }
-    socket.set_broadcast(options.broadcast)?;
-    socket.bind(&at.into())?;
+    seam::call(Call::Setsockopt, || socket.set_broadcast(options.broadcast))?;
+    seam::call(Call::Bind, || socket.bind(&at.into()))?;
     Ok(socket)
 }
 
@@ -288,13 +292,18 @@ fn no_socket(address: &Address) -> io::Error {
 /// Changes a port.
 pub(super) fn set_option(socket: &UdpSocket, option: SocketOption) -> io::Result<()> {
     let socket = SockRef::from(socket);
-    let Some(own) = socket.local_addr()?.as_socket() else {
+    let own = seam::call(Call::Getsockname, || socket.local_addr())?;
+    let Some(own) = own.as_socket() else {
         return Err(io::Error::new(
             io::ErrorKind::Unsupported,
             "a UNIX socket has no such option",
         ));
     };
-    match (option, own.is_ipv4()) {
+    seam::call(Call::Setsockopt, || set(&socket, option, own.is_ipv4()))
+}
+
+fn set(socket: &SockRef<'_>, option: SocketOption, is_ipv4: bool) -> io::Result<()> {
+    match (option, is_ipv4) {
         (SocketOption::Broadcast(yes), _) => socket.set_broadcast(yes),
         (SocketOption::JoinGroup(IpAddr::V4(group), on), true) => {
             socket.join_multicast_v4_n(&group, &v4_interface(on))

@@ -2,6 +2,7 @@
 //! who opened them nor what for.
 
 use super::{HUNG_UP, Mio, READABLE, Socket, WRITABLE, socket};
+use crate::seam::{self, Call};
 use mio::{Interest, Registry, Token as Mark, event::Source, unix::SourceFd};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -66,11 +67,12 @@ impl Files {
         self.input.as_ref().filter(is_terminal).map(AsFd::as_fd)
     }
 
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read_input(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(input) = &self.input else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
-        match rustix::io::read(input, buffer) {
+        let room = seam::room(Call::Read, buffer.len())?;
+        match rustix::io::read(input, &mut buffer[..room]) {
             // So the system says that nobody has the other side open.
             Err(Errno::IO) if input.kind == Kind::Terminal => Ok(0),
             result => Ok(result?),
@@ -85,7 +87,9 @@ impl Files {
 
     pub(super) fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let output = self.output.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
-        Ok(rustix::io::writev(output, pieces)?)
+        seam::write_vectored(Call::Writev, pieces, |pieces| {
+            Ok(rustix::io::writev(output, pieces)?)
+        })
     }
 
     /// Whether nobody can read any more what is written.
@@ -95,7 +99,7 @@ impl Files {
         };
         let mut asked = [PollFd::new(output, PollFlags::empty())];
         let at_once = Timespec::default();
-        match poll(&mut asked, Some(&at_once)) {
+        match seam::call(Call::Poll, || Ok(poll(&mut asked, Some(&at_once))?)) {
             Ok(_) => asked[0]
                 .revents()
                 .intersects(PollFlags::ERR | PollFlags::HUP),
@@ -114,7 +118,7 @@ impl Files {
 impl End {
     fn new(descriptor: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&descriptor, true)?;
-        let status = rustix::fs::fstat(&descriptor)?;
+        let status = seam::call(Call::Fstat, || Ok(rustix::fs::fstat(&descriptor)?))?;
         let kind = match FileType::from_raw_mode(status.st_mode) {
             FileType::Fifo => Kind::Pipe,
             _ if rustix::termios::isatty(&descriptor) => Kind::Terminal,
@@ -128,7 +132,10 @@ impl End {
     }
 
     fn register(&mut self, registry: &Registry, mark: Mark, interest: Interest) -> io::Result<()> {
-        match SourceFd(&self.descriptor.as_raw_fd()).register(registry, mark, interest) {
+        let descriptor = self.descriptor.as_raw_fd();
+        match seam::call(Call::EpollCtl, || {
+            SourceFd(&descriptor).register(registry, mark, interest)
+        }) {
             // What lies on a disk is always ready.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 self.is_told = false;
@@ -155,6 +162,7 @@ impl AsFd for End {
 }
 
 impl Source for Files {
+    /// Each end goes through `seam::call` for itself.
     fn register(&mut self, registry: &Registry, mark: Mark, _: Interest) -> io::Result<()> {
         if let Some(input) = &mut self.input {
             input.register(registry, mark, Interest::READABLE)?;
@@ -169,7 +177,13 @@ impl Source for Files {
         registered
     }
 
-    fn reregister(&mut self, _: &Registry, _: Mark, _: Interest) -> io::Result<()> {
+    /// The interest of an end never changes; this only has the system tell again (`seam::faults` asks for it).
+    fn reregister(&mut self, registry: &Registry, mark: Mark, _: Interest) -> io::Result<()> {
+        let input = self.input.iter().map(|end| (end, Interest::READABLE));
+        let output = self.output.iter().map(|end| (end, Interest::WRITABLE));
+        for (end, interest) in input.chain(output).filter(|(end, _)| end.is_told) {
+            SourceFd(&end.descriptor.as_raw_fd()).reregister(registry, mark, interest)?;
+        }
         Ok(())
     }
 
@@ -229,7 +243,7 @@ impl<C: Clock> Mio<C> {
             return None;
         };
         loop {
-            match files.read(&mut lease.buffer) {
+            match files.read_input(&mut lease.buffer) {
                 Ok(0) => {
                     slot.clear(socket::READING);
                     slot.set(socket::ENDED);

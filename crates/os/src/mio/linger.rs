@@ -4,6 +4,7 @@
 //! The core knows nothing of it: for it the connection has ended.
 
 use super::{Mio, READABLE, Socket, socket};
+use crate::seam::{self, Call};
 use std::{
     collections::VecDeque,
     io::{self, Read},
@@ -66,7 +67,10 @@ impl<C: Clock> Mio<C> {
             }
             Unread::Something => {}
         }
-        stream.shutdown(Shutdown::Write).ok();
+        if seam::call(Call::Shutdown, || stream.shutdown(Shutdown::Write)).is_err() {
+            // The peer would not hear of the end as long as it lingers.
+            return false;
+        }
         if let Socket::Stream(stream) = std::mem::take(&mut slot.socket) {
             slot.socket = Socket::Lingering(stream);
         }
@@ -84,7 +88,9 @@ impl<C: Clock> Mio<C> {
             return None;
         };
         let mut byte = [0; 1];
-        match (discard(stream), stream.read(&mut byte)) {
+        let unread = discard(stream);
+        let read = seam::once(Call::Recv, || stream.read(&mut byte));
+        match (unread, read) {
             (Unread::TooMuch, _) => slot.socket.reset_on_close(),
             (_, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => return None,
             (Unread::Nothing | Unread::Something, _) => {}
@@ -117,7 +123,8 @@ fn discard(stream: &mut impl Read) -> Unread {
     let mut buffer = [0; 4096];
     let mut discarded = 0;
     while discarded < DISCARDED_BYTES {
-        match stream.read(&mut buffer) {
+        let room = seam::room(Call::Recv, buffer.len());
+        match room.and_then(|room| stream.read(&mut buffer[..room])) {
             Ok(0) => break,
             Ok(count) => discarded += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -15,8 +15,10 @@ mod socket;
 use crate::{
     clock::SystemClock,
     pool::{self, Pool},
+    seam::{self, Call},
     sys,
     unix::SocketFile,
+    waits::Waits,
 };
 use accept::Accepting;
 use linger::Lingering;
@@ -65,6 +67,7 @@ const WAKER: mio::Token = mio::Token(usize::MAX);
 pub struct Mio<C = SystemClock> {
     poll: mio::Poll,
     events: mio::Events,
+    waits: Waits,
     /// The files of UNIX ports and of datagram ports, by slot. Dropped before the sockets: see [`SocketFile`].
     files: BTreeMap<u32, SocketFile>,
     slots: Vec<Slot>,
@@ -76,6 +79,8 @@ pub struct Mio<C = SystemClock> {
     cursor: usize,
     /// What to look at again in the next turn although the kernel will not report it again.
     again: Vec<(Token, u8)>,
+    /// Connections whose end is still to be reported, and why they end.
+    broken: Vec<(Token, io::Error)>,
     bytes_per_turn: usize,
     accepting: Accepting,
     lingering: Lingering,
@@ -102,11 +107,13 @@ impl<C: Clock> Mio<C> {
     /// # Errors
     /// The system has no descriptor left.
     pub fn with_clock(clock: C) -> io::Result<Self> {
-        let poll = mio::Poll::new()?;
-        let waker = Arc::new(MioWaker(mio::Waker::new(poll.registry(), WAKER)?));
+        let poll = seam::call(Call::EpollCreate, mio::Poll::new)?;
+        let waker = seam::call(Call::EventFd, || mio::Waker::new(poll.registry(), WAKER))?;
+        let waker = Arc::new(MioWaker(waker));
         Ok(Self {
             poll,
             events: mio::Events::with_capacity(EVENTS),
+            waits: Waits::default(),
             files: BTreeMap::new(),
             slots: Vec::new(),
             free: Vec::new(),
@@ -114,6 +121,7 @@ impl<C: Clock> Mio<C> {
             found: 0,
             cursor: 0,
             again: Vec::new(),
+            broken: Vec::new(),
             bytes_per_turn: 65_536,
             accepting: Accepting::new()?,
             lingering: Lingering::default(),
@@ -140,7 +148,10 @@ impl<C: Clock> Mio<C> {
             generation: slot.next_generation(),
         };
         if let Some(source) = socket.source() {
-            let registered = self.poll.registry().register(source, pack(token), interest);
+            let registry = self.poll.registry();
+            let registered = seam::call(Call::EpollCtl, || {
+                registry.register(source, pack(token), interest)
+            });
             if let Err(error) = registered {
                 self.free.push(index);
                 return Err(error);
@@ -174,6 +185,9 @@ impl<C: Clock> Mio<C> {
                 | Socket::Lingering(_) => {}
             }
             let slot = &mut self.slots[token.slot as usize];
+            if slot.has(socket::BROKEN) {
+                self.broken.retain(|(broken, _)| *broken != token);
+            }
             if slot.has(socket::SHARED)
                 && let Some(source) = slot.socket.source()
             {
@@ -207,6 +221,27 @@ impl<C: Clock> Mio<C> {
         }
     }
 
+    /// A test made up that a socket has nothing for now: has the kernel tell again of those that have something.
+    #[cfg(feature = "faults")]
+    fn tell_again(&mut self) {
+        let registry = self.poll.registry();
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let token = Token {
+                slot: u32::try_from(index).expect("descriptors are 31 bits"),
+                generation: slot.generation(),
+            };
+            let mut interest = Interest::READABLE;
+            if slot.has(socket::FOR_WRITING) {
+                interest |= Interest::WRITABLE;
+            }
+            if let Some(source) = slot.socket.source() {
+                // Not through `seam::call`: without a test it would not be made.
+                let told = registry.reregister(source, pack(token), interest);
+                told.expect("it is registered");
+            }
+        }
+    }
+
     /// An event of a stream: room to write first, since that may close it; then data, end or error.
     fn stream_event(&mut self, token: Token, bits: u8, lease: &mut Lease) -> Option<Report> {
         let slot = &mut self.slots[token.slot as usize];
@@ -220,6 +255,9 @@ impl<C: Clock> Mio<C> {
             });
         }
         self.cursor += 1;
+        if slot.has(socket::BROKEN) {
+            return self.report_broken(token);
+        }
         if bits & (READABLE | HUNG_UP) == 0 {
             return None;
         }
@@ -240,7 +278,8 @@ impl<C: Clock> Mio<C> {
             let received = if is_passing {
                 passing::receive(stream, lease)
             } else {
-                stream.read(&mut lease.buffer)
+                let room = seam::room(Call::Recv, lease.buffer.len());
+                room.and_then(|room| stream.read(&mut lease.buffer[..room]))
             };
             match received {
                 Ok(0) => {
@@ -266,6 +305,26 @@ impl<C: Clock> Mio<C> {
         }
     }
 
+    /// A connection is of no use any more, for a reason that only a report in the next round can tell.
+    #[cold]
+    fn broken(&mut self, token: Token, error: io::Error) {
+        if let Some(slot) = self.slot(token) {
+            slot.set(socket::BROKEN);
+            self.broken.push((token, error));
+            self.again.push((token, HUNG_UP));
+        }
+    }
+
+    #[cold]
+    fn report_broken(&mut self, token: Token) -> Option<Report> {
+        let mut broken = self.broken.iter();
+        let place = broken.position(|(broken, _)| *broken == token)?;
+        let (token, error) = self.broken.swap_remove(place);
+        self.slot(token)?.socket.reset_on_close();
+        self.remove(token);
+        Some(Report::Closed { token, error })
+    }
+
     /// A connection that is being made has come to something or to nothing.
     fn connecting_event(&mut self, token: Token, bits: u8) -> Option<Report> {
         self.cursor += 1;
@@ -276,8 +335,8 @@ impl<C: Clock> Mio<C> {
         if bits & (WRITABLE | HUNG_UP) == 0 {
             return None;
         }
-        let failed = match stream.take_error() {
-            Ok(None) => match SockRef::from(stream).peer_addr() {
+        let failed = match seam::call(Call::Getsockopt, || stream.take_error()) {
+            Ok(None) => match seam::call(Call::Getpeername, || SockRef::from(stream).peer_addr()) {
                 Ok(_) => None,
                 // Not yet: a spurious event.
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => return None,
@@ -302,12 +361,15 @@ impl<C: Clock> Mio<C> {
         if slot.has(socket::FOR_WRITING) {
             return Ok(());
         }
+        if let Some(source) = slot.socket.source() {
+            let both = Interest::READABLE | Interest::WRITABLE;
+            let registry = self.poll.registry();
+            seam::call(Call::EpollCtl, || {
+                registry.reregister(source, pack(token), both)
+            })?;
+        }
         slot.set(socket::FOR_WRITING);
-        let Some(source) = slot.socket.source() else {
-            return Ok(());
-        };
-        let both = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().reregister(source, pack(token), both)
+        Ok(())
     }
 }
 
@@ -357,11 +419,17 @@ impl<C: Clock> Driver for Mio<C> {
         if !self.lingering.is_empty() {
             timeout = self.lingering.shorten(timeout);
         }
-        if let Err(error) = self.poll.poll(&mut self.events, timeout)
-            && error.kind() != io::ErrorKind::Interrupted
-        {
-            return Err(error);
+        #[cfg(feature = "faults")]
+        if seam::faults::owes_events() {
+            self.tell_again();
         }
+        let waited = seam::once(Call::EpollWait, || {
+            self.poll.poll(&mut self.events, timeout)
+        });
+        if waited.is_err() {
+            self.events.clear();
+        }
+        self.waits.ended(waited)?;
         let mut found = self.found;
         let places = &mut self.ready[found..];
         for (place, event) in places.iter_mut().zip(&self.events) {
@@ -484,7 +552,7 @@ impl<C: Clock> Driver for Mio<C> {
         let Socket::Stream(stream) = &mut slot.socket else {
             return Ok(0);
         };
-        match stream.write_vectored(pieces) {
+        match seam::write_vectored(Call::Writev, pieces, |pieces| stream.write_vectored(pieces)) {
             Err(error)
                 if matches!(
                     error.kind(),
@@ -508,7 +576,9 @@ impl<C: Clock> Driver for Mio<C> {
                 (Socket::Stream(stream), Some(bytes)) => sys::send(stream, bytes),
                 (Socket::Stream(stream), None) => {
                     let pieces = out.slices(&mut slices);
-                    stream.write_vectored(&slices[..pieces])
+                    seam::write_vectored(Call::Writev, &slices[..pieces], |slices| {
+                        stream.write_vectored(slices)
+                    })
                 }
                 (Socket::Files(files), _) => {
                     let pieces = out.slices(&mut slices);
@@ -534,8 +604,15 @@ impl<C: Clock> Driver for Mio<C> {
         let slot = slot.filter(|slot| slot.generation() == token.generation);
         match slot.map(|slot| &mut slot.socket) {
             Some(Socket::Stream(stream)) => {
-                // An error means that the peer has gone, which reading will tell.
-                stream.shutdown(std::net::Shutdown::Write).ok();
+                let shut = seam::call(Call::Shutdown, || {
+                    stream.shutdown(std::net::Shutdown::Write)
+                });
+                if let Err(error) = shut
+                    && error.kind() != io::ErrorKind::NotConnected
+                {
+                    self.broken(token, error);
+                }
+                // Otherwise the peer has gone, which reading will tell.
             }
             Some(Socket::Files(files)) => {
                 files.close_output(self.poll.registry());
@@ -623,12 +700,6 @@ impl<C: Clock> Driver for Mio<C> {
 
     fn job_counts(&self) -> JobCounts {
         self.jobs.counts()
-    }
-}
-
-impl<C> Drop for Mio<C> {
-    fn drop(&mut self) {
-        self.end_children();
     }
 }
 

@@ -1,10 +1,10 @@
 //! Open files over UNIX sockets (`SCM_RIGHTS`). What comes is closed on `exec`, and nothing is lost unseen.
 
 use super::{Mio, socket, socket::Slot};
+use crate::seam::{self, Call};
 use mio::net::TcpStream;
 use rustix::{
     cmsg_space,
-    io::Errno,
     net::{
         RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
         SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -33,7 +33,8 @@ pub(super) fn set(slot: &mut Slot, yes: bool) -> io::Result<()> {
     let socket::Socket::Stream(stream) = &slot.socket else {
         return Err(io::ErrorKind::NotConnected.into());
     };
-    if !SockRef::from(stream).local_addr()?.is_unix() {
+    let address = seam::call(Call::Getsockname, || SockRef::from(stream).local_addr())?;
+    if !address.is_unix() {
         return Err(io::Error::new(
             io::ErrorKind::Unsupported,
             "only UNIX sockets carry open files",
@@ -52,7 +53,8 @@ pub(super) fn receive(stream: &TcpStream, lease: &mut Lease) -> io::Result<usize
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(TOGETHER))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-    let buffer = &mut [IoSliceMut::new(&mut lease.buffer)];
+    let room = seam::room(Call::Recvmsg, lease.buffer.len())?;
+    let buffer = &mut [IoSliceMut::new(&mut lease.buffer[..room])];
     let received = recvmsg(stream, buffer, &mut control, flags)?;
     lease.descriptors.clear();
     for message in control.drain() {
@@ -90,9 +92,11 @@ impl<C: Clock> Mio<C> {
                     out.consume(bytes);
                     passing.sent(count, bytes);
                 }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return self.wait_for_room(token),
-                Err(error) => return Err(error.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return self.wait_for_room(token);
+                }
+                Err(error) => return Err(error),
             }
         }
         if out.is_empty() {
@@ -108,7 +112,7 @@ fn send(
     out: &Outgoing,
     most: usize,
     files: &[BorrowedFd<'_>],
-) -> Result<usize, Errno> {
+) -> io::Result<usize> {
     let mut slices = [IoSlice::new(&[]); PIECES];
     let pieces = out.slices(&mut slices);
     let mut limited = [IoSlice::new(&[]); PIECES];
@@ -128,5 +132,7 @@ fn send(
         control.push(SendAncillaryMessage::ScmRights(files));
     }
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    sendmsg(stream, &limited[..used], &mut control, flags)
+    seam::write_vectored(Call::Sendmsg, &limited[..used], |slices| {
+        Ok(sendmsg(stream, slices, &mut control, flags)?)
+    })
 }

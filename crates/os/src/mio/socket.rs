@@ -1,7 +1,10 @@
 //! The sockets of the mio driver and what is known of each. Decides nothing about when to read or write.
 
 use super::{children::Child, datagrams, files::Files};
-use crate::unix::{self, SocketFile};
+use crate::{
+    seam::{self, Call},
+    unix::{self, SocketFile},
+};
 use mio::{
     event::Source,
     net::{TcpListener, TcpStream, UdpSocket, UnixListener},
@@ -37,6 +40,8 @@ pub(super) const FOR_WRITING: u8 = 8;
 pub(super) const PASSING: u8 = 32;
 /// Another process may have it open as well.
 pub(super) const SHARED: u8 = 64;
+/// Its end is still to be reported.
+pub(super) const BROKEN: u8 = 128;
 
 /// Streams are what mio calls `TcpStream`, those of UNIX sockets too: nothing that is asked of one differs, but its
 /// addresses, and so the path of every message has no case to tell apart.
@@ -139,7 +144,8 @@ impl Socket {
     pub(super) fn reset_on_close(&self) {
         if let Self::Connecting(stream) | Self::Stream(stream) | Self::Lingering(stream) = self {
             // An error means that there is nothing left to reset.
-            SockRef::from(stream).set_linger(Some(Duration::ZERO)).ok();
+            let reset = || SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            seam::call(Call::Setsockopt, reset).ok();
         }
     }
 
@@ -153,19 +159,19 @@ impl Socket {
             Self::Datagrams(socket) => socket.as_fd(),
             Self::Connecting(stream) | Self::Stream(stream) => stream.as_fd(),
         };
-        let address = SockRef::from(&socket).local_addr();
+        let address = seam::call(Call::Getsockname, || SockRef::from(&socket).local_addr());
         address.map_or(Address::Unknown, |address| unix::address_of(&address))
     }
 
     /// The next peer of a port; `None` when this is none.
-    pub(super) fn accept(&self) -> Option<io::Result<(TcpStream, Address)>> {
+    pub(super) fn next_peer(&self) -> Option<io::Result<(TcpStream, Address)>> {
         match self {
             Self::Listener(listener) => {
-                let accepted = listener.accept();
+                let accepted = seam::call(Call::Accept, || listener.accept());
                 Some(accepted.map(|(stream, peer)| (stream, Address::Ip(peer))))
             }
             Self::UnixListener(listener) => {
-                let accepted = listener.accept();
+                let accepted = seam::call(Call::Accept, || listener.accept());
                 Some(accepted.map(|(stream, peer)| {
                     let stream = TcpStream::from(OwnedFd::from(stream));
                     (stream, Address::Unix(unix::name_of(&peer)))
@@ -189,12 +195,16 @@ impl Socket {
             return Err(io::ErrorKind::NotConnected.into());
         };
         match option {
-            SocketOption::NoDelay(yes) => match stream.set_nodelay(yes) {
-                // A UNIX socket never delays anything.
-                Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
-                result => result,
-            },
-            SocketOption::KeepAlive(yes) => SockRef::from(stream).set_keepalive(yes),
+            SocketOption::NoDelay(yes) => {
+                match seam::call(Call::Setsockopt, || stream.set_nodelay(yes)) {
+                    // A UNIX socket never delays anything.
+                    Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
+                    result => result,
+                }
+            }
+            SocketOption::KeepAlive(yes) => seam::call(Call::Setsockopt, || {
+                SockRef::from(stream).set_keepalive(yes)
+            }),
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -212,25 +222,21 @@ pub(super) fn listen(
         return Ok((Socket::UnixListener(listener), at.clone(), file));
     }
     let listener = listen_at_ip(ip(at)?, options)?;
-    let address = Address::Ip(listener.local_addr()?);
+    let address = Address::Ip(seam::call(Call::Getsockname, || listener.local_addr())?);
     Ok((Socket::Listener(listener), address, None))
 }
 
 /// What it accepts inherits `TCP_NODELAY` from it on Linux, which saves a call a connection.
 fn listen_at_ip(address: SocketAddr, options: &ListenOptions) -> io::Result<TcpListener> {
-    let socket = socket2::Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_nonblocking(true)?;
-    socket.set_reuse_address(true)?;
+    let socket = new_stream(address)?;
+    seam::call(Call::Setsockopt, || socket.set_reuse_address(true))?;
     if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+        seam::call(Call::Setsockopt, || socket.set_only_v6(true))?;
     }
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    seam::call(Call::Setsockopt, || socket.set_tcp_nodelay(true))?;
+    seam::call(Call::Bind, || socket.bind(&address.into()))?;
+    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+    seam::call(Call::Listen, || socket.listen(backlog))?;
     Ok(TcpListener::from_std(socket.into()))
 }
 
@@ -241,17 +247,13 @@ pub(super) fn connect(to: &Address, options: &ConnectOptions) -> io::Result<TcpS
         return Ok(TcpStream::from(OwnedFd::from(socket)));
     }
     let address = ip(to)?;
-    let socket = socket2::Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_nonblocking(true)?;
-    socket.set_tcp_nodelay(true)?;
+    let socket = new_stream(address)?;
+    seam::call(Call::Setsockopt, || socket.set_tcp_nodelay(true))?;
     if let Some(bind) = &options.bind {
-        socket.bind(&ip(bind)?.into())?;
+        let bind = ip(bind)?.into();
+        seam::call(Call::Bind, || socket.bind(&bind))?;
     }
-    match socket.connect(&address.into()) {
+    match seam::call(Call::Connect, || socket.connect(&address.into())) {
         Ok(()) => {}
         Err(error) if in_progress(&error) => {}
         Err(error) => return Err(error),
@@ -259,8 +261,22 @@ pub(super) fn connect(to: &Address, options: &ConnectOptions) -> io::Result<TcpS
     Ok(TcpStream::from_std(socket.into()))
 }
 
+fn new_stream(address: SocketAddr) -> io::Result<socket2::Socket> {
+    let of = Domain::for_address(address);
+    let socket = seam::call(Call::Socket, || {
+        socket2::Socket::new(of, Type::STREAM, Some(Protocol::TCP))
+    })?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// The latter two when a signal has interrupted the first call. `EAGAIN` is not among them: nothing has begun.
 fn in_progress(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::EINPROGRESS)
+    let error = error.raw_os_error();
+    matches!(
+        error,
+        Some(libc::EINPROGRESS | libc::EALREADY | libc::EISCONN)
+    )
 }
 
 fn ip(address: &Address) -> io::Result<SocketAddr> {

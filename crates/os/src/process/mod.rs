@@ -7,10 +7,12 @@
 
 pub(crate) mod terminal;
 
-use crate::sys::exec::{self, Plan};
+use crate::{
+    seam::{self, Call},
+    sys::exec::{self, Plan},
+};
 use rustix::{
     fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-    io::Errno,
     process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
 };
 use std::{
@@ -63,7 +65,7 @@ pub(crate) fn prepare(command: &Command) -> Result<Prepared, SpawnError> {
     };
     if let Some(directory) = &command.directory {
         let shown = format!("its working directory `{}`", directory.display());
-        match fs::metadata(directory) {
+        match seam::call(Call::Stat, || fs::metadata(directory)) {
             Ok(found) if found.is_dir() => {}
             Ok(_) => return Err(failed(shown)(io::ErrorKind::NotADirectory.into())),
             Err(error) => return Err(failed(shown)(error)),
@@ -120,17 +122,19 @@ impl Prepared {
             }
         };
         exec::before_exec(&mut self.command, self.plan);
-        let child = self.command.spawn().map_err(failed)?;
+        let child = seam::call(Call::Fork, || self.command.spawn()).map_err(failed)?;
         let id = child.id();
         let pid = Pid::from_child(&child);
-        match pidfd_open(pid, PidfdFlags::empty()) {
+        match seam::call(Call::PidfdOpen, || {
+            Ok(pidfd_open(pid, PidfdFlags::empty())?)
+        }) {
             Ok(handle) => Ok(Started { id, handle }),
             Err(error) => {
                 end_unwatched(pid, child);
                 Err(SpawnError {
                     program: self.program,
                     doing: Some("watching it".to_owned()),
-                    error: error.into(),
+                    error,
                 })
             }
         }
@@ -176,16 +180,17 @@ struct Opened {
 fn open(what: &ChildDescriptor) -> io::Result<Opened> {
     let (theirs, ours) = match what {
         ChildDescriptor::Read => {
-            let (reader, writer) = io::pipe()?;
+            let (reader, writer) = seam::call(Call::Pipe, io::pipe)?;
             (writer.into(), Some(End::Input(reader.into())))
         }
         ChildDescriptor::Write => {
-            let (reader, writer) = io::pipe()?;
+            let (reader, writer) = seam::call(Call::Pipe, io::pipe)?;
             (reader.into(), Some(End::Output(writer.into())))
         }
         ChildDescriptor::Socket => {
-            let (ours, theirs) =
-                socket2::Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+            let (ours, theirs) = seam::call(Call::Socketpair, || {
+                socket2::Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None)
+            })?;
             (theirs.into(), Some(End::Socket(ours.into())))
         }
         ChildDescriptor::Inherit(number) => (exec::copy_of(*number)?, None),
@@ -196,20 +201,21 @@ fn open(what: &ChildDescriptor) -> io::Result<Opened> {
 }
 
 fn copy(file: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    Ok(rustix::io::fcntl_dupfd_cloexec(file, 0)?)
+    seam::call(Call::Dup, || Ok(rustix::io::fcntl_dupfd_cloexec(file, 0)?))
 }
 
 fn null() -> io::Result<OwnedFd> {
-    let file = fs::File::options()
-        .read(true)
-        .write(true)
-        .open("/dev/null")?;
+    let mut options = fs::File::options();
+    options.read(true).write(true);
+    let file = seam::call(Call::Open, || options.open("/dev/null"))?;
     Ok(file.into())
 }
 
 /// A copy of it with a number of at least `lowest`.
-pub(crate) fn copy_above(file: BorrowedFd<'_>, lowest: i32) -> Result<OwnedFd, Errno> {
-    let copy = rustix::io::fcntl_dupfd_cloexec(file, lowest)?;
+pub(crate) fn copy_above(file: BorrowedFd<'_>, lowest: i32) -> io::Result<OwnedFd> {
+    let copy = seam::call(Call::Dup, || {
+        Ok(rustix::io::fcntl_dupfd_cloexec(file, lowest)?)
+    })?;
     debug_assert!(copy.as_raw_fd() >= lowest);
     Ok(copy)
 }

@@ -1,5 +1,6 @@
 //! A terminal for a child: the side that we have, and the child's. Knows no process.
 
+use crate::seam::{self, Call};
 use rustix::{
     fd::OwnedFd,
     fs::{Mode, OFlags},
@@ -11,12 +12,15 @@ use tress_core::process::Terminal;
 
 /// Ours first.
 pub(super) fn open(terminal: Terminal) -> io::Result<(OwnedFd, OwnedFd)> {
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let ours = seam::call(Call::Open, || Ok(openpt(flags)?))?;
     grantpt(&ours)?;
     unlockpt(&ours)?;
     let name = ptsname(&ours, Vec::new())?;
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let theirs = rustix::fs::open(name, flags, Mode::empty())?;
+    let theirs = seam::call(Call::Open, || {
+        Ok(rustix::fs::open(&name, flags, Mode::empty())?)
+    })?;
     if terminal.is_raw {
         let mut attributes = tcgetattr(&theirs)?;
         attributes.make_raw();

@@ -13,7 +13,10 @@
 //! The lock is released then, or kept as long as it listens. Source: Twisted's `internet/unix.py`, which replaces a
 //! stale socket only when the lock file was left behind too.
 
-use crate::lock_file::{LockError, LockFile, LockGuard};
+use crate::{
+    lock_file::{LockError, LockFile, LockGuard},
+    seam::{self, Call},
+};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
     ffi::{OsStr, OsString},
@@ -58,14 +61,14 @@ pub(crate) fn listen(
     let socket = new_socket(Type::STREAM)?;
     let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
     let UnixName::Path(path) = name else {
-        socket.bind(&address)?;
-        socket.listen(backlog)?;
+        seam::call(Call::Bind, || socket.bind(&address))?;
+        seam::call(Call::Listen, || socket.listen(backlog))?;
         return Ok((socket, None));
     };
     let lock = lock(path)?;
     remove_stale(path, &address, &lock)?;
     let mut file = bind(&socket, &address, path, options.unix.mode, lock)?;
-    socket.listen(backlog)?;
+    seam::call(Call::Listen, || socket.listen(backlog))?;
     if !options.unix.lock_file {
         file.lock = None;
     }
@@ -84,7 +87,7 @@ pub(crate) fn bind_datagrams(
     }
     let address = socket_address(name)?;
     let UnixName::Path(path) = name else {
-        socket.bind(&address)?;
+        seam::call(Call::Bind, || socket.bind(&address))?;
         return Ok((socket, None));
     };
     let lock = lock(path)?;
@@ -107,7 +110,7 @@ pub(crate) fn connect(to: &UnixName, options: &ConnectOptions) -> io::Result<Soc
         check_locked(path)?;
     }
     let socket = new_socket(Type::STREAM)?;
-    match socket.connect(&address) {
+    match seam::call(Call::Connect, || socket.connect(&address)) {
         Ok(()) => Ok(socket),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::Error::new(
             io::ErrorKind::WouldBlock,
@@ -147,7 +150,7 @@ pub(crate) fn name_of(address: &SocketAddr) -> UnixName {
 }
 
 fn new_socket(of: Type) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::UNIX, of, None)?;
+    let socket = seam::call(Call::Socket, || Socket::new(Domain::UNIX, of, None))?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }
@@ -202,7 +205,7 @@ fn in_use(text: impl Into<String>) -> io::Error {
 
 /// Removes a socket that nobody has, while nobody else can do the same.
 fn remove_stale(path: &Path, address: &SockAddr, _held: &LockGuard) -> io::Result<()> {
-    let found = match fs::symlink_metadata(path) {
+    let found = match seam::call(Call::Lstat, || fs::symlink_metadata(path)) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
@@ -211,11 +214,12 @@ fn remove_stale(path: &Path, address: &SockAddr, _held: &LockGuard) -> io::Resul
         let text = "something that is no socket is there, and is left as it is";
         return Err(in_use(text));
     }
-    let Err(error) = new_socket(Type::DGRAM)?.connect(address) else {
+    let probe = new_socket(Type::DGRAM)?;
+    let Err(error) = seam::call(Call::Connect, || probe.connect(address)) else {
         return Err(in_use("a datagram socket is there"));
     };
     match error.raw_os_error() {
-        Some(libc::ECONNREFUSED) => fs::remove_file(path),
+        Some(libc::ECONNREFUSED) => seam::call(Call::Unlink, || fs::remove_file(path)),
         Some(libc::ENOENT) => Ok(()),
         Some(libc::EPROTOTYPE) => Err(in_use("a living process has a socket there")),
         _ => Err(in_use(format!(
@@ -234,8 +238,11 @@ fn bind(
 ) -> io::Result<SocketFile> {
     restrict(socket, mode)?;
     let absolute = std::path::absolute(path)?;
-    socket.bind(address)?;
-    let metadata = fs::symlink_metadata(path)?;
+    seam::call(Call::Bind, || socket.bind(address))?;
+    let metadata = seam::call(Call::Lstat, || fs::symlink_metadata(path)).inspect_err(|_| {
+        // Nobody else can have put one there: the lock is ours.
+        fs::remove_file(path).ok();
+    })?;
     let file = SocketFile {
         path: absolute,
         identity: identity(&metadata),
@@ -243,15 +250,17 @@ fn bind(
     };
     // The umask has taken some rights away, or this is a system where `restrict` does nothing.
     if metadata.permissions().mode() & 0o777 != mode {
-        fs::set_permissions(path, Permissions::from_mode(mode))?;
+        let permissions = || Permissions::from_mode(mode);
+        seam::call(Call::Chmod, || fs::set_permissions(path, permissions()))?;
     }
     Ok(file)
 }
 
 /// Linux makes the file with the mode that the socket has.
 fn restrict(socket: &Socket, mode: u32) -> io::Result<()> {
-    let file = File::from(OwnedFd::from(socket.try_clone()?));
-    match file.set_permissions(Permissions::from_mode(mode)) {
+    let file = File::from(OwnedFd::from(seam::call(Call::Dup, || socket.try_clone())?));
+    let permissions = || Permissions::from_mode(mode);
+    match seam::call(Call::Chmod, || file.set_permissions(permissions())) {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
         result => result,
     }
@@ -264,9 +273,9 @@ fn identity(metadata: &Metadata) -> Identity {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         let path = self.path.display();
-        match fs::symlink_metadata(&self.path) {
+        match seam::call(Call::Lstat, || fs::symlink_metadata(&self.path)) {
             Ok(found) if identity(&found) == self.identity => {
-                if let Err(error) = fs::remove_file(&self.path) {
+                if let Err(error) = seam::call(Call::Unlink, || fs::remove_file(&self.path)) {
                     tracing::warn!(target: "tress", "cannot remove the socket {path}: {error}");
                 }
             }

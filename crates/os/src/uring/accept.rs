@@ -8,6 +8,10 @@ use super::{
     slots::{self, Parked, READING, RESTING, State},
     work::Work,
 };
+use crate::{
+    blame::{Blame, blame},
+    seam::{self, Call},
+};
 use io_uring::types::Timespec;
 use socket2::Socket;
 use std::{fs::File, io, rc::Rc, time::Duration};
@@ -76,10 +80,16 @@ impl<C: Clock> Uring<C> {
                     None
                 }
             }
-            Err(error) => match error.raw_os_error() {
-                // This peer has gone again, or the operation was ended: nothing is wrong with the port.
-                Some(libc::ECONNABORTED | libc::ECANCELED | libc::EINTR | libc::EAGAIN) => None,
-                _ => {
+            Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => None,
+            Err(error) => match blame(&error) {
+                // Nothing is wrong with the port.
+                Blame::Nobody | Blame::Peer => None,
+                Blame::Shortage => {
+                    self.turn_away(port);
+                    self.rest(port);
+                    Some(Report::AcceptFailed { port, error })
+                }
+                Blame::Port => {
                     self.rest(port);
                     Some(Report::AcceptFailed { port, error })
                 }
@@ -93,27 +103,33 @@ impl<C: Clock> Uring<C> {
 
     /// Makes a connection of a peer's socket.
     pub(super) fn introduce(&mut self, port: Token, socket: Socket) -> Report {
-        let peer = slots::address_of(socket.peer_addr().ok());
+        let peer = slots::address_of(seam::call(Call::Getpeername, || socket.peer_addr()).ok());
         let conn = self.slots.insert(socket, State::Open, 0);
         Report::Accepted { port, conn, peer }
     }
 
-    /// Turns some peers away with the reserved descriptor, and lets the port rest.
+    /// Turns some peers away with the reserved descriptor.
+    #[cold]
+    fn turn_away(&mut self, port: Token) {
+        if let Some(slot) = self.slots.get(port)
+            && let Some(socket) = &slot.socket
+        {
+            self.accepting.reserve = None;
+            turn_away(socket);
+            self.accepting.reserve = reserve().ok();
+        }
+    }
+
     #[cold]
     fn rest(&mut self, port: Token) {
         let Some(slot) = self.slots.get(port) else {
             return;
         };
         slot.set(RESTING);
-        if let Some(socket) = &slot.socket {
-            self.accepting.reserve = None;
-            turn_away(socket);
-            self.accepting.reserve = reserve().ok();
-        }
         self.accepting.freed = false;
         self.accepting.resting.push(port);
         self.ring
-            .start(port, Work::Rest(Rc::new(Timespec::from(REST))));
+            .start(port, Work::Rest(Rc::new(Timespec::from(seam::rest(REST)))));
     }
 
     /// A port accepts again.
@@ -133,7 +149,7 @@ impl<C: Clock> Uring<C> {
 fn turn_away(socket: &Socket) {
     if socket.set_nonblocking(true).is_ok() {
         for _ in 0..SHED_AT_ONCE {
-            if socket.accept().is_err() {
+            if seam::call(Call::Accept, || socket.accept()).is_err() {
                 break;
             }
         }
@@ -144,5 +160,5 @@ fn turn_away(socket: &Socket) {
 
 /// A descriptor that costs nothing else.
 fn reserve() -> io::Result<File> {
-    File::open("/dev/null")
+    seam::call(Call::Open, || File::open("/dev/null"))
 }

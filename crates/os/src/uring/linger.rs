@@ -8,6 +8,7 @@ use super::{
     slots::{ENDED, READING, State},
     work::Work,
 };
+use crate::seam::{self, Call};
 use io_uring::types::Timespec;
 use socket2::Socket;
 use std::{io, mem::MaybeUninit, net::Shutdown, rc::Rc, time::Duration};
@@ -45,7 +46,10 @@ impl<C: Clock> Uring<C> {
                 return false;
             }
         }
-        socket.shutdown(Shutdown::Write).ok();
+        if seam::call(Call::Shutdown, || socket.shutdown(Shutdown::Write)).is_err() {
+            // The peer would not hear of the end as long as it lingers.
+            return false;
+        }
         slot.state = State::Lingering;
         slot.parked.clear();
         slot.set(READING);
@@ -61,7 +65,9 @@ fn discard(socket: &Socket) -> Unread {
     let mut buffer = [MaybeUninit::uninit(); 4096];
     let mut discarded = 0;
     while discarded < DISCARDED_BYTES {
-        match socket.recv_with_flags(&mut buffer, libc::MSG_DONTWAIT) {
+        let room = seam::room(Call::Recv, buffer.len());
+        let flags = libc::MSG_DONTWAIT;
+        match room.and_then(|room| socket.recv_with_flags(&mut buffer[..room], flags)) {
             Ok(0) => break,
             Ok(count) => discarded += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

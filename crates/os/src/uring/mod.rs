@@ -18,10 +18,12 @@ mod tests;
 use crate::{
     clock::SystemClock,
     pool::{self, Pool},
+    seam::{self, Call},
     sys::{self, ring::Ring},
 };
 use accept::Accepting;
 use slots::{READING, Slots, State};
+use socket2::SockAddr;
 use std::{
     cell::Cell,
     fs::File,
@@ -54,6 +56,9 @@ const NOBODY: Token = Token {
 /// callbacks a connection has in a turn. It belongs to the thread that made it.
 pub struct Uring<C = SystemClock> {
     ring: Ring,
+    /// A completion before which a test has put another.
+    #[cfg(feature = "faults")]
+    held: Option<Done>,
     slots: Slots,
     /// Slots with something parked that can go to the core: in this round, and in the next.
     round: Vec<Token>,
@@ -109,6 +114,8 @@ impl<C: Clock> Uring<C> {
         ring.start(NOBODY, Work::Watch(Arc::clone(&event)));
         Ok(Self {
             ring,
+            #[cfg(feature = "faults")]
+            held: None,
             slots: Slots::default(),
             round: Vec::new(),
             cursor: 0,
@@ -139,6 +146,29 @@ impl<C: Clock> Uring<C> {
         }
     }
 
+    /// The next completion.
+    #[cfg(not(feature = "faults"))]
+    #[inline]
+    fn pull(&mut self) -> Option<Done> {
+        self.ring.pull()
+    }
+
+    /// The same, with an error before it if a test has planned one.
+    #[cfg(feature = "faults")]
+    fn pull(&mut self) -> Option<Done> {
+        if let Some(held) = self.held.take() {
+            return Some(held);
+        }
+        let done = self.ring.pull()?;
+        match seam::ring::before(&done) {
+            None => Some(done),
+            before => {
+                self.held = Some(done);
+                before
+            }
+        }
+    }
+
     /// Hands a completion to whom it belongs.
     fn completed(&mut self, done: Done, lease: &mut Lease) -> Option<Report> {
         let Done {
@@ -152,7 +182,7 @@ impl<C: Clock> Uring<C> {
         }
         match outcome {
             Outcome::Accepted(result) => self.accepted(token, result, more),
-            Outcome::Connected(result) => self.connected(token, result),
+            Outcome::Connected(result, to) => self.connected(token, result, to),
             Outcome::Received(result, loan) => self.received(token, result, loan, more, lease),
             Outcome::Sent(result, piece) => self.sent(token, result, piece),
             Outcome::Rested => {
@@ -169,11 +199,29 @@ impl<C: Clock> Uring<C> {
         }
     }
 
-    /// A connection that was being made is there, or not.
-    fn connected(&mut self, conn: Token, result: io::Result<()>) -> Option<Report> {
+    fn start_connecting(&mut self, conn: Token, to: Rc<SockAddr>) {
+        if let Some(slot) = self.slots.get(conn)
+            && let Some(socket) = &slot.socket
+        {
+            let work = Work::Connect(Rc::clone(socket), to);
+            slot.incoming = Some(self.ring.start(conn, work));
+        }
+    }
+
+    /// A connection that was being made is there, or not; or a signal has come between.
+    fn connected(
+        &mut self,
+        conn: Token,
+        result: io::Result<()>,
+        to: Rc<SockAddr>,
+    ) -> Option<Report> {
         let slot = self.slots.get(conn)?;
         slot.incoming = None;
         match result {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.start_connecting(conn, to);
+                None
+            }
             Ok(()) => {
                 slot.state = State::Open;
                 self.arm(conn);
@@ -288,7 +336,7 @@ impl<C: Clock> Driver for Uring<C> {
             }
         }
         loop {
-            let done = self.ring.pull()?;
+            let done = self.pull()?;
             let report = self.completed(done, lease);
             if report.is_some() {
                 return report;
@@ -298,7 +346,8 @@ impl<C: Clock> Driver for Uring<C> {
 
     fn listen(&mut self, at: &Address, options: &ListenOptions) -> io::Result<(Token, Address)> {
         let socket = slots::listen(at, options)?;
-        let address = slots::address_of(Some(socket.local_addr()?));
+        let address =
+            slots::address_of(Some(seam::call(Call::Getsockname, || socket.local_addr())?));
         let token = self.slots.insert(socket, State::Listening, READING);
         self.arm(token);
         Ok((token, address))
@@ -307,12 +356,7 @@ impl<C: Clock> Driver for Uring<C> {
     fn connect(&mut self, to: &Address, options: &ConnectOptions) -> io::Result<Token> {
         let (socket, address) = slots::connect(to, options)?;
         let token = self.slots.insert(socket, State::Connecting, 0);
-        if let Some(slot) = self.slots.get(token)
-            && let Some(socket) = &slot.socket
-        {
-            let work = Work::Connect(Rc::clone(socket), Rc::new(address));
-            slot.incoming = Some(self.ring.start(token, work));
-        }
+        self.start_connecting(token, Rc::new(address));
         Ok(token)
     }
 
@@ -352,7 +396,7 @@ impl<C: Clock> Driver for Uring<C> {
         } else if slot.state == State::Listening {
             // Otherwise it would go on accepting until the cancellation is through.
             if let Some(socket) = &slot.socket {
-                socket.shutdown(std::net::Shutdown::Read).ok();
+                seam::call(Call::Shutdown, || socket.shutdown(std::net::Shutdown::Read)).ok();
             }
         } else if self.linger(token) {
             return;

@@ -138,6 +138,19 @@ impl<C: Clock> Uring<C> {
         None
     }
 
+    /// A connection is of no use any more, for a reason that the next round reports, whatever else has come.
+    #[cold]
+    pub(super) fn broken(&mut self, conn: Token, error: io::Error) {
+        self.disarm(conn);
+        if let Some(slot) = self.slots.get(conn) {
+            slot.reset_on_close();
+            slot.set(ENDED | READING);
+            slot.parked.clear();
+            slot.parked.push_back(Parked::Failed(error));
+            self.queue(conn);
+        }
+    }
+
     /// Reports what was parked.
     fn deliver(&mut self, token: Token, what: Parked, lease: &mut Lease) -> Option<Report> {
         match what {

@@ -1,6 +1,7 @@
 //! The sockets of the io_uring driver and what is known of each. Starts and ends no operation.
 
 use super::work::Key;
+use crate::seam::{self, Call};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::{collections::VecDeque, io, net::SocketAddr, rc::Rc, time::Duration};
 use tress_core::{
@@ -96,7 +97,7 @@ impl Slot {
     pub(super) fn reset_on_close(&self) {
         if let Some(socket) = &self.socket {
             // An error means that there is nothing left to reset.
-            socket.set_linger(Some(Duration::ZERO)).ok();
+            seam::call(Call::Setsockopt, || socket.set_linger(Some(Duration::ZERO))).ok();
         }
     }
 
@@ -107,7 +108,7 @@ impl Slot {
         let address = self
             .socket
             .as_ref()
-            .and_then(|socket| socket.local_addr().ok());
+            .and_then(|socket| seam::call(Call::Getsockname, || socket.local_addr()).ok());
         address_of(address)
     }
 
@@ -116,8 +117,12 @@ impl Slot {
             return Err(io::ErrorKind::NotConnected.into());
         };
         match option {
-            SocketOption::NoDelay(yes) => socket.set_tcp_nodelay(yes),
-            SocketOption::KeepAlive(yes) => socket.set_keepalive(yes),
+            SocketOption::NoDelay(yes) => {
+                seam::call(Call::Setsockopt, || socket.set_tcp_nodelay(yes))
+            }
+            SocketOption::KeepAlive(yes) => {
+                seam::call(Call::Setsockopt, || socket.set_keepalive(yes))
+            }
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -181,12 +186,13 @@ impl Slots {
 pub(super) fn listen(at: &Address, options: &ListenOptions) -> io::Result<Socket> {
     let address = ip(at)?;
     let socket = new_socket(address)?;
-    socket.set_reuse_address(true)?;
+    seam::call(Call::Setsockopt, || socket.set_reuse_address(true))?;
     if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+        seam::call(Call::Setsockopt, || socket.set_only_v6(true))?;
     }
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    seam::call(Call::Bind, || socket.bind(&address.into()))?;
+    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+    seam::call(Call::Listen, || socket.listen(backlog))?;
     Ok(socket)
 }
 
@@ -195,19 +201,19 @@ pub(super) fn connect(to: &Address, options: &ConnectOptions) -> io::Result<(Soc
     let address = ip(to)?;
     let socket = new_socket(address)?;
     if let Some(bind) = &options.bind {
-        socket.bind(&ip(bind)?.into())?;
+        let bind = ip(bind)?.into();
+        seam::call(Call::Bind, || socket.bind(&bind))?;
     }
     Ok((socket, address.into()))
 }
 
 /// A blocking socket: for others, io_uring would not wait.
 fn new_socket(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_tcp_nodelay(true)?;
+    let of = Domain::for_address(address);
+    let socket = seam::call(Call::Socket, || {
+        Socket::new(of, Type::STREAM, Some(Protocol::TCP))
+    })?;
+    seam::call(Call::Setsockopt, || socket.set_tcp_nodelay(true))?;
     Ok(socket)
 }
 

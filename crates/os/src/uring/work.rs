@@ -1,5 +1,6 @@
 //! What the kernel is asked to do and what comes of it: plain values. Owns memory, but shares none with the kernel.
 
+use crate::seam::{self, Call};
 use io_uring::{IoUring, Probe, opcode, types::Timespec};
 use socket2::{SockAddr, Socket};
 use std::{fs::File, io, rc::Rc, sync::Arc};
@@ -43,7 +44,7 @@ impl Piece {
 /// What an operation has come to.
 pub(crate) enum Outcome {
     Accepted(io::Result<Socket>),
-    Connected(io::Result<()>),
+    Connected(io::Result<()>, Rc<SockAddr>),
     Received(io::Result<usize>, Option<Loan>),
     Sent(io::Result<usize>, Piece),
     Rested,
@@ -133,9 +134,11 @@ impl Setup {
                 .setup_coop_taskrun()
                 .setup_submit_all();
         }
-        let io = builder.build(SUBMISSIONS)?;
+        let io = seam::once(Call::IoUringSetup, || builder.build(SUBMISSIONS))?;
         let mut probe = Probe::new();
-        io.submitter().register_probe(&mut probe)?;
+        seam::once(Call::IoUringRegister, || {
+            io.submitter().register_probe(&mut probe)
+        })?;
         // Receiving until cancelled came with the same Linux as this operation, 6.0, and cannot be asked for.
         if !probe.is_supported(opcode::SendZc::CODE) {
             return Err(io::Error::new(

@@ -7,6 +7,7 @@ use super::{
     slots::{SHUT, State},
     work::{Piece, Work},
 };
+use crate::seam::{self, Call};
 use socket2::Socket;
 use std::{
     io::{self, IoSlice},
@@ -98,8 +99,13 @@ impl<C: Clock> Uring<C> {
             return;
         };
         if slot.outgoing.is_none() {
-            // An error means that the peer has gone, which reading will tell.
-            socket.shutdown(Shutdown::Write).ok();
+            let shut = seam::call(Call::Shutdown, || socket.shutdown(Shutdown::Write));
+            if let Err(error) = shut
+                && error.kind() != io::ErrorKind::NotConnected
+            {
+                self.broken(conn, error);
+            }
+            // Otherwise the peer has gone, which reading will tell.
         } else {
             slot.set(SHUT);
         }
@@ -112,7 +118,10 @@ fn send_directly(socket: &Socket, out: &mut Outgoing) -> io::Result<()> {
     while !out.is_empty() {
         let mut slices = [IoSlice::new(&[]); JOINED_PIECES];
         let count = out.slices(&mut slices);
-        match socket.send_vectored_with_flags(&slices[..count], flags) {
+        let sent = seam::write_vectored(Call::Sendmsg, &slices[..count], |slices| {
+            socket.send_vectored_with_flags(slices, flags)
+        });
+        match sent {
             Ok(sent) => out.consume(sent),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
