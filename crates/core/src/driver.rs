@@ -441,8 +441,9 @@ pub trait Driver: 'static {
         ))
     }
 
-    /// Takes over what was opened elsewhere, and says at what address it is. A connection is there at once; nothing is
-    /// read from it before `start_reading`. Other processes that have it open see that it no longer blocks.
+    /// Takes over what was opened elsewhere, and says at what address it is: a connected socket's peer, its own address
+    /// otherwise. A connection is there at once; nothing is read from it before `start_reading`. Other processes that have
+    /// it open see that it no longer blocks, but for pipes and terminals not after the end.
     ///
     /// # Errors
     /// It is not what it is said to be, or the driver has no such thing. It is closed then.

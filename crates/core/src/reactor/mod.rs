@@ -7,6 +7,7 @@
 //! It knows no socket: everything below is the [`Driver`]'s. User code runs only from here, and while it runs
 //! neither the table nor the driver is borrowed.
 
+mod adopt;
 mod clients;
 mod connections;
 mod datagrams;

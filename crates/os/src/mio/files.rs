@@ -5,8 +5,9 @@ use super::{HUNG_UP, Mio, READABLE, Socket, WRITABLE, socket};
 use mio::{Interest, Registry, Token as Mark, event::Source, unix::SourceFd};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::FileType,
-    io::Errno,
+    fs::{FileType, OFlags, fcntl_getfl},
+    io::{Errno, FdFlags, fcntl_setfd, ioctl_fionbio},
+    net::{Shutdown, shutdown},
 };
 use std::{
     io::{self, IoSlice},
@@ -29,6 +30,15 @@ struct End {
     kind: Kind,
     /// The system tells when it is ready. What it never tells of is always ready.
     is_told: bool,
+    /// It waited before it was ours, and does so again after: others may have it open.
+    waits_after: bool,
+}
+
+/// Which way bytes go.
+#[derive(Clone, Copy)]
+enum Way {
+    In,
+    Out,
 }
 
 /// What differs in reading.
@@ -38,6 +48,8 @@ enum Kind {
     Pipe,
     /// One read takes a line at most, and the end is an error.
     Terminal,
+    /// Closing it says nothing to the other side, as long as anybody has a copy.
+    Socket,
     /// One read may leave something.
     Other,
 }
@@ -50,8 +62,8 @@ impl Files {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         Ok(Self {
-            input: input.map(End::new).transpose()?,
-            output: output.map(End::new).transpose()?,
+            input: input.map(|input| End::new(input, Way::In)).transpose()?,
+            output: output.map(|output| End::new(output, Way::Out)).transpose()?,
         })
     }
 
@@ -107,23 +119,42 @@ impl Files {
     pub(super) fn close_output(&mut self, registry: &Registry) {
         if let Some(output) = self.output.take() {
             output.deregister(registry);
+            if output.kind == Kind::Socket {
+                // It fails when the other side has gone.
+                shutdown(&output, Shutdown::Write).ok();
+            }
         }
     }
 }
 
 impl End {
-    fn new(descriptor: OwnedFd) -> io::Result<Self> {
-        rustix::io::ioctl_fionbio(&descriptor, true)?;
+    fn new(descriptor: OwnedFd, way: Way) -> io::Result<Self> {
+        let flags = fcntl_getfl(&descriptor)?;
+        let refused = match (way, flags & OFlags::ACCMODE) {
+            (Way::In, OFlags::WRONLY) => Some("what is to be read is open for writing only"),
+            (Way::Out, OFlags::RDONLY) => Some("what is to be written is open for reading only"),
+            _ => None,
+        };
+        if let Some(text) = refused {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        fcntl_setfd(&descriptor, FdFlags::CLOEXEC)?;
         let status = rustix::fs::fstat(&descriptor)?;
         let kind = match FileType::from_raw_mode(status.st_mode) {
             FileType::Fifo => Kind::Pipe,
+            FileType::Socket => Kind::Socket,
             _ if rustix::termios::isatty(&descriptor) => Kind::Terminal,
             _ => Kind::Other,
         };
+        let waits = !flags.contains(OFlags::NONBLOCK);
+        if waits {
+            ioctl_fionbio(&descriptor, true)?;
+        }
         Ok(Self {
             descriptor,
             kind,
             is_told: true,
+            waits_after: waits,
         })
     }
 
@@ -144,6 +175,15 @@ impl End {
             SourceFd(&self.descriptor.as_raw_fd())
                 .deregister(registry)
                 .ok();
+        }
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if self.waits_after {
+            // It worked the other way round.
+            ioctl_fionbio(&self.descriptor, false).ok();
         }
     }
 }

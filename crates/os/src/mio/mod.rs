@@ -604,6 +604,7 @@ impl<C: Clock> Driver for Mio<C> {
 
 impl<C> Drop for Mio<C> {
     fn drop(&mut self) {
+        self.slots.iter().for_each(Slot::restore);
         self.end_children();
     }
 }

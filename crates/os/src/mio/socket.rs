@@ -37,6 +37,8 @@ pub(super) const FOR_WRITING: u8 = 8;
 pub(super) const PASSING: u8 = 32;
 /// Another process may have it open as well.
 pub(super) const SHARED: u8 = 64;
+/// A stream that waited before it was ours, and does so again after.
+pub(super) const WAITS_AFTER: u8 = 128;
 
 /// Streams are what mio calls `TcpStream`, those of UNIX sockets too: nothing that is asked of one differs, but its
 /// addresses, and so the path of every message has no case to tell apart.
@@ -86,9 +88,20 @@ impl Slot {
     }
 
     pub(super) fn empty(&mut self) {
+        self.restore();
         self.socket = Socket::Free;
         self.generation = (self.generation + 1) & GENERATIONS;
         self.flags = 0;
+    }
+
+    /// Others that have it open find it as it was.
+    pub(super) fn restore(&self) {
+        if self.has(WAITS_AFTER)
+            && let Socket::Stream(stream) | Socket::Lingering(stream) = &self.socket
+        {
+            // It worked the other way round.
+            SockRef::from(stream).set_nonblocking(false).ok();
+        }
     }
 
     /// A connection that was being made is there.
