@@ -358,7 +358,8 @@ impl<C: Clock> Driver for Mio<C> {
         let places = &mut self.ready[found..];
         for (place, event) in places.iter_mut().zip(&self.events) {
             let readable = u8::from(event.is_readable()) * READABLE;
-            let writable = u8::from(event.is_writable()) * WRITABLE;
+            // Of a pipe that is full and whose reader has gone it tells an error and no room: writing will show it.
+            let writable = u8::from(event.is_writable() | event.is_error()) * WRITABLE;
             let hung_up = u8::from(event.is_read_closed()) * HUNG_UP;
             // The waker's token stands for no slot and so for nothing.
             *place = (unpack(event.token()), readable | writable | hung_up);
