@@ -9,6 +9,7 @@ use crate::{
     descriptor::{Descriptor, Passing},
     outgoing::Outgoing,
     process::{Command, ExitStatus, SpawnError},
+    reactor::SignalSender,
     received::Spares,
     signal::Signal,
     time::Time,
@@ -478,6 +479,23 @@ pub trait Driver: 'static {
     fn signal_child(&mut self, child: Token, signal: Signal) -> io::Result<()> {
         let _ = (child, signal);
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Tells `sender` whenever this process gets the signal, until it is released. Once for each signal.
+    ///
+    /// # Errors
+    /// The system has no such signal or does not let it be caught; or the driver has none, as by default.
+    fn catch_signal(&mut self, signal: Signal, sender: SignalSender) -> io::Result<()> {
+        drop((signal, sender));
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this driver has no signals",
+        ))
+    }
+
+    /// A signal that was caught does again what it did before.
+    fn release_signal(&mut self, signal: Signal) {
+        let _ = signal;
     }
 
     /// Opens a datagram port. An unnamed UNIX address opens one that can only send. `Datagrams` come at once.

@@ -17,6 +17,5 @@ mod uring;
 pub use clock::SystemClock;
 pub use mio::Mio;
 pub use resolver::SystemResolver;
-pub use signals::{Signals, stop_on_signals};
 #[cfg(all(feature = "uring", target_os = "linux"))]
 pub use uring::Uring;

@@ -16,7 +16,9 @@ fn unix_world() -> SocketWorld {
 
 fn world(alone: &'static str) -> SocketWorld {
     let make = |clock| Reactor::with(Mio::with_clock(clock).expect("epoll works"));
-    SocketWorld::new(make, 0, alone).with_datagrams(true)
+    SocketWorld::new(make, 0, alone)
+        .with_datagrams(true)
+        .with_adoption()
 }
 
 tress_core::check_driver!(mio, mio_world);

@@ -84,5 +84,5 @@ macro_rules! themes {
 }
 
 themes! {
-    connect connector accept read buffers write producers close half_close failures layers pushed_layers limits timers reactor_loop shutdown storms tasks datagrams descriptors
+    connect connector accept read buffers write producers close half_close failures layers pushed_layers limits timers reactor_loop shutdown storms tasks datagrams descriptors signals adopted
 }

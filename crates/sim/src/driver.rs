@@ -2,7 +2,7 @@
 
 use crate::{
     network::{Network, Reported},
-    process::Socket,
+    process::{Caught, SimProcess, Socket},
 };
 use fastrand::Rng;
 use std::{
@@ -19,7 +19,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tress_core::{
-    Address, Limits, Time,
+    Address, Limits, Signal, Time,
     clock::Clock as _,
     datagram::DatagramQueue,
     driver::{
@@ -27,6 +27,7 @@ use tress_core::{
         SocketOption, Stopwatch, Token,
     },
     outgoing::Outgoing,
+    reactor::SignalSender,
     testing::ManualClock,
 };
 
@@ -40,6 +41,7 @@ const CALENDAR_START: Duration = Duration::from_secs(1_767_225_600);
 pub struct SimDriver {
     network: Rc<RefCell<Network>>,
     process: usize,
+    signals: Caught,
     clock: ManualClock,
     rng: Rng,
     woken: Arc<Flag>,
@@ -72,6 +74,7 @@ impl SimDriver {
         Self {
             network: Rc::clone(network),
             process: inside.add_process(host),
+            signals: Caught::default(),
             clock: inside.clock.clone(),
             rng: inside.fork_rng(),
             woken: Arc::default(),
@@ -80,6 +83,12 @@ impl SimDriver {
             budget: bytes_per_turn,
             datagrams: DATAGRAMS_PER_TURN,
         }
+    }
+
+    /// Who can raise signals in it, also when a reactor has taken it.
+    #[must_use]
+    pub fn process(&self) -> SimProcess {
+        SimProcess(Rc::clone(&self.signals))
     }
 
     /// Reports for a slot that may be a datagram port.
@@ -254,6 +263,21 @@ impl Driver for SimDriver {
         }
     }
 
+    /// # Errors
+    /// It has no name: what a number means is a system's own business.
+    fn catch_signal(&mut self, signal: Signal, sender: SignalSender) -> io::Result<()> {
+        if let Signal::Number(_) = signal {
+            let text = "the simulator knows signals by their names only";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
+        self.signals.borrow_mut().insert(signal, sender);
+        Ok(())
+    }
+
+    fn release_signal(&mut self, signal: Signal) {
+        self.signals.borrow_mut().remove(&signal);
+    }
+
     fn bind(&mut self, at: &Address, options: &BindOptions) -> io::Result<(Token, Address)> {
         let mut network = self.network.borrow_mut();
         let (token, at) = network.bind(self.process, socket_address(at)?, options)?;
@@ -274,6 +298,7 @@ impl Driver for SimDriver {
 
 impl Drop for SimDriver {
     fn drop(&mut self) {
+        self.signals.borrow_mut().clear();
         let mut network = self.network.borrow_mut();
         for token in network.process(self.process).tokens() {
             network.close(self.process, token, false);

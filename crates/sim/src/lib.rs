@@ -61,4 +61,5 @@ mod stream;
 mod world;
 
 pub use driver::SimDriver;
+pub use process::SimProcess;
 pub use world::{Policy, Statistics, World};

@@ -1,8 +1,8 @@
 //! The behaviour suite on the simulated driver: two hosts, no latency, so that time moves only by hand.
 
 use std::{any::Any, net::IpAddr, rc::Rc, time::Duration};
-use tress_core::{DatagramTransport, Descriptor, Port, Reactor, testing::suite};
-use tress_sim::World;
+use tress_core::{DatagramTransport, Descriptor, Port, Reactor, Signal, testing::suite};
+use tress_sim::{SimProcess, World};
 
 const SERVER: &str = "10.0.0.1";
 const CLIENT: &str = "10.0.0.2";
@@ -13,6 +13,7 @@ struct SimWorld {
     world: World,
     server: Reactor,
     client: Reactor,
+    process: SimProcess,
 }
 
 impl SimWorld {
@@ -22,8 +23,10 @@ impl SimWorld {
         policy.latency = Duration::ZERO;
         policy.jitter = Duration::ZERO;
         world.set_policy(policy);
+        let server = world.host(SERVER);
         Self {
-            server: Reactor::with(world.host(SERVER)),
+            process: server.process(),
+            server: Reactor::with(server),
             client: Reactor::with(world.host(CLIENT)),
             world,
         }
@@ -59,6 +62,13 @@ impl suite::World for SimWorld {
 
     fn broadcast(&self) -> Option<IpAddr> {
         Some([255, 255, 255, 255].into())
+    }
+
+    fn signals(&self) -> Option<Box<dyn Fn(Signal)>> {
+        let process = self.process.clone();
+        Some(Box::new(move |signal| {
+            process.raise(signal);
+        }))
     }
 
     /// It is never sent, as this network carries none.

@@ -20,6 +20,7 @@ mod pace;
 mod ports;
 mod processes;
 mod settle;
+mod signals;
 mod statistics;
 mod sweep;
 mod tasks;
@@ -29,9 +30,10 @@ pub(crate) use connections::{fail_calls, lose};
 pub(crate) use settle::{Below, Settled};
 
 pub use clients::{Connection, Destination, Target};
-pub use inbox::{Rejected, Remote, SignalSender};
+pub use inbox::{Rejected, Remote};
 pub use lifecycle::{EventType, Phase, TriggerId};
 pub use ports::Port;
+pub use signals::{SignalHandle, SignalSender};
 pub use statistics::{Histogram, Statistics};
 pub use timers::DelayedCall;
 
@@ -109,6 +111,7 @@ pub(crate) struct Core {
     inbox: Arc<Inbox>,
     tasks: RefCell<Tasks>,
     lifecycle: RefCell<Lifecycle>,
+    signals: signals::Signals,
     counters: Counters,
     datagrams: DatagramPorts,
     peers: PeerCounts,
@@ -171,6 +174,7 @@ impl Reactor {
             inbox: Arc::new(Inbox::new(driver.waker(), limits.thread_calls)),
             tasks: RefCell::default(),
             lifecycle: RefCell::default(),
+            signals: signals::Signals::default(),
             counters: Counters::default(),
             datagrams: DatagramPorts::default(),
             peers: PeerCounts::default(),
@@ -229,12 +233,6 @@ impl Reactor {
     #[must_use]
     pub fn remote(&self) -> Remote {
         Remote::new(&self.0.inbox)
-    }
-
-    /// What a signal handler tells of a signal.
-    #[must_use]
-    pub fn signal_sender(&self) -> SignalSender {
-        SignalSender::new(&self.0.inbox)
     }
 
     /// One turn of the loop; waits for at most `longest`. For whoever hosts the reactor; `run` does the same.

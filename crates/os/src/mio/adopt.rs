@@ -39,7 +39,12 @@ impl<C: Clock> Mio<C> {
     }
 
     fn take_port(&mut self, descriptor: OwnedFd) -> io::Result<(Token, Address)> {
-        let socket = checked(descriptor, Type::STREAM, true, "a stream socket that listens")?;
+        let socket = checked(
+            descriptor,
+            Type::STREAM,
+            true,
+            "a stream socket that listens",
+        )?;
         let address = unix::address_of(&SockRef::from(&socket).local_addr()?);
         let listener = if let Address::Unix(_) = address {
             Socket::UnixListener(UnixListener::from_std(socket.into()))
@@ -55,7 +60,12 @@ impl<C: Clock> Mio<C> {
 
     fn take_stream(&mut self, descriptor: OwnedFd) -> io::Result<(Token, Address)> {
         let flags = rustix::fs::fcntl_getfl(&descriptor)?;
-        let socket = checked(descriptor, Type::STREAM, false, "a stream socket that is connected")?;
+        let socket = checked(
+            descriptor,
+            Type::STREAM,
+            false,
+            "a stream socket that is connected",
+        )?;
         let shown = SockRef::from(&socket);
         let peer = unix::address_of(&shown.peer_addr()?);
         if shown.domain()? != Domain::UNIX {

@@ -63,7 +63,9 @@ impl Files {
         }
         Ok(Self {
             input: input.map(|input| End::new(input, Way::In)).transpose()?,
-            output: output.map(|output| End::new(output, Way::Out)).transpose()?,
+            output: output
+                .map(|output| End::new(output, Way::Out))
+                .transpose()?,
         })
     }
 

@@ -12,7 +12,7 @@ mod linger;
 mod passing;
 mod socket;
 
-use crate::{clock::SystemClock, sys, unix::SocketFile};
+use crate::{clock::SystemClock, signals::Caught, sys, unix::SocketFile};
 use accept::Accepting;
 use linger::Lingering;
 use mio::Interest;
@@ -37,6 +37,7 @@ use tress_core::{
     },
     outgoing::Outgoing,
     process::{Command, SpawnError},
+    reactor::SignalSender,
     signal::Signal,
 };
 
@@ -75,6 +76,7 @@ pub struct Mio<C = SystemClock> {
     lingering: Lingering,
     datagrams: datagrams::Ports,
     waker: Arc<MioWaker>,
+    signals: Caught,
     random: fastrand::Rng,
     clock: C,
 }
@@ -112,6 +114,7 @@ impl<C: Clock> Mio<C> {
             lingering: Lingering::default(),
             datagrams: datagrams::Ports::default(),
             waker,
+            signals: Caught::default(),
             random: fastrand::Rng::new(),
             clock,
         })
@@ -584,6 +587,14 @@ impl<C: Clock> Driver for Mio<C> {
 
     fn signal_child(&mut self, child: Token, signal: Signal) -> io::Result<()> {
         self.signal(child, signal)
+    }
+
+    fn catch_signal(&mut self, signal: Signal, sender: SignalSender) -> io::Result<()> {
+        self.signals.catch(signal, sender)
+    }
+
+    fn release_signal(&mut self, signal: Signal) {
+        self.signals.release(signal);
     }
 
     fn adopt(&mut self, opened: Opened) -> io::Result<(Token, Address)> {

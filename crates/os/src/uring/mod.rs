@@ -17,6 +17,7 @@ mod tests;
 
 use crate::{
     clock::SystemClock,
+    signals::Caught,
     sys::{self, ring::Ring},
 };
 use accept::Accepting;
@@ -31,12 +32,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tress_core::{
-    Address, Time,
+    Address, Signal, Time,
     clock::Clock,
     driver::{
         ConnectOptions, Driver, Lease, ListenOptions, Report, SocketOption, Stopwatch, Token,
     },
     outgoing::Outgoing,
+    reactor::SignalSender,
 };
 use work::{Done, Loan, Outcome, Setup, Work};
 
@@ -66,6 +68,7 @@ pub struct Uring<C = SystemClock> {
     /// A foreign loop watches the ring's descriptor.
     hosted: Cell<bool>,
     waker: Arc<UringWaker>,
+    signals: Caught,
     random: fastrand::Rng,
     clock: C,
 }
@@ -116,6 +119,7 @@ impl<C: Clock> Uring<C> {
             accepting,
             hosted: Cell::new(false),
             waker: Arc::new(UringWaker(event)),
+            signals: Caught::default(),
             random: fastrand::Rng::new(),
             clock,
         })
@@ -359,6 +363,14 @@ impl<C: Clock> Driver for Uring<C> {
     fn local_address(&self, token: Token) -> Address {
         let slot = self.slots.peek(token);
         slot.map_or(Address::Unknown, slots::Slot::local_address)
+    }
+
+    fn catch_signal(&mut self, signal: Signal, sender: SignalSender) -> io::Result<()> {
+        self.signals.catch(signal, sender)
+    }
+
+    fn release_signal(&mut self, signal: Signal) {
+        self.signals.release(signal);
     }
 
     fn set_option(&mut self, token: Token, option: SocketOption) -> io::Result<()> {

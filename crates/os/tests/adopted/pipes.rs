@@ -133,7 +133,9 @@ impl Driver for Piped {
         let number = address.port().expect("it is an IP address");
         self.ports.insert(port, number);
         let mut network = self.network.borrow_mut();
-        network.ports.insert(number, (port, Rc::clone(&self.arrived)));
+        network
+            .ports
+            .insert(number, (port, Rc::clone(&self.arrived)));
         Ok((port, address))
     }
 
@@ -178,7 +180,9 @@ impl Driver for Piped {
         self.connected.retain(|conn| *conn != token);
         if let Some(number) = self.ports.remove(&token) {
             self.network.borrow_mut().ports.remove(&number);
-            self.arrived.borrow_mut().retain(|(port, ..)| *port != token);
+            self.arrived
+                .borrow_mut()
+                .retain(|(port, ..)| *port != token);
         }
         self.inner.close(token, abort);
     }

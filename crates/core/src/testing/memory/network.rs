@@ -3,8 +3,13 @@
 use crate::{
     address::Address,
     driver::{Lease, Report, Token},
+    reactor::SignalSender,
+    signal::Signal,
 };
-use std::{collections::VecDeque, io};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+};
 
 /// Bytes that wait between two linked ends before the writer has to wait too.
 pub const LINK_BYTES: usize = 65_536;
@@ -14,6 +19,7 @@ pub(super) struct Network {
     /// A slot is never given out twice.
     pub(super) places: Vec<Place>,
     pub(super) entropy: u64,
+    pub(super) signals: BTreeMap<Signal, SignalSender>,
 }
 
 #[derive(Debug)]

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod accept;
+pub mod adopted;
 pub mod buffers;
 pub mod close;
 pub mod connect;
@@ -24,6 +25,7 @@ pub mod reactor_loop;
 pub mod read;
 mod recorder;
 pub mod shutdown;
+pub mod signals;
 pub mod storms;
 pub mod tasks;
 pub mod timers;
@@ -35,6 +37,7 @@ use crate::{
     descriptor::Descriptor,
     driver::Interface,
     reactor::{Port, Reactor},
+    signal::Signal,
 };
 use std::{any::Any, net::IpAddr, rc::Rc, time::Duration};
 
@@ -125,6 +128,27 @@ pub trait World {
 
     /// An open file, and what says whether it is closed, here and wherever it was sent; if this world has any.
     fn descriptor(&self) -> Option<(Descriptor, Box<dyn Fn() -> bool>)> {
+        None
+    }
+
+    /// What raises signals in the process of the servers, and in no other test meanwhile; none when the driver has no
+    /// signals.
+    fn signals(&self) -> Option<Box<dyn Fn(Signal)>> {
+        None
+    }
+
+    /// Whether the driver takes over what was opened elsewhere. Then the world can open these.
+    fn adopts(&self) -> bool {
+        false
+    }
+
+    /// A socket that listens, and the endpoint that reaches it.
+    fn open_port(&self) -> Option<(Descriptor, String)> {
+        None
+    }
+
+    /// Both ends of a connection.
+    fn open_pair(&self) -> Option<[Descriptor; 2]> {
         None
     }
 
@@ -465,6 +489,25 @@ table! { $
         a_panic_with_a_descriptor_costs_its_connection
         aborting_with_a_descriptor_delivers_no_more
         closing_with_a_descriptor_delivers_no_more;
+    signals:
+        a_signal_runs_its_handlers_in_the_next_turn
+        signals_raised_together_are_one
+        each_signal_has_its_own_handlers
+        a_removed_handler_is_not_called
+        handlers_come_and_go_inside_a_handler
+        a_handler_that_panics
+        kill_and_stop_cannot_be_caught
+        a_signal_that_came_too_late_is_nobody_elses
+        stop_on_signals;
+    adopted:
+        adopting_is_refused_where_there_is_no_such_thing
+        an_adopted_port_serves
+        an_adopted_connection_begins_in_a_later_turn
+        an_adopted_connection_is_none_that_was_accepted
+        adopting_is_cancelled
+        adopting_while_stopping
+        an_adopted_connection_nobody_wants
+        a_factory_that_fails_closes_what_it_was_for;
 }
 
 #[cfg(test)]
