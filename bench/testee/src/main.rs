@@ -135,7 +135,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
 
 fn serve(options: &Options) -> Result {
     let reactor = reactor(&options.driver)?;
-    let _signals = tress::stop_on_signals(&reactor)?;
+    let _signals = reactor.stop_on_signals()?;
     let at = listen(&reactor, &options.protocol, &options.at)?;
     // Nobody may be reading.
     writeln!(io::stdout(), "listening at {at}").ok();

@@ -7,8 +7,7 @@ use std::{
 };
 use tracing::Level;
 use tress_app::{Application, Registry, RunError};
-use tress_core::{Limits, Reactor, Result};
-use tress_os::{Signals, stop_on_signals};
+use tress_core::{Limits, Reactor, Result, Signal};
 
 /// Runs a file until it is told to stop.
 pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), Ended> {
@@ -20,11 +19,11 @@ pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), 
         .ok(); // a program of its own may have set one up
     let reactor = reactor()?;
     let install = |reactor: &Reactor, reload: tress_app::Reload| {
-        let hang_up = Signals::handle(reactor, &[Signals::HUP], move |_, _| {
+        let hang_up = reactor.on_signal(Signal::Hup, move |_| {
             tracing::info!(target: "tress", "received SIGHUP, reading again");
             reload.now();
         })?;
-        Ok((hang_up, stop_on_signals(reactor)?))
+        Ok((hang_up, reactor.stop_on_signals()?))
     };
     tress_app::run(file, registry, &reactor, install).map_err(Ended::Because)
 }

@@ -10,6 +10,7 @@ use crate::{
     jobs::{Job, JobCounts, JobId, JobLimits, Refused, unsupported},
     outgoing::Outgoing,
     process::{Command, ExitStatus, SpawnError},
+    reactor::SignalSender,
     received::Spares,
     signal::Signal,
     time::Time,
@@ -447,8 +448,9 @@ pub trait Driver: 'static {
         ))
     }
 
-    /// Takes over what was opened elsewhere, and says at what address it is. A connection is there at once; nothing is
-    /// read from it before `start_reading`. Other processes that have it open see that it no longer blocks.
+    /// Takes over what was opened elsewhere, and says at what address it is: a connected socket's peer, its own address
+    /// otherwise. A connection is there at once; nothing is read from it before `start_reading`. Other processes that have
+    /// it open see that it no longer blocks, but for pipes and terminals not after the end.
     ///
     /// # Errors
     /// It is not what it is said to be, or the driver has no such thing. It is closed then.
@@ -483,6 +485,23 @@ pub trait Driver: 'static {
     fn signal_child(&mut self, child: Token, signal: Signal) -> io::Result<()> {
         let _ = (child, signal);
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Tells `sender` whenever this process gets the signal, until it is released. Once for each signal.
+    ///
+    /// # Errors
+    /// The system has no such signal or does not let it be caught; or the driver has none, as by default.
+    fn catch_signal(&mut self, signal: Signal, sender: SignalSender) -> io::Result<()> {
+        drop((signal, sender));
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this driver has no signals",
+        ))
+    }
+
+    /// A signal that was caught does again what it did before.
+    fn release_signal(&mut self, signal: Signal) {
+        let _ = signal;
     }
 
     /// Opens a datagram port. An unnamed UNIX address opens one that can only send. `Datagrams` come at once.

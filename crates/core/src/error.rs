@@ -1,7 +1,7 @@
 //! The errors a loop, a connection or a timer can end in: unit types, so that `Failure::check` can ask for each.
 //! Names are those of Twisted's `internet/error.py`.
 
-use crate::{address::Address, failure::Failure};
+use crate::{address::Address, failure::Failure, signal::Signal};
 use std::{error::Error, fmt, io, time::Duration};
 
 macro_rules! errors {
@@ -162,6 +162,27 @@ impl fmt::Display for CannotListen {
 }
 
 impl Error for CannotListen {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// A signal cannot be handled.
+#[derive(Debug)]
+pub struct CannotCatch {
+    /// The signal.
+    pub signal: Signal,
+    /// Why not.
+    pub error: io::Error,
+}
+
+impl fmt::Display for CannotCatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot catch {}", self.signal)
+    }
+}
+
+impl Error for CannotCatch {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&self.error)
     }

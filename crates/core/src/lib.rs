@@ -55,7 +55,9 @@ pub use limits::Limits;
 pub use process::{Process, ProcessProtocol};
 pub use producer::{Pace, Producer};
 pub use protocol::Protocol;
-pub use reactor::{Connection, DelayedCall, EventType, Phase, Port, Reactor, Remote, WeakReactor};
+pub use reactor::{
+    Connection, DelayedCall, EventType, Phase, Port, Reactor, Remote, SignalHandle, WeakReactor,
+};
 pub use signal::Signal;
 pub use task::{CooperativeTask, Cooperator, LoopingCall};
 pub use time::Time;

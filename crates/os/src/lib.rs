@@ -21,6 +21,5 @@ mod waits;
 pub use clock::SystemClock;
 pub use mio::Mio;
 pub use resolver::SystemResolver;
-pub use signals::{Signals, stop_on_signals};
 #[cfg(all(feature = "uring", target_os = "linux"))]
 pub use uring::Uring;

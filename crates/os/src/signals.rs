@@ -1,77 +1,47 @@
-//! Signals as calls on the loop, without a thread: a second thread would make every system call of the C library
-//! dearer. Knows nothing of what the signals are for.
+//! Signals without a thread, which would make every system call of the C library dearer: a handler sets a bit and wakes
+//! the loop. And the system's numbers for them. Knows nothing of what signals are for.
 
 use crate::sys;
-use signal_hook::{
-    SigId,
-    consts::{SIGHUP, SIGINT, SIGTERM},
-};
+use signal_hook::SigId;
 use std::io;
-use tress_core::{Reactor, Signal};
+use tress_core::{Signal, reactor::SignalSender};
 
-/// Catches signals until it is dropped.
-#[derive(Debug)]
-pub struct Signals(Vec<SigId>);
+/// The signals that one driver catches, until this is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Caught(Vec<(Signal, SigId)>);
 
-impl Signals {
-    /// Hang up: by custom, read the configuration again.
-    pub const HUP: i32 = SIGHUP;
-    /// Ctrl-C.
-    pub const INT: i32 = SIGINT;
-    /// A polite request to stop.
-    pub const TERM: i32 = SIGTERM;
-
-    /// Calls `handler` on the loop after each of these signals, with its number. Signals that come faster than the
-    /// loop turns are one.
-    ///
-    /// # Errors
-    /// A signal that cannot be caught.
-    pub fn handle(
-        reactor: &Reactor,
-        signals: &[i32],
-        handler: impl Fn(&Reactor, i32) + Clone + 'static,
-    ) -> io::Result<Self> {
-        let mut caught = Self(Vec::new());
-        for &signal in signals {
-            let number = u32::try_from(signal).map_err(|_| io::ErrorKind::InvalidInput)?;
-            caught
-                .0
-                .push(sys::on_signal(signal, reactor.signal_sender(), number)?);
-            let handler = handler.clone();
-            reactor.on_signal(number, move |reactor| handler(reactor, signal));
-        }
-        Ok(caught)
-    }
-}
-
-impl Drop for Signals {
-    fn drop(&mut self) {
-        for &id in &self.0 {
-            signal_hook::low_level::unregister(id);
-        }
-    }
-}
-
-/// Stops the reactor in order at Ctrl-C and SIGTERM, while the result is kept. Another signal while it is stopping
-/// changes nothing: a stop is bounded anyway.
-///
-/// # Errors
-/// As [`Signals::handle`].
-pub fn stop_on_signals(reactor: &Reactor) -> io::Result<Signals> {
-    Signals::handle(
-        reactor,
-        &[Signals::INT, Signals::TERM],
-        |reactor, signal| {
-            let name = if signal == Signals::INT {
-                "SIGINT"
-            } else {
-                "SIGTERM"
-            };
-            if reactor.stop().is_ok() {
-                tracing::info!(target: "tress", "received {name}, stopping");
+impl Caught {
+    /// Tells `sender` of this signal.
+    pub(crate) fn catch(&mut self, signal: Signal, sender: SignalSender) -> io::Result<()> {
+        let number = number(signal)?;
+        let refused = match from_number(number) {
+            Signal::Kill | Signal::Stop => Some("the system lets no program catch it"),
+            Signal::Ill | Signal::Fpe | Signal::Segv => {
+                Some("it says that the program is broken, which cannot go on")
             }
-        },
-    )
+            _ => None,
+        };
+        if let Some(text) = refused {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        self.0.push((signal, sys::signals::catch(number, sender)?));
+        Ok(())
+    }
+
+    /// Tells nobody of it any more.
+    pub(crate) fn release(&mut self, signal: Signal) {
+        for (_, id) in self.0.extract_if(.., |(caught, _)| *caught == signal) {
+            sys::signals::release(signal, id);
+        }
+    }
+}
+
+impl Drop for Caught {
+    fn drop(&mut self) {
+        for (signal, id) in self.0.drain(..) {
+            sys::signals::release(signal, id);
+        }
+    }
 }
 
 /// The system's number of a signal.
@@ -118,3 +88,21 @@ const NUMBERS: &[(Signal, i32)] = &[
     (Signal::Winch, libc::SIGWINCH),
     (Signal::Sys, libc::SIGSYS),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_go_both_ways() {
+        for (signal, name) in Signal::NAMED {
+            let number = number(*signal).expect("this system has them all");
+            assert_eq!(from_number(number), *signal, "{name}");
+        }
+        assert_eq!(from_number(15), Signal::Term);
+        let named = number(Signal::Number(15)).map(from_number);
+        assert_eq!(named.expect("it is a number"), Signal::Term);
+        assert_eq!(from_number(40), Signal::Number(40));
+        assert_eq!(from_number(-1), Signal::Number(u8::MAX));
+    }
+}

@@ -1,5 +1,9 @@
 //! The behaviour suite on the mio driver, over TCP and over UNIX sockets.
 
+#[expect(
+    dead_code,
+    reason = "not all of the programs that share it need all of it"
+)]
 mod world;
 
 use tress_core::Reactor;
@@ -19,6 +23,7 @@ fn world(alone: &'static str) -> SocketWorld {
     SocketWorld::new(make, 0, alone)
         .with_datagrams(true)
         .with_processes(true)
+        .with_adoption()
 }
 
 tress_core::check_driver!(mio, mio_world);

@@ -7,6 +7,10 @@
     reason = "what was skipped, and which behaviours failed"
 )]
 
+#[expect(
+    dead_code,
+    reason = "not all of the programs that share it need all of it"
+)]
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -86,5 +90,5 @@ macro_rules! themes {
 }
 
 themes! {
-    connect connector accept read buffers write producers close half_close failures layers pushed_layers limits timers reactor_loop shutdown storms tasks jobs datagrams descriptors processes
+    connect connector accept read buffers write producers close half_close failures layers pushed_layers limits timers reactor_loop shutdown storms tasks jobs datagrams descriptors processes signals adopted
 }

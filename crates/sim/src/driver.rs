@@ -4,7 +4,7 @@ use crate::{
     children,
     faults::Fault,
     network::{Network, Reported},
-    process::Socket,
+    process::{Caught, SimProcess, Socket},
 };
 use fastrand::Rng;
 use std::{
@@ -21,7 +21,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tress_core::{
-    Address, Limits, Time,
+    Address, Limits, Signal, Time,
     clock::Clock as _,
     datagram::DatagramQueue,
     driver::{
@@ -31,7 +31,7 @@ use tress_core::{
     jobs::{Job, JobCounts, JobId, JobLimits, Refused},
     outgoing::Outgoing,
     process::{Command, SpawnError},
-    signal::Signal,
+    reactor::SignalSender,
     testing::ManualClock,
 };
 
@@ -45,6 +45,7 @@ pub(crate) const BUFFER_BYTES: usize = 65_536;
 pub struct SimDriver {
     network: Rc<RefCell<Network>>,
     process: usize,
+    signals: Caught,
     clock: ManualClock,
     rng: Rng,
     woken: Arc<Flag>,
@@ -77,6 +78,7 @@ impl SimDriver {
         Self {
             network: Rc::clone(network),
             process: inside.add_process(host),
+            signals: Caught::default(),
             clock: inside.clock.clone(),
             rng: inside.fork_rng(),
             woken: Arc::default(),
@@ -85,6 +87,12 @@ impl SimDriver {
             budget: bytes_per_turn,
             datagrams: DATAGRAMS_PER_TURN,
         }
+    }
+
+    /// Who can raise signals in it, also when a reactor has taken it.
+    #[must_use]
+    pub fn process(&self) -> SimProcess {
+        SimProcess(Rc::clone(&self.signals))
     }
 
     /// Reports for a slot that may be a datagram port.
@@ -301,6 +309,21 @@ impl Driver for SimDriver {
         network.signal_child(self.process, child, signal)
     }
 
+    /// # Errors
+    /// It has no name: what a number means is a system's own business.
+    fn catch_signal(&mut self, signal: Signal, sender: SignalSender) -> io::Result<()> {
+        if let Signal::Number(_) = signal {
+            let text = "the simulator knows signals by their names only";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
+        self.signals.borrow_mut().insert(signal, sender);
+        Ok(())
+    }
+
+    fn release_signal(&mut self, signal: Signal) {
+        self.signals.borrow_mut().remove(&signal);
+    }
+
     fn bind(&mut self, at: &Address, options: &BindOptions) -> io::Result<(Token, Address)> {
         let mut network = self.network.borrow_mut();
         let (token, at) = network.bind(self.process, socket_address(at)?, options)?;
@@ -339,6 +362,7 @@ impl Driver for SimDriver {
 
 impl Drop for SimDriver {
     fn drop(&mut self) {
+        self.signals.borrow_mut().clear();
         let mut network = self.network.borrow_mut();
         for token in network.process(self.process).tokens() {
             let kill = match network.process(self.process).get(token) {

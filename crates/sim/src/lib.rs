@@ -81,5 +81,6 @@ pub use check::{SEED_VARIABLE, check};
 pub use disk::Disk;
 pub use driver::SimDriver;
 pub use faults::Fault;
+pub use process::SimProcess;
 pub use program::{ProgramEvent, ProgramHandle};
 pub use world::{Policy, Statistics, World};

@@ -1,8 +1,37 @@
 //! A driver's table of sockets, or a child's of its pipes: tokens, and which of them have something to report. Knows nothing of what they are.
 
 use crate::{children::ChildId, datagrams::PortId, host::ListenerKey, jobs::Jobs, stream::EndId};
-use std::collections::VecDeque;
-use tress_core::driver::Token;
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    rc::Rc,
+};
+use tress_core::{Signal, driver::Token, reactor::SignalSender};
+
+/// The signals that a process catches.
+pub(crate) type Caught = Rc<RefCell<BTreeMap<Signal, SignalSender>>>;
+
+/// Whoever can raise signals in a simulated process: what `kill` is to a real one. It does not keep the process.
+#[derive(Clone)]
+pub struct SimProcess(pub(crate) Caught);
+
+impl SimProcess {
+    /// Raises a signal: its handlers run in the reactor's next turn. False when the process does not catch it. That it
+    /// would end then, or be stopped, is not simulated.
+    pub fn raise(&self, signal: Signal) -> bool {
+        let caught = self.0.borrow();
+        let sender = caught.get(&signal);
+        sender.map(SignalSender::raise).is_some()
+    }
+}
+
+impl fmt::Debug for SimProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let caught = self.0.borrow();
+        f.debug_tuple("SimProcess").field(&caught.keys()).finish()
+    }
+}
 
 /// What a token stands for.
 #[derive(Clone, Copy, Debug)]

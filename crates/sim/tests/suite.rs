@@ -11,7 +11,7 @@ use tress_core::{
         processes::Does,
     },
 };
-use tress_sim::{ProgramEvent as Event, ProgramHandle, World};
+use tress_sim::{ProgramEvent as Event, ProgramHandle, SimProcess, World};
 
 const SERVER: &str = "10.0.0.1";
 const CLIENT: &str = "10.0.0.2";
@@ -22,6 +22,7 @@ struct SimWorld {
     world: World,
     server: Reactor,
     client: Reactor,
+    process: SimProcess,
 }
 
 impl SimWorld {
@@ -32,8 +33,10 @@ impl SimWorld {
         policy.jitter = Duration::ZERO;
         policy.job = Duration::ZERO;
         world.set_policy(policy);
+        let server = world.host(SERVER);
         Self {
-            server: Reactor::with(world.host(SERVER)),
+            process: server.process(),
+            server: Reactor::with(server),
             client: Reactor::with(world.host(CLIENT)),
             world,
         }
@@ -69,6 +72,13 @@ impl suite::World for SimWorld {
 
     fn broadcast(&self) -> Option<IpAddr> {
         Some([255, 255, 255, 255].into())
+    }
+
+    fn signals(&self) -> Option<Box<dyn Fn(Signal)>> {
+        let process = self.process.clone();
+        Some(Box::new(move |signal| {
+            process.raise(signal);
+        }))
     }
 
     /// It is never sent, as this network carries none.

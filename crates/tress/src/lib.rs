@@ -48,7 +48,7 @@ pub use react::{Reacted, react};
 pub use driver::uring_reactor;
 
 #[cfg(feature = "mio")]
-pub use tress_os::{SystemResolver, lock_file, stop_on_signals};
+pub use tress_os::{SystemResolver, lock_file};
 
 /// A virtual network and a virtual clock, for tests (feature `sim`).
 #[cfg(feature = "sim")]
@@ -78,8 +78,8 @@ pub use tress_core::{
     DatagramProtocol, DatagramTransport, Deferred, DeferredList, DelayedCall, Descriptor,
     EventType, Factory, Failure, FailureGroup, FirstError, IntoFactory, Limits, LoopingCall,
     Outcome, Pace, Pauser, Phase, Port, Process, ProcessProtocol, Producer, Protocol, Reactor,
-    Remote, Resolver, Result, SharedFactory, Signal, ThreadFailure, Time, Transport, UnixName,
-    WeakReactor,
+    Remote, Resolver, Result, SharedFactory, Signal, SignalHandle, ThreadFailure, Time, Transport,
+    UnixName, WeakReactor,
     client::{
         ClientCallbacks, ClientCreator, ClientFactory, ClientService, Connector, Jitter,
         ReconnectPolicy, Reconnecting, Retries,

@@ -39,7 +39,7 @@ where
     F: Future<Output = Result> + 'static,
 {
     let reactor = crate::reactor()?;
-    let _caught = crate::stop_on_signals(&reactor)?;
+    let _caught = reactor.stop_on_signals()?;
     reactor.react(main)
 }
 

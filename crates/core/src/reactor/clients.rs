@@ -111,14 +111,12 @@ impl Reactor {
         factory: F,
     ) -> Deferred<Connection<<F::Factory as crate::factory::Factory>::Protocol>> {
         let factory = SharedFactory::new(factory);
-        if let Err(failure) = factory.port_started() {
-            return Deferred::fail(failure);
+        match use_once(&factory) {
+            Ok(watcher) => self
+                .connect_shared(to, &factory, Some(watcher))
+                .map(Connection::new),
+            Err(failure) => Deferred::fail(failure),
         }
-        // Dropped when the connection ends, or with the attempt if there is none.
-        let in_use = Cell::new(Some(InUse(factory.clone())));
-        let watcher = Rc::new(move |_: &Self, _| drop(in_use.take()));
-        self.connect_shared(to, &factory, Some(watcher))
-            .map(Connection::new)
     }
 
     /// Connects with this one protocol.
@@ -181,6 +179,7 @@ impl Reactor {
             factory: factory.on(target.layers),
             options: target.options,
             after: target.timeout.unwrap_or(limits.connect),
+            flags: READ_WHEN_FULL,
             origin: Rc::new(Origin {
                 shared: Rc::clone(&self.0.shared),
                 limits,
@@ -197,6 +196,13 @@ impl Reactor {
     }
 }
 
+/// Starts a factory for one connection. It is stopped when that ends, or with the attempt if nothing comes of it.
+pub(super) fn use_once(factory: &SharedFactory) -> Result<Watcher> {
+    factory.port_started()?;
+    let in_use = Cell::new(Some(InUse(factory.clone())));
+    Ok(Rc::new(move |_: &Reactor, _| drop(in_use.take())))
+}
+
 impl Core {
     /// A connection that we asked for is there.
     pub(super) fn connected(self: &Rc<Self>, conn: Token) {
@@ -210,9 +216,10 @@ impl Core {
             to,
             factory,
             origin,
+            flags,
             dial,
         } = won;
-        let link = Link::new(&origin, conn, READ_WHEN_FULL, Peer::from(to));
+        let link = Link::new(&origin, conn, flags, Peer::from(to));
         let link = Transport(Rc::new(link));
         dial.rises(&link);
         let waiting = Rc::clone(&dial);

@@ -85,17 +85,27 @@ impl Reactor {
         if core.is_closing() {
             return Err(NotRunning.into());
         }
-        let limits = self.limits();
         let mut options = target.options.clone();
-        options.longest = limits.datagram;
+        options.longest = self.limits().datagram;
         let bound = core.driver.borrow_mut().bind(&target.at, &options);
         let bound = bound.map_err(|error| CannotListen {
             at: target.at.to_string(),
             error,
         })?;
+        self.begin_datagrams(bound, target.to.as_ref(), protocol)
+    }
+
+    /// A driver's datagram port gets its protocol, connected to this peer if there is one.
+    pub(super) fn begin_datagrams(
+        &self,
+        bound: (Token, Address),
+        to: Option<&Address>,
+        protocol: Box<dyn DatagramProtocol>,
+    ) -> Result<DatagramTransport> {
+        let core = &self.0;
         let token = bound.0;
-        let link = Link::new(Rc::downgrade(core), bound, limits, protocol);
-        if let Some(to) = &target.to {
+        let link = Link::new(Rc::downgrade(core), bound, self.limits(), protocol);
+        if let Some(to) = to {
             let connected = core.driver.borrow_mut().connect_datagrams(token, to);
             match connected {
                 Ok(peer) => link.peer.replace(Some(peer)),

@@ -10,7 +10,7 @@
 //! Another address begins [`CONNECTION_ATTEMPT_DELAY`] after the last one began, or as soon as any fails. Given up is
 //! in any state by a cancel, and before `Rising` by the timeout and by a reactor that closes everything. What ends the
 //! connection while it rises ends this too.
-//! An address that needs no lookup is a race of one.
+//! An address that needs no lookup is a race of one, and so is a connection that was made elsewhere: it has won.
 
 use super::{Core, DelayedCall, Entry, Reactor};
 use crate::{
@@ -57,6 +57,8 @@ pub(super) struct Purpose {
     pub(super) options: ConnectOptions,
     /// How long all of it may take.
     pub(super) after: Duration,
+    /// Those of its link.
+    pub(super) flags: u32,
 }
 
 #[derive(Default)]
@@ -104,6 +106,7 @@ pub(super) struct Won {
     pub(super) to: Address,
     pub(super) factory: SharedFactory,
     pub(super) origin: Rc<Origin>,
+    pub(super) flags: u32,
     pub(super) dial: Rc<Dial>,
 }
 
@@ -136,6 +139,32 @@ impl Dial {
         let asked = asked.unwrap_or_else(|payload| Deferred::fail(Failure::from_panic(&*payload)));
         dial.resolving(&reactor.0, asked.canceller());
         asked.add_both(move |answer| dial.resolved(answer)).detach();
+        deferred
+    }
+
+    /// Takes this connection, which is there already. It begins in the next turn, never from inside whoever calls.
+    pub(super) fn adopted(
+        reactor: &Reactor,
+        (token, peer): (Token, Address),
+        purpose: Purpose,
+    ) -> Deferred<Transport> {
+        let (dial, deferred) = Self::new(reactor, purpose, None);
+        if let State::Resolving { open, .. } = dial.state.take() {
+            let mut race = Race::new(vec![peer]);
+            race.begun = 1;
+            race.running.push((0, token));
+            dial.state.set(State::Racing { open, race });
+        }
+        let attempt = Box::new(Attempt { dial, index: 0 });
+        reactor
+            .0
+            .put(token, Entry::Connecting(token.generation, attempt));
+        let weak = reactor.downgrade();
+        reactor.call_later(Duration::ZERO, move || {
+            if let Some(reactor) = weak.upgrade() {
+                reactor.0.connected(token);
+            }
+        });
         deferred
     }
 
@@ -405,6 +434,7 @@ impl Attempt {
                 race.end(core);
                 let purpose = &self.dial.purpose;
                 let (factory, origin) = (purpose.factory.clone(), Rc::clone(&purpose.origin));
+                let flags = purpose.flags;
                 let to = race.addresses.into_iter().nth(self.index)?;
                 self.dial.state.set(State::Rising {
                     resolver: open.close(),
@@ -415,6 +445,7 @@ impl Attempt {
                     to,
                     factory,
                     origin,
+                    flags,
                     dial,
                 })
             }

@@ -1,6 +1,6 @@
 //! The loop's side of its mailbox: the handles that other threads hold, and the calls that they made.
 
-use super::{Reactor, callers::Callers, lifecycle, mailbox::Mailbox};
+use super::{Reactor, callers::Callers, mailbox::Mailbox, signals};
 use crate::{
     context::Context,
     error::{InboxFull, ReactorGone},
@@ -83,33 +83,12 @@ impl fmt::Debug for Remote {
     }
 }
 
-/// Tells the loop of signals. Safe to use inside a signal handler: it takes no lock and no memory.
-#[derive(Clone)]
-pub struct SignalSender(Arc<Inbox>);
-
-impl SignalSender {
-    pub(super) fn new(inbox: &Arc<Inbox>) -> Self {
-        Self(Arc::clone(inbox))
-    }
-
-    /// Signal `number` (below 64) was raised: its handlers run in the next turn, once however often it was raised.
-    pub fn raise(&self, number: u32) {
-        self.0.raise(number);
-    }
-}
-
-impl fmt::Debug for SignalSender {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SignalSender")
-    }
-}
-
 /// Makes the calls that are there now; those that come meanwhile wait for the next turn.
 pub(super) fn run_calls(reactor: &Reactor) {
     let core = &reactor.0;
     let contents = core.inbox.open();
     for number in contents.signals {
-        lifecycle::run_signal_handlers(reactor, number);
+        signals::run_handlers(reactor, number);
     }
     for call in contents.calls {
         core.pace.begin_callback();

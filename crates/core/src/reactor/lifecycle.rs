@@ -51,13 +51,10 @@ struct Trigger {
     function: Box<dyn FnOnce() -> Deferred<()>>,
 }
 
-type SignalHandler = Rc<dyn Fn(&Reactor)>;
-
 #[derive(Default)]
 pub(super) struct Lifecycle {
     state: State,
     triggers: Vec<Trigger>,
-    signal_handlers: Vec<(u32, SignalHandler)>,
     last_trigger: u64,
 }
 
@@ -164,13 +161,6 @@ impl Reactor {
         TriggerId(id)
     }
 
-    /// Calls `handler` in the turn after signal `number` was raised, for as long as the reactor lives. Catching the
-    /// signal is the business of `tress-os`.
-    pub fn on_signal(&self, number: u32, handler: impl Fn(&Self) + 'static) {
-        let mut lifecycle = self.0.lifecycle.borrow_mut();
-        lifecycle.signal_handlers.push((number, Rc::new(handler)));
-    }
-
     /// Removes a trigger; false when it has been called or removed.
     #[must_use]
     pub fn remove_system_event_trigger(&self, trigger: TriggerId) -> bool {
@@ -191,19 +181,6 @@ impl Reactor {
             return;
         }
         timers::report(&self.0, "a call when running", function().into_deferred());
-    }
-}
-
-pub(super) fn run_signal_handlers(reactor: &Reactor, number: u32) {
-    let lifecycle = reactor.0.lifecycle.borrow();
-    let handlers = lifecycle
-        .signal_handlers
-        .iter()
-        .filter(|(wanted, _)| *wanted == number);
-    let handlers: Vec<SignalHandler> = handlers.map(|(_, handler)| Rc::clone(handler)).collect();
-    drop(lifecycle);
-    for handler in handlers {
-        reactor.0.catch("a signal handler", || handler(reactor));
     }
 }
 

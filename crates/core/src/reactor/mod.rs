@@ -7,6 +7,7 @@
 //! It knows no socket: everything below is the [`Driver`]'s. User code runs only from here, and while it runs
 //! neither the table nor the driver is borrowed.
 
+mod adopt;
 mod callers;
 mod clients;
 mod connections;
@@ -21,6 +22,7 @@ mod pace;
 mod ports;
 mod processes;
 mod settle;
+mod signals;
 mod statistics;
 mod sweep;
 mod tasks;
@@ -30,10 +32,11 @@ pub(crate) use connections::{fail_calls, lose};
 pub(crate) use settle::{Below, Settled};
 
 pub use clients::{Connection, Destination, Target};
-pub use inbox::{Rejected, Remote, SignalSender};
+pub use inbox::{Rejected, Remote};
 pub use jobs::JobOutcome;
 pub use lifecycle::{EventType, Phase, TriggerId};
 pub use ports::Port;
+pub use signals::{SignalHandle, SignalSender};
 pub use statistics::{Histogram, Statistics};
 pub use timers::DelayedCall;
 
@@ -115,6 +118,7 @@ pub(crate) struct Core {
     jobs: Jobs,
     tasks: RefCell<Tasks>,
     lifecycle: RefCell<Lifecycle>,
+    signals: signals::Signals,
     counters: Counters,
     datagrams: DatagramPorts,
     peers: PeerCounts,
@@ -179,6 +183,7 @@ impl Reactor {
             jobs: Jobs::default(),
             tasks: RefCell::default(),
             lifecycle: RefCell::default(),
+            signals: signals::Signals::default(),
             counters: Counters::default(),
             datagrams: DatagramPorts::default(),
             peers: PeerCounts::default(),
@@ -238,12 +243,6 @@ impl Reactor {
     #[must_use]
     pub fn remote(&self) -> Remote {
         Remote::new(&self.0.inbox, &self.0.callers)
-    }
-
-    /// What a signal handler tells of a signal.
-    #[must_use]
-    pub fn signal_sender(&self) -> SignalSender {
-        SignalSender::new(&self.0.inbox)
     }
 
     /// One turn of the loop; waits for at most `longest`. For whoever hosts the reactor; `run` does the same.

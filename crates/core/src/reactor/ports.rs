@@ -3,9 +3,10 @@
 use super::{Core, Entry, Reactor};
 use crate::{
     address::{Address, Peer},
+    deferred::{Canceller, Deferred},
     driver::{ListenOptions, Token},
     endpoint::{EndpointSpec, Side},
-    error::CannotListen,
+    error::{CannotListen, ConnectingCancelled},
     factory::{IntoFactory, SharedFactory},
     failure::Result,
     layer::Plan,
@@ -25,8 +26,15 @@ use std::{
 #[derive(Clone)]
 pub struct Port {
     core: Weak<Core>,
-    token: Token,
+    place: Place,
     state: Rc<PortState>,
+}
+
+#[derive(Clone)]
+enum Place {
+    Driver(Token),
+    /// The driver has none: there is one connection, which this gives up before it begins.
+    Lone(Option<Canceller>),
 }
 
 pub(super) struct PortState {
@@ -117,41 +125,74 @@ impl Reactor {
     ) -> Result<Port> {
         let core = &self.0;
         let listening = core.driver.borrow_mut().listen(address, options);
-        let (token, address) = listening.map_err(|error| CannotListen {
+        let listening = listening.map_err(|error| CannotListen {
             at: address.to_string(),
             error,
         })?;
+        self.begin_port(listening, factory)
+    }
+
+    /// A driver's port gets its place in the table.
+    pub(super) fn begin_port(
+        &self,
+        (token, address): (Token, Address),
+        factory: &SharedFactory,
+    ) -> Result<Port> {
+        let core = &self.0;
         if let Err(failure) = factory.port_started() {
             core.driver.borrow_mut().close(token, false);
             return Err(failure);
         }
-        let state = Rc::new(PortState {
-            address,
-            factory: factory.clone(),
-            origin: Rc::new(Origin {
-                shared: Rc::clone(&core.shared),
-                limits: self.limits(),
-                role: Role::Server,
-            }),
-            open: Cell::new(true),
-        });
+        let state = Rc::new(PortState::new(self, address, factory));
         core.put(token, Entry::Port(token.generation, Rc::clone(&state)));
         Ok(Port {
             core: Rc::downgrade(core),
-            token,
+            place: Place::Driver(token),
             state,
         })
+    }
+
+    /// A port with one connection, which is on its way already: the driver knows nothing of it.
+    pub(super) fn lone_port(
+        &self,
+        address: Address,
+        factory: &SharedFactory,
+        connection: Deferred<Transport>,
+    ) -> Port {
+        let only = connection.canceller();
+        let state = Rc::new(PortState::new(self, address, factory));
+        let port = Rc::clone(&state);
+        let begun = connection.add_both(move |result| {
+            port.open.set(false);
+            match result {
+                Err(failure) if failure.check::<ConnectingCancelled>().is_none() => {
+                    let at = &port.address;
+                    tracing::error!(target: "tress", "the connection of {at} did not begin: {failure:?}");
+                }
+                Ok(_) | Err(_) => {}
+            }
+        });
+        begun.detach();
+        Port {
+            core: Rc::downgrade(&self.0),
+            place: Place::Lone(only),
+            state,
+        }
     }
 }
 
 impl Port {
     /// Accepts no more. Open connections go on. A second call does nothing.
     pub fn stop_listening(&self) {
-        if let Some(core) = self.core.upgrade()
-            && self.state.open.get()
-            && core.take(self.token).is_some()
-        {
-            core.close_port(self.token, &self.state);
+        let Some(core) = self.core.upgrade().filter(|_| self.state.open.get()) else {
+            return;
+        };
+        match &self.place {
+            Place::Driver(token) if core.take(*token).is_some() => {
+                core.close_port(*token, &self.state);
+            }
+            Place::Lone(Some(only)) => only.cancel(),
+            Place::Driver(_) | Place::Lone(None) => {}
         }
     }
 
@@ -165,6 +206,21 @@ impl Port {
     #[must_use]
     pub fn is_listening(&self) -> bool {
         self.state.open.get()
+    }
+}
+
+impl PortState {
+    fn new(reactor: &Reactor, address: Address, factory: &SharedFactory) -> Self {
+        Self {
+            address,
+            factory: factory.clone(),
+            origin: Rc::new(Origin {
+                shared: Rc::clone(&reactor.0.shared),
+                limits: reactor.limits(),
+                role: Role::Server,
+            }),
+            open: Cell::new(true),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use mio::{
     Interest,
     net::{TcpListener, TcpStream, UdpSocket, UnixListener},
 };
-use socket2::{SockRef, Type};
+use socket2::{Domain, SockRef, Type};
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
@@ -42,7 +42,12 @@ impl<C: Clock> Mio<C> {
     }
 
     fn take_port(&mut self, descriptor: OwnedFd) -> io::Result<(Token, Address)> {
-        let socket = checked(descriptor, Type::STREAM, true, "a socket that listens")?;
+        let socket = checked(
+            descriptor,
+            Type::STREAM,
+            true,
+            "a stream socket that listens",
+        )?;
         let address = seam::call(Call::Getsockname, || SockRef::from(&socket).local_addr())?;
         let address = unix::address_of(&address);
         let listener = if let Address::Unix(_) = address {
@@ -59,35 +64,59 @@ impl<C: Clock> Mio<C> {
     }
 
     fn take_stream(&mut self, descriptor: OwnedFd) -> io::Result<(Token, Address)> {
-        let socket = checked(descriptor, Type::STREAM, false, "a connected socket")?;
+        let flags = rustix::fs::fcntl_getfl(&descriptor)?;
+        let socket = checked(
+            descriptor,
+            Type::STREAM,
+            false,
+            "a stream socket that is connected",
+        )?;
         let shown = SockRef::from(&socket);
-        seam::call(Call::Getpeername, || shown.peer_addr())?;
-        let address = seam::call(Call::Getsockname, || shown.local_addr())?;
-        let address = unix::address_of(&address);
-        if !matches!(address, Address::Unix(_)) {
+        let peer = seam::call(Call::Getpeername, || shown.peer_addr())?;
+        let peer = unix::address_of(&peer);
+        if shown.domain()? != Domain::UNIX {
             seam::call(Call::Setsockopt, || shown.set_tcp_nodelay(true))?;
         }
         let stream = Socket::Stream(TcpStream::from_std(socket.into()));
-        let token = self.insert(stream, socket::SHARED, Interest::READABLE)?;
-        Ok((token, address))
+        let waits = !flags.contains(rustix::fs::OFlags::NONBLOCK);
+        let flags = socket::SHARED | if waits { socket::WAITS_AFTER } else { 0 };
+        let token = self.insert(stream, flags, Interest::READABLE)?;
+        Ok((token, peer))
     }
 }
 
 /// The socket, which no longer waits, if it is one of that type.
 fn checked(descriptor: OwnedFd, expected: Type, listens: bool, what: &str) -> io::Result<OwnedFd> {
     let socket = SockRef::from(&descriptor);
-    let fits = match seam::call(Call::Getsockopt, || socket.r#type()) {
-        Ok(found) => {
-            found == expected && (expected == Type::DGRAM || socket.is_listener()? == listens)
+    let found = match seam::call(Call::Getsockopt, || socket.r#type()) {
+        Ok(found) if found != expected => Some(name_of(found)),
+        Ok(_) if !is_family(socket.domain()?) => Some("a socket that is neither of IP nor of UNIX"),
+        Ok(Type::STREAM) if socket.is_listener()? != listens && listens => {
+            Some("a socket that does not listen")
         }
-        Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => false,
+        Ok(Type::STREAM) if socket.is_listener()? != listens => Some("a socket that listens"),
+        Ok(_) => None,
+        Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => Some("no socket"),
         Err(error) => return Err(error),
     };
-    if !fits {
-        let text = format!("expected {what}");
+    if let Some(found) = found {
+        let text = format!("expected {what}; it is {found}");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
     }
     socket.set_nonblocking(true)?;
     rustix::io::fcntl_setfd(descriptor.as_fd(), rustix::io::FdFlags::CLOEXEC)?;
     Ok(descriptor)
+}
+
+fn is_family(domain: Domain) -> bool {
+    [Domain::IPV4, Domain::IPV6, Domain::UNIX].contains(&domain)
+}
+
+fn name_of(found: Type) -> &'static str {
+    match found {
+        Type::STREAM => "a stream socket",
+        Type::DGRAM => "a datagram socket",
+        Type::SEQPACKET => "a socket of packets in order",
+        _ => "another kind of socket",
+    }
 }

@@ -6,8 +6,9 @@ use crate::seam::{self, Call};
 use mio::{Interest, Registry, Token as Mark, event::Source, unix::SourceFd};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::FileType,
-    io::Errno,
+    fs::{FileType, OFlags, fcntl_getfl},
+    io::{Errno, FdFlags, fcntl_setfd, ioctl_fionbio},
+    net::{Shutdown, shutdown},
 };
 use std::{
     io::{self, IoSlice},
@@ -30,6 +31,15 @@ struct End {
     kind: Kind,
     /// The system tells when it is ready. What it never tells of is always ready.
     is_told: bool,
+    /// It waited before it was ours, and does so again after: others may have it open.
+    waits_after: bool,
+}
+
+/// Which way bytes go.
+#[derive(Clone, Copy)]
+enum Way {
+    In,
+    Out,
 }
 
 /// What differs in reading.
@@ -39,6 +49,8 @@ enum Kind {
     Pipe,
     /// One read takes a line at most, and the end is an error.
     Terminal,
+    /// Closing it says nothing to the other side, as long as anybody has a copy.
+    Socket,
     /// One read may leave something.
     Other,
 }
@@ -51,13 +63,15 @@ impl Files {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         Ok(Self {
-            input: input.map(End::new).transpose()?,
-            output: output.map(End::new).transpose()?,
+            input: input.map(|input| End::new(input, Way::In)).transpose()?,
+            output: output
+                .map(|output| End::new(output, Way::Out))
+                .transpose()?,
         })
     }
 
     /// The flags of its slot: the system tells of room from the beginning, and what it does not tell of is there.
-    pub(super) fn flags(&self) -> u8 {
+    pub(super) fn flags(&self) -> u16 {
         socket::FOR_WRITING | socket::UNREAD | socket::SHARED
     }
 
@@ -111,23 +125,42 @@ impl Files {
     pub(super) fn close_output(&mut self, registry: &Registry) {
         if let Some(output) = self.output.take() {
             output.deregister(registry);
+            if output.kind == Kind::Socket {
+                // It fails when the other side has gone.
+                shutdown(&output, Shutdown::Write).ok();
+            }
         }
     }
 }
 
 impl End {
-    fn new(descriptor: OwnedFd) -> io::Result<Self> {
-        rustix::io::ioctl_fionbio(&descriptor, true)?;
+    fn new(descriptor: OwnedFd, way: Way) -> io::Result<Self> {
+        let flags = fcntl_getfl(&descriptor)?;
+        let refused = match (way, flags & OFlags::ACCMODE) {
+            (Way::In, OFlags::WRONLY) => Some("what is to be read is open for writing only"),
+            (Way::Out, OFlags::RDONLY) => Some("what is to be written is open for reading only"),
+            _ => None,
+        };
+        if let Some(text) = refused {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        fcntl_setfd(&descriptor, FdFlags::CLOEXEC)?;
         let status = seam::call(Call::Fstat, || Ok(rustix::fs::fstat(&descriptor)?))?;
         let kind = match FileType::from_raw_mode(status.st_mode) {
             FileType::Fifo => Kind::Pipe,
+            FileType::Socket => Kind::Socket,
             _ if rustix::termios::isatty(&descriptor) => Kind::Terminal,
             _ => Kind::Other,
         };
+        let waits = !flags.contains(OFlags::NONBLOCK);
+        if waits {
+            ioctl_fionbio(&descriptor, true)?;
+        }
         Ok(Self {
             descriptor,
             kind,
             is_told: true,
+            waits_after: waits,
         })
     }
 
@@ -151,6 +184,15 @@ impl End {
             SourceFd(&self.descriptor.as_raw_fd())
                 .deregister(registry)
                 .ok();
+        }
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if self.waits_after {
+            // It worked the other way round.
+            ioctl_fionbio(&self.descriptor, false).ok();
         }
     }
 }

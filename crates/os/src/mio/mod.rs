@@ -16,6 +16,7 @@ use crate::{
     clock::SystemClock,
     pool::{self, Pool},
     seam::{self, Call},
+    signals::Caught,
     sys,
     unix::SocketFile,
     waits::Waits,
@@ -45,6 +46,7 @@ use tress_core::{
     jobs::{Job, JobCounts, JobId, JobLimits, Refused},
     outgoing::Outgoing,
     process::{Command, SpawnError},
+    reactor::SignalSender,
     signal::Signal,
 };
 
@@ -87,6 +89,7 @@ pub struct Mio<C = SystemClock> {
     datagrams: datagrams::Ports,
     jobs: Pool,
     waker: Arc<MioWaker>,
+    signals: Caught,
     random: fastrand::Rng,
     clock: C,
 }
@@ -128,13 +131,14 @@ impl<C: Clock> Mio<C> {
             datagrams: datagrams::Ports::default(),
             jobs: pool::for_jobs(),
             waker,
+            signals: Caught::default(),
             random: fastrand::Rng::new(),
             clock,
         })
     }
 
     /// A slot for a socket, registered with the kernel.
-    fn insert(&mut self, mut socket: Socket, flags: u8, interest: Interest) -> io::Result<Token> {
+    fn insert(&mut self, mut socket: Socket, flags: u16, interest: Interest) -> io::Result<Token> {
         let index = match self.free.pop() {
             Some(index) => index,
             None => {
@@ -434,7 +438,8 @@ impl<C: Clock> Driver for Mio<C> {
         let places = &mut self.ready[found..];
         for (place, event) in places.iter_mut().zip(&self.events) {
             let readable = u8::from(event.is_readable()) * READABLE;
-            let writable = u8::from(event.is_writable()) * WRITABLE;
+            // Of a pipe that is full and whose reader has gone it tells an error and no room: writing will show it.
+            let writable = u8::from(event.is_writable() | event.is_error()) * WRITABLE;
             let hung_up = u8::from(event.is_read_closed()) * HUNG_UP;
             // The waker's token stands for no slot and so for nothing.
             *place = (unpack(event.token()), readable | writable | hung_up);
@@ -670,6 +675,14 @@ impl<C: Clock> Driver for Mio<C> {
         self.signal(child, signal)
     }
 
+    fn catch_signal(&mut self, signal: Signal, sender: SignalSender) -> io::Result<()> {
+        self.signals.catch(signal, sender)
+    }
+
+    fn release_signal(&mut self, signal: Signal) {
+        self.signals.release(signal);
+    }
+
     fn adopt(&mut self, opened: Opened) -> io::Result<(Token, Address)> {
         self.take_over(opened)
     }
@@ -700,6 +713,12 @@ impl<C: Clock> Driver for Mio<C> {
 
     fn job_counts(&self) -> JobCounts {
         self.jobs.counts()
+    }
+}
+
+impl<C> Drop for Mio<C> {
+    fn drop(&mut self) {
+        self.slots.iter().for_each(Slot::restore);
     }
 }
 

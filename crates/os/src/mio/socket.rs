@@ -27,21 +27,23 @@ pub(super) const WRITABLE: u8 = 2;
 pub(super) const HUNG_UP: u8 = 4;
 
 /// A slot's flags. The core wants data.
-pub(super) const READING: u8 = 1;
+pub(super) const READING: u16 = 1;
 /// There may be something to read that no new edge will tell.
-pub(super) const UNREAD: u8 = 2;
+pub(super) const UNREAD: u16 = 2;
 /// The kernel had no room for output.
-pub(super) const BLOCKED: u8 = 4;
+pub(super) const BLOCKED: u16 = 4;
 /// The peer sends no more, as has been reported.
-pub(super) const ENDED: u8 = 16;
+pub(super) const ENDED: u16 = 16;
 /// The kernel reports room for output.
-pub(super) const FOR_WRITING: u8 = 8;
+pub(super) const FOR_WRITING: u16 = 8;
 /// The core wants the open files that come.
-pub(super) const PASSING: u8 = 32;
+pub(super) const PASSING: u16 = 32;
 /// Another process may have it open as well.
-pub(super) const SHARED: u8 = 64;
+pub(super) const SHARED: u16 = 64;
 /// Its end is still to be reported.
-pub(super) const BROKEN: u8 = 128;
+pub(super) const BROKEN: u16 = 128;
+/// A stream that waited before it was ours, and does so again after.
+pub(super) const WAITS_AFTER: u16 = 256;
 
 /// Streams are what mio calls `TcpStream`, those of UNIX sockets too: nothing that is asked of one differs, but its
 /// addresses, and so the path of every message has no case to tell apart.
@@ -68,7 +70,7 @@ pub(super) enum Socket {
 pub(super) struct Slot {
     pub(super) socket: Socket,
     generation: u32,
-    flags: u8,
+    flags: u16,
 }
 
 /// Generations are 31 bits, so that no packed token is that of the waker.
@@ -85,15 +87,26 @@ impl Slot {
         self.generation
     }
 
-    pub(super) fn fill(&mut self, socket: Socket, flags: u8) {
+    pub(super) fn fill(&mut self, socket: Socket, flags: u16) {
         self.socket = socket;
         self.flags = flags;
     }
 
     pub(super) fn empty(&mut self) {
+        self.restore();
         self.socket = Socket::Free;
         self.generation = (self.generation + 1) & GENERATIONS;
         self.flags = 0;
+    }
+
+    /// Others that have it open find it as it was.
+    pub(super) fn restore(&self) {
+        if self.has(WAITS_AFTER)
+            && let Socket::Stream(stream) | Socket::Lingering(stream) = &self.socket
+        {
+            // It worked the other way round.
+            SockRef::from(stream).set_nonblocking(false).ok();
+        }
     }
 
     /// A connection that was being made is there.
@@ -104,17 +117,17 @@ impl Slot {
     }
 
     #[inline]
-    pub(super) fn has(&self, flags: u8) -> bool {
+    pub(super) fn has(&self, flags: u16) -> bool {
         self.flags & flags != 0
     }
 
     #[inline]
-    pub(super) fn set(&mut self, flags: u8) {
+    pub(super) fn set(&mut self, flags: u16) {
         self.flags |= flags;
     }
 
     #[inline]
-    pub(super) fn clear(&mut self, flags: u8) {
+    pub(super) fn clear(&mut self, flags: u16) {
         self.flags &= !flags;
     }
 

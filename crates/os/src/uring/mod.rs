@@ -19,6 +19,7 @@ use crate::{
     clock::SystemClock,
     pool::{self, Pool},
     seam::{self, Call},
+    signals::Caught,
     sys::{self, ring::Ring},
 };
 use accept::Accepting;
@@ -34,13 +35,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tress_core::{
-    Address, Time,
+    Address, Signal, Time,
     clock::Clock,
     driver::{
         ConnectOptions, Driver, Lease, ListenOptions, Report, SocketOption, Stopwatch, Token,
     },
     jobs::{Job, JobCounts, JobId, JobLimits, Refused},
     outgoing::Outgoing,
+    reactor::SignalSender,
 };
 use work::{Done, Loan, Outcome, Setup, Work};
 
@@ -74,6 +76,7 @@ pub struct Uring<C = SystemClock> {
     hosted: Cell<bool>,
     jobs: Pool,
     waker: Arc<UringWaker>,
+    signals: Caught,
     random: fastrand::Rng,
     clock: C,
 }
@@ -127,6 +130,7 @@ impl<C: Clock> Uring<C> {
             hosted: Cell::new(false),
             jobs: pool::for_jobs(),
             waker: Arc::new(UringWaker(event)),
+            signals: Caught::default(),
             random: fastrand::Rng::new(),
             clock,
         })
@@ -407,6 +411,14 @@ impl<C: Clock> Driver for Uring<C> {
     fn local_address(&self, token: Token) -> Address {
         let slot = self.slots.peek(token);
         slot.map_or(Address::Unknown, slots::Slot::local_address)
+    }
+
+    fn catch_signal(&mut self, signal: Signal, sender: SignalSender) -> io::Result<()> {
+        self.signals.catch(signal, sender)
+    }
+
+    fn release_signal(&mut self, signal: Signal) {
+        self.signals.release(signal);
     }
 
     fn set_option(&mut self, token: Token, option: SocketOption) -> io::Result<()> {

@@ -4,6 +4,10 @@
 mod bulk;
 mod events;
 mod leaks;
+#[expect(
+    dead_code,
+    reason = "not all of the programs that share it need all of it"
+)]
 #[path = "../world/mod.rs"]
 mod sockets;
 mod starting;

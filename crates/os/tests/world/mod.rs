@@ -1,6 +1,7 @@
 //! Where the behaviour suite runs on a driver of the operating system: real sockets, on the loopback interface or in a
 //! directory, and a clock set by hand. Does not know which driver.
 
+use rustix::process::{Signal as SystemSignal, getpid, kill_process};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
     any::Any,
@@ -12,11 +13,14 @@ use std::{
     path::PathBuf,
     process::Command,
     rc::Rc,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tress_core::{
-    Address, DatagramTransport, Descriptor, Port, Reactor,
+    Address, DatagramTransport, Descriptor, Port, Reactor, Signal,
     driver::Interface,
     process,
     testing::{
@@ -46,7 +50,13 @@ pub(crate) struct SocketWorld {
     sockets: Cell<u32>,
     has_datagrams: bool,
     starts_processes: bool,
+    /// Connections are pipes, of which nobody sees how they were closed.
+    has_pipes: bool,
+    adopts: bool,
 }
+
+/// Whoever raises signals, as they reach all that run in this process.
+static SIGNALS: Mutex<()> = Mutex::new(());
 
 /// A directory that is gone when this is dropped.
 struct Directory(PathBuf);
@@ -88,6 +98,24 @@ impl SocketWorld {
             sockets: Cell::new(0),
             has_datagrams: false,
             starts_processes: false,
+            has_pipes: false,
+            adopts: false,
+        }
+    }
+
+    /// The same on a driver that takes over what was opened elsewhere.
+    pub(crate) fn with_adoption(self) -> Self {
+        Self {
+            adopts: true,
+            ..self
+        }
+    }
+
+    /// The same on a driver whose connections are pipes.
+    pub(crate) fn with_pipes(self) -> Self {
+        Self {
+            has_pipes: true,
+            ..self
         }
     }
 
@@ -195,6 +223,61 @@ impl World for SocketWorld {
         Some((OwnedFd::from(writer).into(), Box::new(is_closed)))
     }
 
+    fn signals(&self) -> Option<Box<dyn Fn(Signal)>> {
+        let alone = SIGNALS.lock().unwrap_or_else(PoisonError::into_inner);
+        let raise = move |signal: Signal| {
+            let _held = &alone;
+            let number = match signal {
+                Signal::Winch => SystemSignal::WINCH,
+                Signal::Cont => SystemSignal::CONT,
+                Signal::Int => SystemSignal::INT,
+                Signal::Term => SystemSignal::TERM,
+                other => panic!("{other} is not raised in tests"),
+            };
+            kill_process(getpid(), number).expect("it is our own");
+        };
+        Some(Box::new(raise))
+    }
+
+    fn adopts(&self) -> bool {
+        self.adopts
+    }
+
+    fn open_port(&self) -> Option<(Descriptor, String)> {
+        if !self.adopts {
+            return None;
+        }
+        let (socket, to) = match &self.directory {
+            None => {
+                let socket = Socket::new(Domain::IPV4, Type::STREAM, None);
+                let socket = socket.expect("there is a socket");
+                let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                socket.bind(&any.into()).expect("port 0 is free");
+                let address = socket.local_addr().expect("it is bound");
+                let port = address.as_socket().expect("it is IP").port();
+                (socket, format!("tcp:127.0.0.1:{port}"))
+            }
+            Some(directory) => {
+                let socket = Socket::new(Domain::UNIX, Type::STREAM, None);
+                let socket = socket.expect("there is a socket");
+                let name = self.next_name(directory);
+                let address = SockAddr::unix(&name).expect("it is short");
+                socket.bind(&address).expect("the name is free");
+                (socket, format!("unix:{name}"))
+            }
+        };
+        socket.listen(8).expect("it is bound");
+        Some((OwnedFd::from(socket).into(), to))
+    }
+
+    fn open_pair(&self) -> Option<[Descriptor; 2]> {
+        if !self.adopts {
+            return None;
+        }
+        let (one, other) = Socket::pair(Domain::UNIX, Type::STREAM, None).expect("there is a pair");
+        Some([one, other].map(|end| OwnedFd::from(end).into()))
+    }
+
     fn tells_peers_apart(&self) -> bool {
         self.directory.is_none()
     }
@@ -241,7 +324,7 @@ impl World for SocketWorld {
 
     /// The end of a UNIX socket looks the same however it was closed, unless something was left unread.
     fn shows_resets(&self) -> bool {
-        self.directory.is_none()
+        self.directory.is_none() && !self.has_pipes
     }
 
     /// A port whose queue is full: Linux leaves further attempts unanswered. To a UNIX socket they fail.
@@ -311,6 +394,9 @@ impl World for SocketWorld {
     }
 
     fn exhaust(&self) -> Option<Box<dyn Any>> {
+        if self.has_pipes {
+            return None;
+        }
         if std::env::var_os(ALONE).is_none() {
             run_alone(self.alone);
             return None;

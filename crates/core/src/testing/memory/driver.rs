@@ -9,6 +9,8 @@ use crate::{
     },
     jobs::{Job, JobCounts, JobId, JobLimits, Refused},
     outgoing::Outgoing,
+    reactor::SignalSender,
+    signal::Signal,
     testing::ManualClock,
     time::Time,
 };
@@ -43,6 +45,13 @@ impl MemoryDriver {
     /// Lets a peer that is none of ours connect to a port.
     pub(super) fn arrive(&self, port: &Address, peer: Address) -> Option<Token> {
         self.network.borrow_mut().arrive(port, peer, None)
+    }
+
+    /// Whether anybody handles the signal; if so, in the next turn.
+    pub(super) fn raise(&self, signal: Signal) -> bool {
+        let network = self.network.borrow();
+        let sender = network.signals.get(&signal);
+        sender.map(SignalSender::raise).is_some()
     }
 
     pub(super) fn push(&self, token: Token, arrived: Arrived) {
@@ -223,6 +232,16 @@ impl Driver for MemoryDriver {
             Place::Port(port) => port.local.clone(),
             Place::Conn(conn) => conn.local.clone(),
         }
+    }
+
+    fn catch_signal(&mut self, signal: Signal, sender: SignalSender) -> io::Result<()> {
+        let signals = &mut self.network.borrow_mut().signals;
+        signals.insert(signal, sender);
+        Ok(())
+    }
+
+    fn release_signal(&mut self, signal: Signal) {
+        self.network.borrow_mut().signals.remove(&signal);
     }
 
     /// Every option is accepted and means nothing.

@@ -32,6 +32,7 @@ use crate::{
     protocol::Protocol,
     reactor::{Connection, Reactor},
     received::Received,
+    signal::Signal,
     testing::ManualClock,
     transport::Transport,
 };
@@ -113,6 +114,11 @@ impl Table {
             left -= step;
             self.settle();
         }
+    }
+
+    /// Raises a signal: its handlers run in the next turn. False when there is none.
+    pub fn raise(&self, signal: Signal) -> bool {
+        self.driver.raise(signal)
     }
 
     /// Connects a peer that is none of ours to a protocol that listens.

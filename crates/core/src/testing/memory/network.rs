@@ -4,8 +4,13 @@ use crate::{
     address::Address,
     driver::{Lease, Report, Token},
     jobs::{Job, JobLimits, JobQueue},
+    reactor::SignalSender,
+    signal::Signal,
 };
-use std::{collections::VecDeque, io};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+};
 
 /// Bytes that wait between two linked ends before the writer has to wait too.
 pub const LINK_BYTES: usize = 65_536;
@@ -19,6 +24,7 @@ pub(super) struct Network {
     /// How many of those this turn may report.
     pub(super) jobs_due: usize,
     pub(super) job_limits: JobLimits,
+    pub(super) signals: BTreeMap<Signal, SignalSender>,
 }
 
 #[derive(Debug)]

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod accept;
+pub mod adopted;
 pub mod buffers;
 pub mod close;
 pub mod connect;
@@ -26,6 +27,7 @@ pub mod reactor_loop;
 pub mod read;
 mod recorder;
 pub mod shutdown;
+pub mod signals;
 pub mod storms;
 pub mod tasks;
 pub mod timers;
@@ -38,6 +40,7 @@ use crate::{
     driver::Interface,
     process::Command,
     reactor::{Port, Reactor},
+    signal::Signal,
 };
 use jobs::{Gate, JobsRun};
 use processes::Does;
@@ -148,6 +151,27 @@ pub trait World {
     /// How to start a child process that does this; none when the driver starts no processes.
     fn command(&self, does: Does) -> Option<Command> {
         let _ = does;
+        None
+    }
+
+    /// What raises signals in the process of the servers, and in no other test meanwhile; none when the driver has no
+    /// signals.
+    fn signals(&self) -> Option<Box<dyn Fn(Signal)>> {
+        None
+    }
+
+    /// Whether the driver takes over what was opened elsewhere. Then the world can open these.
+    fn adopts(&self) -> bool {
+        false
+    }
+
+    /// A socket that listens, and the endpoint that reaches it.
+    fn open_port(&self) -> Option<(Descriptor, String)> {
+        None
+    }
+
+    /// Both ends of a connection.
+    fn open_pair(&self) -> Option<[Descriptor; 2]> {
         None
     }
 
@@ -544,6 +568,25 @@ table! { $
         the_output_of_a_process
         what_has_no_output_fails
         output_has_a_limit_and_can_be_cancelled;
+    signals:
+        a_signal_runs_its_handlers_in_the_next_turn
+        signals_raised_together_are_one
+        each_signal_has_its_own_handlers
+        a_removed_handler_is_not_called
+        handlers_come_and_go_inside_a_handler
+        a_handler_that_panics
+        kill_and_stop_cannot_be_caught
+        a_signal_that_came_too_late_is_nobody_elses
+        stop_on_signals;
+    adopted:
+        adopting_is_refused_where_there_is_no_such_thing
+        an_adopted_port_serves
+        an_adopted_connection_begins_in_a_later_turn
+        an_adopted_connection_is_none_that_was_accepted
+        adopting_is_cancelled
+        adopting_while_stopping
+        an_adopted_connection_nobody_wants
+        a_factory_that_fails_closes_what_it_was_for;
 }
 
 #[cfg(test)]

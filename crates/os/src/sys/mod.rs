@@ -1,18 +1,10 @@
 //! The one door for `unsafe`: each function here is safe to call and says why its inside is sound.
 #![expect(unsafe_code, reason = "this module is where tress may")]
 
-use crate::seam::{self, Call};
-use signal_hook::SigId;
-use std::{io, os::fd::AsRawFd};
-use tress_core::reactor::SignalSender;
+pub(crate) mod signals;
 
-/// Tells the loop whenever this signal is raised.
-pub(crate) fn on_signal(signal: i32, sender: SignalSender, number: u32) -> io::Result<SigId> {
-    let action = move || sender.raise(number);
-    // SAFETY: the action runs inside a signal handler. It sets two atomics and writes eight bytes to an eventfd
-    // (or a pipe): no lock, no allocation, no drop.
-    unsafe { signal_hook::low_level::register(signal, action) }
-}
+use crate::seam::{self, Call};
+use std::{io, os::fd::AsRawFd};
 
 /// Receives what is there, as `Read::read` of a socket does: without its detours, for the path of every message.
 #[inline(always)]
