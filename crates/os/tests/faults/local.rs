@@ -195,7 +195,7 @@ fn unixgram(stage: &Rc<Stage>) -> Result<Check> {
             complaint.set(Some(text));
         }
     });
-    close(stage, &[server.clone(), client.clone()]);
+    close(stage, &[server, client.clone()]);
     for number in 0..COUNT {
         client.write(pattern(number + 1))?;
     }
