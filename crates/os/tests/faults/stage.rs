@@ -31,6 +31,8 @@ use tress_os::{
 
 /// The system gets this long to bring what is on its way, in a turn in which nothing has come.
 const PATIENCE: Duration = Duration::from_millis(1);
+/// The same before it is called a hang, and while there is a child, whose pace is its own: only a hang takes as long.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
 /// Turns in a row in which nothing happened and nothing will, unless time goes by.
 const QUIET_TURNS: u32 = 4;
 /// How far the clock is set on then, and how often in one run: further than any rest or wait of the drivers.
@@ -255,7 +257,12 @@ impl Stage {
             if self.turns.get() > TURNS {
                 return Err(format!("spin: {TURNS} turns, and not yet: {what}"));
             }
-            let wait = if quiet == 0 { Duration::ZERO } else { PATIENCE };
+            let wait = match quiet {
+                0 => Duration::ZERO,
+                _ if self.steps.get() == STEPS => LAST_PATIENCE,
+                _ if self.reactor.statistics().processes > 0 => LAST_PATIENCE,
+                _ => PATIENCE,
+            };
             let (start, calls) = (Instant::now(), faults::count());
             let turned = self.reactor.turn(Some(wait));
             turned.map_err(|error| format!("driver: {error}"))?;
