@@ -29,9 +29,10 @@ fn world(alone: &'static str) -> SocketWorld {
         wakers.borrow_mut().push(driver.waker());
         Reactor::with(driver)
     };
-    let world = SocketWorld::new(make, 0, alone).with_datagrams(true);
+    let mut world = SocketWorld::new(make, 0, alone).with_datagrams(true);
     let reactors = [world.reactor(), world.client()];
-    world.turned_by(Rc::new(Hosts::new(reactors, wakers.into_inner())))
+    world.turner = Rc::new(Hosts::new(reactors, wakers.into_inner()));
+    world
 }
 
 /// A runtime with a task for each reactor, which turns it whether it runs or not.

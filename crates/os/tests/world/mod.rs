@@ -80,8 +80,8 @@ impl Turner for Itself {
 
 /// Two reactors on real sockets.
 pub(crate) struct SocketWorld {
-    /// Dropped before what it turns.
-    turner: Rc<dyn Turner>,
+    /// Who turns them; dropped before them.
+    pub(crate) turner: Rc<dyn Turner>,
     server: Reactor,
     client: Reactor,
     clock: ManualClock,
@@ -162,11 +162,6 @@ impl SocketWorld {
             starts_processes,
             ..self
         }
-    }
-
-    /// The same, turned by another loop.
-    pub(crate) fn turned_by(self, turner: Rc<dyn Turner>) -> Self {
-        Self { turner, ..self }
     }
 
     /// A name for another socket.
@@ -295,10 +290,13 @@ impl World for SocketWorld {
     }
 
     fn pass(&self) -> Rc<dyn Fn(Duration)> {
-        let (clock, turner) = (self.clock.clone(), Rc::clone(&self.turner));
+        // A protocol keeps it, and who turns keeps the reactor.
+        let (clock, turner) = (self.clock.clone(), Rc::downgrade(&self.turner));
         Rc::new(move |by| {
             clock.advance(by);
-            turner.clock_was_set();
+            if let Some(turner) = turner.upgrade() {
+                turner.clock_was_set();
+            }
         })
     }
 
