@@ -12,6 +12,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tress-tls", &["tress-core"]),
     // A foreign loop turns any reactor: what is below it does not matter.
     ("tress-tokio", &["tress-core"]),
+    // What C is given is ready to use: a reactor on the system's driver.
+    ("tress-c", &["tress-core", "tress-os"]),
     ("tress-rpc", &["tress-core"]),
     ("tress-protocols", &["tress-core", "tress-rpc"]),
     ("tress-app", &["tress-core", "tress-rpc", "tress-protocols"]),
@@ -33,7 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["tress-core", "tress-os", "tress-rpc", "tress-app", "tress"],
     ),
     ("tress-testee", &["tress"]),
-    ("tress-bench", &["tress", "tress-testee"]),
+    ("tress-bench", &["tress", "tress-tokio", "tress-testee"]),
     ("tress-examples", &["tress"]),
     ("xtask", &[]),
 ];
