@@ -29,5 +29,5 @@ pub fn run(port: Option<&str>) -> io::Result<()> {
 async fn serve(port: &str) -> Result<(), Failure> {
     let reactor = tress::reactor()?;
     reactor.listen(&format!("tcp:{port}:interface=127.0.0.1"), || Echo)?;
-    tress_tokio::run(&reactor).await
+    tress::tokio::run(&reactor).await
 }

@@ -1,5 +1,9 @@
 //! The behaviour suite on reactors that tokio turns: a server's and a client's, in one `LocalRuntime`, over TCP and over
 //! UNIX sockets.
+//!
+//! All behaviours hold. Two of them the reactor turns itself, here too: `connect::run_until_a_deferred_fires`, which is
+//! about its own loop, and `tasks::a_task_that_turns_the_loop_is_polled_again`. One is weaker:
+//! `reactor_loop::statistics_count_turns`, as a host may make a turn more than it must.
 
 #[path = "../../../os/tests/world/mod.rs"]
 #[expect(clippy::disallowed_methods, reason = "how long real sockets take")]
