@@ -1,5 +1,5 @@
-//! The behaviour suite on reactors that GLib's default main loop turns: a server's and a client's, over TCP and over
-//! UNIX sockets.
+//! The behaviour suite on reactors that GLib's default main loop turns: a server's and a client's, over TCP, and over
+//! UNIX sockets what only those can do.
 //!
 //! All behaviours hold. Two of them the reactor turns itself, here too: `connect::run_until_a_deferred_fires`, which is
 //! about its own loop, and `tasks::a_task_that_turns_the_loop_is_polled_again`. One is weaker:
@@ -17,7 +17,11 @@ use std::{
     task::Waker,
     time::Duration,
 };
-use tress_core::{Reactor, Result, driver::Driver, testing::suite::World};
+use tress_core::{
+    Reactor, Result,
+    driver::Driver,
+    testing::suite::{BEHAVIOURS, World},
+};
 use tress_glib::Attached;
 use tress_os::Mio;
 use world::{SocketWorld, Turner};
@@ -30,7 +34,7 @@ fn tcp_world() -> SocketWorld {
 }
 
 fn unix_world() -> SocketWorld {
-    world("in_glib_over_unix::accept::close_peer_on_emfile").with_unix_sockets()
+    world("none of these").with_unix_sockets()
 }
 
 fn world(alone: &'static str) -> SocketWorld {
@@ -41,7 +45,9 @@ fn world(alone: &'static str) -> SocketWorld {
         wakers.borrow_mut().push(driver.waker());
         Reactor::with(driver)
     };
-    let mut world = SocketWorld::new(make, 0, alone).with_datagrams(true);
+    let mut world = SocketWorld::new(make, 0, alone)
+        .with_datagrams(true)
+        .with_processes(true);
     let reactors = [world.reactor(), world.client()];
     let attached = reactors.each_ref().map(|reactor| Some(attach(reactor)));
     world.turner = Rc::new(MainLoop {
@@ -125,4 +131,12 @@ impl Turner for MainLoop {
 }
 
 tress_core::check_driver!(in_glib, tcp_world);
-tress_core::check_driver!(in_glib_over_unix, unix_world);
+
+/// What goes through UNIX sockets only. They differ below the loop, and here one test waits for the other.
+#[test]
+fn descriptors_over_unix() {
+    let of_theme = BEHAVIOURS.iter().filter(|(of, ..)| *of == "descriptors");
+    for (_, _, behaviour) in of_theme {
+        behaviour(&unix_world());
+    }
+}

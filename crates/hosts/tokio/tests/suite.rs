@@ -33,7 +33,9 @@ fn world(alone: &'static str) -> SocketWorld {
         wakers.borrow_mut().push(driver.waker());
         Reactor::with(driver)
     };
-    let mut world = SocketWorld::new(make, 0, alone).with_datagrams(true);
+    let mut world = SocketWorld::new(make, 0, alone)
+        .with_datagrams(true)
+        .with_processes(true);
     let reactors = [world.reactor(), world.client()];
     world.turner = Rc::new(Hosts::new(reactors, wakers.into_inner()));
     world
