@@ -26,6 +26,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String, String> {
     let clippy = "clippy --workspace --all-targets --locked -- -D warnings";
     cargo("clippy", clippy, None)?;
     cargo("test", "test --workspace --locked", tools.variable())?;
+    step("glib", || glib(workspace))?;
     step("models", || cargo::run(&mut models(workspace)))?;
     let doc = "doc --workspace --no-deps --locked";
     let deny_warnings = ("RUSTDOCFLAGS", OsStr::new("-D warnings"));
@@ -36,6 +37,26 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String, String> {
     })?;
     let seconds = start.elapsed().as_secs_f64();
     Ok(format!("all steps in {seconds:.1} s{}", tools.skipped()))
+}
+
+/// The crate outside of the workspace that needs GLib's headers, where they are.
+fn glib(workspace: &Workspace) -> Result<(), String> {
+    let found = Command::new("pkg-config")
+        .args(["--exists", "glib-2.0"])
+        .status();
+    if !found.is_ok_and(|status| status.success()) {
+        println!("skipped: tress-glib: pkg-config finds no glib-2.0");
+        return Ok(());
+    }
+    let lines = ["fmt --check", "clippy --all-targets -- -D warnings", "test"];
+    // Not locked: its lock file follows the workspace's crates.
+    for line in lines {
+        println!("cargo {line}");
+        let mut command = workspace.cargo();
+        command.current_dir(workspace.root.join("crates/hosts/glib"));
+        cargo::run(command.args(line.split(' ')))?;
+    }
+    Ok(())
 }
 
 /// The loom models of what threads share. They replace the atomics, so everything is compiled anew, beside the rest.

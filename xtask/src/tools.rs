@@ -17,6 +17,9 @@ pub(crate) const TEST: &[(&str, Probe)] = &[
     ("socat", Probe::Program("socat")),
     ("strace", Probe::Program("strace")),
     ("openssl", Probe::Program("openssl")),
+    ("libglib2.0-dev", Probe::File("/usr/include/glib-2.0")),
+    ("xvfb", Probe::Program("Xvfb")),
+    ("python3-tk", Probe::File("/usr/share/doc/python3-tk")),
 ];
 
 /// What `cargo xtask bench` needs.

@@ -11,8 +11,8 @@ const END: &str = "<!-- works:end -->";
 const BY_HAND: &[(&str, &str, &str)] = &[
     (
         "loops",
-        "mio (epoll), the simulator; io_uring as an experiment (feature `uring`)",
-        "hosted in tokio or GLib, faults in the simulator",
+        "mio (epoll), the simulator; inside tokio, GLib, or any loop through C; io_uring as an experiment (feature `uring`)",
+        "faults in the simulator",
     ),
     (
         "engine",

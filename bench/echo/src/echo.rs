@@ -34,6 +34,9 @@ const HELD: [(&str, f64); 3] = [
     ("idle_resident_bytes", 8.0 * 1024.0 * 1024.0),
 ];
 
+/// What a message may cost inside tokio, to what it costs on the reactor's own loop, in processor time.
+const HOSTED: f64 = 1.25;
+
 /// Runs the bench with the words that follow its name.
 ///
 /// # Errors
@@ -63,9 +66,19 @@ pub fn run(words: impl Iterator<Item = String>) -> io::Result<()> {
     run::measure(&args, &METRICS, &mut bench);
     run::write(&bench.report, "echo", &args)?;
     let report = &bench.report;
-    run::held(&HELD.map(|(metric, most)| -> Held<'_> {
-        (metric, report.value("tress", metric), Bound::AtMost(most))
-    }))
+    let mut held: Vec<Held<'_>> = Vec::new();
+    for (metric, most) in HELD {
+        held.push((metric, report.value("tress", metric), Bound::AtMost(most)));
+    }
+    for (name, metric) in [
+        ("hosted_to_alone_1", "cpu_us_per_message_1"),
+        ("hosted_to_alone_16", "cpu_us_per_message_16"),
+    ] {
+        let [hosted, alone] = ["tress-in-tokio", "tress"].map(|peer| report.value(peer, metric));
+        let ratio = hosted.zip(alone).map(|(hosted, alone)| hosted / alone);
+        held.push((name, ratio, Bound::AtMost(HOSTED)));
+    }
+    run::held(&held)
 }
 
 /// Builds the peers; those that fail are named with the reason.

@@ -28,6 +28,7 @@ pub mod lines;
 pub mod machine;
 pub mod measure;
 pub mod open_loop;
+pub mod peer_hosted;
 pub mod peer_tokio;
 pub mod peers;
 pub mod proc;

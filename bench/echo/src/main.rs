@@ -2,7 +2,7 @@
 #![expect(clippy::print_stderr, reason = "usage and errors go to standard error")]
 
 use std::process::ExitCode;
-use tress_bench::{args, deferred, echo, peer_tokio, tls, walker};
+use tress_bench::{args, deferred, echo, peer_hosted, peer_tokio, tls, walker};
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
         Some("tls") => tls::run(words),
         Some("tls-server") => tls::servers::serve(words),
         Some("peer-tokio") => peer_tokio::run(words.next().as_deref()),
+        Some("peer-hosted") => peer_hosted::run(words.next().as_deref()),
         Some("walk") => walker::serve(words.next().as_deref(), words.next().as_deref()),
         Some("steps") => deferred::steps::serve(words.next().as_deref()),
         Some("timers") => deferred::timers::serve(words.next().as_deref(), words.next().as_deref()),

@@ -5,7 +5,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Every peer, in the order of the table.
-pub const NAMES: [&str; 6] = ["tress", "tress-uring", "bare", "libuv", "tokio", "twisted"];
+pub const NAMES: [&str; 7] = [
+    "tress",
+    "tress-uring",
+    "tress-in-tokio",
+    "bare",
+    "libuv",
+    "tokio",
+    "twisted",
+];
 
 /// What the others are compared with.
 pub const BASELINE: &str = "bare";
@@ -64,6 +72,7 @@ pub fn build(name: &'static str, target: &Path) -> io::Result<Peer> {
             }
             words
         }
+        "tress-in-tokio" => vec![text(std::env::current_exe()?), "peer-hosted".into(), port()],
         "bare" => vec![c(include_str!("../peers/bare.c"), &[])?, port()],
         "libuv" => vec![c(include_str!("../peers/libuv.c"), &["-luv"])?, port()],
         "tokio" => vec![text(std::env::current_exe()?), "peer-tokio".into(), port()],

@@ -350,6 +350,11 @@ pub trait Driver: 'static {
         false
     }
 
+    /// When the driver itself has something to do, for a foreign loop: `wait` takes care of it otherwise.
+    fn deadline(&self) -> Time {
+        Time::NEVER
+    }
+
     /// Reads at most this much from one connection before the others have their turn.
     fn set_bytes_per_turn(&mut self, bytes: usize);
 

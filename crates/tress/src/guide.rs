@@ -20,6 +20,10 @@ pub mod processes {}
 #[doc = include_str!("../guide/tls.md")]
 pub mod tls {}
 
+#[cfg(feature = "tokio")]
+#[doc = include_str!("../guide/loops.md")]
+pub mod loops {}
+
 #[doc = include_str!("../guide/waiting.md")]
 pub mod waiting {}
 

@@ -23,8 +23,8 @@
 //! The [`guide`] goes on from here. This crate holds no logic: it gathers the engine (`tress-core`) and its drivers
 //! under one name. Features: `mio` (on by default) is the driver that [`reactor`] makes, `uring` the experimental one
 //! over io_uring (Linux), `sim` the simulator, `streams` transports as `AsyncRead` and `AsyncWrite` and `hyper` the same
-//! for hyper, `tls` TLS and its endpoint kinds, `protocols` the wire protocols and the endpoint kind `haproxy`, `app`
-//! the applications that a TOML file describes.
+//! for hyper, `tls` TLS and its endpoint kinds, `protocols` the wire protocols and the endpoint kind `haproxy`, `tokio`
+//! tokio as a host and beside, `app` the applications that a TOML file describes.
 
 #![forbid(unsafe_code)]
 
@@ -68,6 +68,10 @@ pub mod tls {
     pub use crate::files::SystemFiles;
     pub use tress_tls::*;
 }
+
+/// A reactor inside a tokio runtime, and tokio beside a reactor (feature `tokio`).
+#[cfg(feature = "tokio")]
+pub use tress_tokio as tokio;
 
 /// Applications put together by a TOML file: providers, protocols, services (feature `app`).
 #[cfg(feature = "app")]

@@ -125,7 +125,8 @@ impl Failure {
     /// What a panic's payload says, as a failure.
     #[track_caller]
     #[cold]
-    pub(crate) fn from_panic(payload: &(dyn std::any::Any + Send)) -> Self {
+    #[must_use]
+    pub fn from_panic(payload: &(dyn std::any::Any + Send)) -> Self {
         Self::from(panicked(payload))
     }
 }

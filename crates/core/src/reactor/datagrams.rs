@@ -138,7 +138,7 @@ impl Core {
         link.is_listed.set(true);
         let mut listed = self.datagrams.listed.borrow_mut();
         listed.push_back(DatagramTransport(Rc::clone(link)));
-        self.shared.any_dirty.set(true);
+        self.shared.mark_dirty();
     }
 
     /// Looks at those of which something was asked so far.

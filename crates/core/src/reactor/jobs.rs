@@ -208,6 +208,10 @@ impl Core {
             all.remove(&id);
         }
         drop(all);
+        if self.changing.get() {
+            // A stop may have waited for it.
+            self.shared.rest.asked();
+        }
         self.catch("a cancelled job", || drop((taken, waiter)));
     }
 

@@ -80,18 +80,12 @@ impl Reactor {
     pub fn run(&self) -> Result {
         self.start()?;
         while self.is_running() {
-            if let Err(error) = self.turn_again(None) {
-                self.0.lifecycle.borrow_mut().state = State::Stopped;
-                self.0.running.set(false);
-                self.0.changing.set(false);
-                self.0.callers.stopped();
-                return Err(error.into());
-            }
+            self.turn_again(None)?;
         }
         Ok(())
     }
 
-    /// Starts without running the loop, for a host that calls `turn` itself while `is_running`.
+    /// Starts without running the loop, for a host that calls `turn` itself while `is_running`; see [`Reactor::rest`].
     ///
     /// # Errors
     /// The reactor runs already.
@@ -276,9 +270,11 @@ fn begin_stop(core: &Rc<Core>, now: Time) -> State {
     let waiting = Rc::new(Cell::new(0));
     for result in fire(core, EventType::Shutdown, Phase::Before) {
         waiting.set(waiting.get() + 1);
-        let done = Rc::clone(&waiting);
+        let (done, shared) = (Rc::clone(&waiting), Rc::clone(&core.shared));
         let result = result.add_both(move |result| {
             done.set(done.get() - 1);
+            // It may come between two turns.
+            shared.rest.asked();
             result
         });
         timers::report(core, "a shutdown trigger", result);
@@ -318,6 +314,16 @@ impl Core {
     /// Whoever is called from now on finds the reactor closing.
     fn begin_draining(&self) {
         self.lifecycle.borrow_mut().state = State::Draining;
+    }
+
+    /// Whether a stop that goes on has a step to make in the next turn.
+    pub(super) fn can_stop(&self) -> bool {
+        self.changing.get()
+            && match &self.lifecycle.borrow().state {
+                State::Before(waiting) => matches!(waiting.get(), 0 | usize::MAX),
+                State::Draining => self.is_empty(),
+                State::Stopped | State::Running | State::Busy => false,
+            }
     }
 
     /// Nothing is open any more, and no child or job is to be waited for.

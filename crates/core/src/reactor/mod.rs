@@ -14,6 +14,7 @@ mod connections;
 mod datagrams;
 mod descriptors;
 mod dial;
+mod extensions;
 mod inbox;
 mod jobs;
 mod lifecycle;
@@ -21,6 +22,7 @@ mod mailbox;
 mod pace;
 mod ports;
 mod processes;
+mod rest;
 mod settle;
 mod signals;
 mod statistics;
@@ -29,6 +31,7 @@ mod tasks;
 mod timers;
 
 pub(crate) use connections::{fail_calls, lose};
+pub(crate) use rest::Rest;
 pub(crate) use settle::{Below, Settled};
 
 pub use clients::{Connection, Destination, Target};
@@ -54,6 +57,7 @@ use crate::{
 use callers::Callers;
 use datagrams::DatagramPorts;
 use dial::{Attempt, Lookups};
+use extensions::Extensions;
 use inbox::Inbox;
 use jobs::Jobs;
 use lifecycle::Lifecycle;
@@ -125,6 +129,7 @@ pub(crate) struct Core {
     pub(crate) kinds: RefCell<Kinds>,
     pub(crate) names: RefCell<Option<Rc<dyn NameResolver>>>,
     lookups: Lookups,
+    extensions: Extensions,
 }
 
 /// What a token stands for. The generation is beside it so that a late report reaches nobody.
@@ -168,6 +173,7 @@ impl Reactor {
                 dirty: RefCell::default(),
                 any_dirty: Cell::new(false),
                 coarse: Cell::new(0),
+                rest: Rest::default(),
             }),
             lease: RefCell::default(),
             timers: RefCell::default(),
@@ -190,6 +196,7 @@ impl Reactor {
             kinds: RefCell::new(Kinds::builtin()),
             names: RefCell::default(),
             lookups: Lookups::default(),
+            extensions: Extensions::default(),
             limits: RefCell::new(Rc::new(limits)),
             driver: RefCell::new(Box::new(driver)),
         });
@@ -252,6 +259,7 @@ impl Reactor {
     pub fn turn(&self, longest: Option<Duration>) -> io::Result<()> {
         // Time has gone by since the last turn that was not the loop's.
         self.0.pace.begin_turn();
+        self.0.shared.rest.end();
         self.turn_again(longest)
     }
 
@@ -277,25 +285,6 @@ impl Reactor {
         core.guard(|| core.deliver(&mut lease));
         core.flush();
         Ok(())
-    }
-
-    /// How long until something is due; `None` when nothing is.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<Duration> {
-        let deadline = self.0.next_deadline();
-        (deadline != Time::NEVER).then(|| deadline.since(self.now()))
-    }
-
-    /// Whether a turn would find something to do at once.
-    #[must_use]
-    pub fn has_backlog(&self) -> bool {
-        self.0.has_backlog()
-    }
-
-    /// A descriptor that becomes readable when a turn is worth while, for a foreign loop.
-    #[must_use]
-    pub fn poll_fd(&self) -> Option<i32> {
-        self.0.driver.borrow().poll_fd()
     }
 }
 
@@ -379,7 +368,9 @@ impl Core {
 
     /// The next deadline has changed, or the loop's own time.
     fn look_ahead(&self) {
-        self.pace.look_ahead(self.next_deadline());
+        let deadline = self.next_deadline();
+        self.pace.look_ahead(deadline);
+        self.shared.rest.due(deadline);
     }
 
     #[inline]
@@ -394,7 +385,10 @@ impl Core {
     }
 
     fn has_backlog(&self) -> bool {
-        self.inbox.is_signalled() || self.shared.any_dirty.get() || self.driver.borrow().backlog()
+        self.inbox.is_signalled()
+            || self.shared.any_dirty.get()
+            || self.driver.borrow().backlog()
+            || self.can_stop()
     }
 
     /// Calls `f` until it returns: a panic in a callback costs that callback's connection, and `f` goes on.

@@ -10,7 +10,7 @@ use crate::{
     outgoing::Outgoing,
     producer::Producer,
     protocol::Protocol,
-    reactor::{Core, Reactor},
+    reactor::{Core, Reactor, Rest},
 };
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -67,6 +67,12 @@ impl Shared {
         link.flags.set(flags | super::flags::OUT);
     }
 
+    /// The next turn has something to flush.
+    pub(crate) fn mark_dirty(&self) {
+        self.any_dirty.set(true);
+        self.rest.asked();
+    }
+
     /// Keeps an emptied buffer for the next who writes.
     pub(crate) fn recycle(&self, buffer: Vec<u8>) {
         if buffer.capacity() <= Self::CORK_BYTES {
@@ -100,6 +106,8 @@ pub(crate) struct Shared {
     pub(crate) any_dirty: Cell<bool>,
     /// The time of this turn, in units of 2^26 nanoseconds (67 ms).
     pub(crate) coarse: Cell<u32>,
+    /// Who turns the reactor, while it waits elsewhere.
+    pub(crate) rest: Rest,
 }
 
 /// Nanoseconds to [`Shared::coarse`] units.

@@ -382,7 +382,7 @@ impl Transport {
         }
         let shared = &self.0.origin.shared;
         shared.dirty.borrow_mut().push(self.0.token);
-        shared.any_dirty.set(true);
+        shared.mark_dirty();
     }
 
     /// The deadline of what begins now starts now.

@@ -78,6 +78,15 @@ impl Accepting {
         Some(timeout.map_or(rest, |timeout| timeout.min(rest)))
     }
 
+    /// When that is.
+    pub(super) fn deadline(&self) -> Time {
+        match self.until {
+            _ if self.resting.is_empty() => Time::NEVER,
+            Some(until) if !self.freed => until,
+            Some(_) | None => Time(0),
+        }
+    }
+
     /// The ports whose rest is over.
     fn rested(&mut self, now: Time) -> Vec<Token> {
         if !self.freed && self.until.is_some_and(|until| until > now) {

@@ -36,6 +36,11 @@ impl Lingering {
     pub(super) fn shorten(&self, timeout: Option<Duration>) -> Option<Duration> {
         Some(timeout.map_or(LINGER, |timeout| timeout.min(LINGER)))
     }
+
+    /// When that is.
+    pub(super) fn deadline(&self) -> Time {
+        self.0.front().map_or(Time::NEVER, |(until, _)| *until)
+    }
 }
 
 /// What is left of a connection that is to be closed.

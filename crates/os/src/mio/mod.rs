@@ -402,8 +402,13 @@ impl<C: Clock> Driver for Mio<C> {
         Some(self.poll.as_raw_fd())
     }
 
+    /// Also when the kernel may have had more to report than it could: a foreign loop sees no new edge for the rest.
     fn backlog(&self) -> bool {
-        !self.again.is_empty()
+        !self.again.is_empty() || self.events.iter().nth(EVENTS - 1).is_some()
+    }
+
+    fn deadline(&self) -> Time {
+        self.accepting.deadline().min(self.lingering.deadline())
     }
 
     fn set_bytes_per_turn(&mut self, bytes: usize) {

@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tress_core::{
-    Address, DatagramTransport, Descriptor, Port, Reactor, Signal,
+    Address, DatagramTransport, Descriptor, Port, Reactor, Result, Signal,
     driver::Interface,
     process,
     testing::{
@@ -36,8 +36,56 @@ const QUIET: Duration = Duration::from_millis(1);
 /// Set to a behaviour's name in a process of its own, where descriptors may run out without harm to other tests.
 pub(crate) const ALONE: &str = "TRESS_SUITE_ALONE";
 
+/// Who turns the reactors.
+pub(crate) trait Turner {
+    /// Lets both go on for at most about this long. False when nothing happened.
+    fn go_on(&self, reactors: [&Reactor; 2], longest: Duration) -> bool;
+
+    /// One turn, which does not wait.
+    fn turn(&self, reactor: &Reactor);
+
+    /// Runs one of them until it has stopped.
+    fn run(&self, reactor: &Reactor) -> Result;
+
+    /// Whether it is another loop than theirs.
+    fn is_host(&self) -> bool;
+
+    /// The clock was set: no loop that waits for the real time can know.
+    fn clock_was_set(&self);
+}
+
+/// Each turns itself.
+struct Itself;
+
+impl Turner for Itself {
+    fn go_on(&self, reactors: [&Reactor; 2], longest: Duration) -> bool {
+        let start = Instant::now();
+        for reactor in reactors {
+            reactor.turn(Some(longest)).expect("the driver works");
+        }
+        start.elapsed() < longest
+    }
+
+    fn turn(&self, reactor: &Reactor) {
+        let turned = reactor.turn(Some(Duration::ZERO));
+        turned.expect("the driver works");
+    }
+
+    fn run(&self, reactor: &Reactor) -> Result {
+        reactor.run()
+    }
+
+    fn is_host(&self) -> bool {
+        false
+    }
+
+    fn clock_was_set(&self) {}
+}
+
 /// Two reactors on real sockets.
 pub(crate) struct SocketWorld {
+    /// Who turns them; dropped before them.
+    pub(crate) turner: Rc<dyn Turner>,
     server: Reactor,
     client: Reactor,
     clock: ManualClock,
@@ -90,6 +138,7 @@ impl SocketWorld {
         Self {
             server: make(clock.clone()),
             client: make(clock.clone()),
+            turner: Rc::new(Itself),
             clock,
             silence: RefCell::default(),
             alone,
@@ -149,10 +198,9 @@ impl SocketWorld {
         format!("{}/{}", directory.display(), self.sockets.get())
     }
 
-    fn turn(&self, longest: Duration) {
-        for reactor in [&self.server, &self.client] {
-            reactor.turn(Some(longest)).expect("the driver works");
-        }
+    /// Lets both go on. False when nothing happened.
+    fn go_on(&self, longest: Duration) -> bool {
+        self.turner.go_on([&self.server, &self.client], longest)
     }
 }
 
@@ -289,23 +337,29 @@ impl World for SocketWorld {
                 start.elapsed() < PATIENCE,
                 "the condition does not hold after {PATIENCE:?}"
             );
-            self.turn(QUIET / 4);
+            self.go_on(QUIET / 4);
         }
+    }
+
+    fn turn(&self, reactor: &Reactor) {
+        self.turner.turn(reactor);
+    }
+
+    fn run(&self, reactor: &Reactor) -> Result {
+        self.turner.run(reactor)
+    }
+
+    fn is_hosted(&self) -> bool {
+        self.turner.is_host()
     }
 
     fn settle(&self) {
         for _ in 0..5 {
-            self.turn(Duration::ZERO);
+            self.go_on(Duration::ZERO);
         }
         let mut quiet = 0;
         for _ in 0..1000 {
-            let start = Instant::now();
-            self.turn(QUIET);
-            quiet = if start.elapsed() < QUIET {
-                0
-            } else {
-                quiet + 1
-            };
+            quiet = if self.go_on(QUIET) { 0 } else { quiet + 1 };
             if quiet == 3 {
                 return;
             }
@@ -314,12 +368,19 @@ impl World for SocketWorld {
 
     fn advance(&self, by: Duration) {
         self.clock.advance(by);
+        self.turner.clock_was_set();
         self.settle();
     }
 
     fn pass(&self) -> Rc<dyn Fn(Duration)> {
-        let clock = self.clock.clone();
-        Rc::new(move |by| clock.advance(by))
+        // A protocol keeps it, and who turns keeps the reactor.
+        let (clock, turner) = (self.clock.clone(), Rc::downgrade(&self.turner));
+        Rc::new(move |by| {
+            clock.advance(by);
+            if let Some(turner) = turner.upgrade() {
+                turner.clock_was_set();
+            }
+        })
     }
 
     /// The end of a UNIX socket looks the same however it was closed, unless something was left unread.

@@ -38,6 +38,7 @@ use crate::{
     datagram::DatagramTransport,
     descriptor::Descriptor,
     driver::Interface,
+    failure::Result,
     process::Command,
     reactor::{Port, Reactor},
     signal::Signal,
@@ -68,6 +69,25 @@ pub trait World {
 
     /// Turns the reactors until nothing more happens. The clock does not move.
     fn settle(&self);
+
+    /// One turn of one of the reactors, made by whoever turns it here, which does not wait.
+    fn turn(&self, reactor: &Reactor) {
+        let turned = reactor.turn(Some(Duration::ZERO));
+        turned.expect("the driver works");
+    }
+
+    /// Runs one of the reactors until it has stopped, by whoever turns it here.
+    ///
+    /// # Errors
+    /// As of [`Reactor::run`].
+    fn run(&self, reactor: &Reactor) -> Result {
+        reactor.run()
+    }
+
+    /// Whether another loop turns the reactors, which may do so once more than it must.
+    fn is_hosted(&self) -> bool {
+        false
+    }
 
     /// Lets this much time pass by the manual clock, then settles.
     fn advance(&self, by: Duration);

@@ -11,14 +11,6 @@ use std::{
     time::Duration,
 };
 
-/// One turn of the servers' reactor, which does not wait.
-#[track_caller]
-fn turn(reactor: &Reactor) {
-    reactor
-        .turn(Some(Duration::ZERO))
-        .expect("the driver works");
-}
-
 /// In one turn: calls from threads, timed calls, tasks, whatever was asked for first.
 pub fn turn_order(world: &dyn World) {
     let reactor = world.reactor();
@@ -39,7 +31,7 @@ pub fn turn_order(world: &dyn World) {
     reactor.call_later(Duration::ZERO, timer);
     let called = reactor.remote().call_from_thread(move |_| call());
     assert!(called.is_ok());
-    turn(&reactor);
+    world.turn(&reactor);
     assert_eq!(*order.lock().expect("no panic"), ["call", "timer", "task"]);
 }
 
@@ -133,7 +125,7 @@ pub fn call_from_thread_waits_for_the_next_turn(world: &dyn World) {
 /// A loop that waits without a deadline is woken by a call from another thread.
 pub fn call_from_thread_wakes_a_waiting_loop(world: &dyn World) {
     if world.waits_for_threads() {
-        check_woken(&world.reactor());
+        check_woken(world);
     }
 }
 
@@ -144,12 +136,13 @@ pub fn distant_timer_does_not_keep_the_loop_from_waking(world: &dyn World) {
     }
     let reactor = world.reactor();
     let distant = reactor.call_later(Duration::from_secs(1000 * 365 * 24 * 3600), || ());
-    check_woken(&reactor);
+    check_woken(world);
     assert!(distant.is_active());
 }
 
 #[track_caller]
-fn check_woken(reactor: &Reactor) {
+fn check_woken(world: &dyn World) {
+    let reactor = world.reactor();
     let remote = reactor.remote();
     #[expect(clippy::disallowed_methods, reason = "a call from another thread")]
     let thread = std::thread::spawn(move || {
@@ -158,7 +151,7 @@ fn check_woken(reactor: &Reactor) {
     });
     let before = reactor.statistics().turns;
     // Whichever comes first: the loop's wait, or the call.
-    reactor.run().expect("it did not run");
+    world.run(&reactor).expect("it did not run");
     let turns = reactor.statistics().turns - before;
     assert!(turns < 20, "it did not wait but turned {turns} times");
     thread.join().expect("no panic");
@@ -214,15 +207,16 @@ pub fn statistics_count_turns(world: &dyn World) {
     let reactor = world.reactor();
     let before = reactor.statistics();
     for _ in 0..10 {
-        turn(&reactor);
+        world.turn(&reactor);
     }
     let after = reactor.statistics();
-    assert_eq!(after.turns, before.turns + 10);
+    let turns = after.turns - before.turns;
+    assert!(turns == 10 || (world.is_hosted() && turns > 10), "{turns}");
     let durations = |statistics: &crate::reactor::Statistics| -> u64 {
         let buckets = &statistics.turn_durations.buckets;
         buckets.iter().map(|(_, count)| count).sum()
     };
-    assert_eq!(durations(&after), durations(&before) + 10);
+    assert_eq!(durations(&after), durations(&before) + turns);
 }
 
 /// A loop with nothing to do has no backlog: a host may sleep. One with a wish to fulfil has.

@@ -55,7 +55,7 @@ pub fn run_twice(world: &dyn World) {
         inside.note("refused");
         own.stop()
     });
-    reactor.run().expect("it did not run");
+    world.run(&reactor).expect("it did not run");
     log.check(&["refused"]);
     assert_eq!(reactor.statistics().failures, 0);
 }
@@ -80,7 +80,7 @@ pub fn run_after_stop(world: &dyn World) {
     log.check(&["running 0", "running 1", "running 2"]);
     let own = reactor.clone();
     reactor.call_later(Duration::ZERO, move || own.stop());
-    reactor.run().expect("it has stopped");
+    world.run(&reactor).expect("it has stopped");
 }
 
 /// `stop` on a reactor that is stopping is an error.

@@ -1,0 +1,5 @@
+//! The C interface: the calls one by one, from a C program, and under a GUI.
+
+mod calls;
+mod server;
+mod window;
