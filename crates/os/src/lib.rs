@@ -9,7 +9,9 @@ mod mio;
 mod process;
 pub mod resolver;
 mod signals;
+pub mod stdio;
 mod sys;
+pub mod systemd;
 mod unix;
 #[cfg(all(feature = "uring", target_os = "linux"))]
 mod uring;

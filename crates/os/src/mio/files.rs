@@ -7,7 +7,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{FileType, OFlags, fcntl_getfl},
     io::{Errno, FdFlags, fcntl_setfd, ioctl_fionbio},
-    net::{Shutdown, shutdown},
+    net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, sendmsg, shutdown},
 };
 use std::{
     io::{self, IoSlice},
@@ -84,6 +84,10 @@ impl Files {
         let Some(input) = &self.input else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
+        if input.kind == Kind::Socket {
+            let (length, _) = recv(input, buffer, RecvFlags::DONTWAIT)?;
+            return Ok(length);
+        }
         match rustix::io::read(input, buffer) {
             // So the system says that nobody has the other side open.
             Err(Errno::IO) if input.kind == Kind::Terminal => Ok(0),
@@ -99,6 +103,11 @@ impl Files {
 
     pub(super) fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let output = self.output.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        if output.kind == Kind::Socket {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            let nothing = &mut SendAncillaryBuffer::default();
+            return Ok(sendmsg(output, pieces, nothing, flags)?);
+        }
         Ok(rustix::io::writev(output, pieces)?)
     }
 
@@ -148,7 +157,8 @@ impl End {
             _ if rustix::termios::isatty(&descriptor) => Kind::Terminal,
             _ => Kind::Other,
         };
-        let waits = !flags.contains(OFlags::NONBLOCK);
+        // Of a socket each call can say that it does not wait.
+        let waits = !flags.contains(OFlags::NONBLOCK) && kind != Kind::Socket;
         if waits {
             ioctl_fionbio(&descriptor, true)?;
         }
