@@ -12,7 +12,9 @@ mod process;
 pub mod resolver;
 pub mod seam;
 mod signals;
+pub mod stdio;
 mod sys;
+pub mod systemd;
 mod unix;
 #[cfg(all(feature = "uring", target_os = "linux"))]
 mod uring;

@@ -23,6 +23,8 @@ pub fn uring_reactor() -> Result<Reactor> {
 /// With what the features add.
 fn wired(reactor: Reactor) -> Reactor {
     reactor.set_name_resolver(tress_os::SystemResolver::new());
+    reactor.endpoint_kind("stdio", tress_os::stdio::Stdio);
+    reactor.endpoint_kind("systemd", tress_os::systemd::Systemd::of_process());
     #[cfg(feature = "protocols")]
     reactor.endpoint_kind("haproxy", tress_protocols::haproxy::HaProxy);
     #[cfg(feature = "tls")]

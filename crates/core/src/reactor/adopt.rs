@@ -17,12 +17,15 @@ use crate::{
     driver::{ConnectOptions, Opened, Token},
     error::{CannotListen, ConnectError, NotRunning},
     factory::{Factory, IntoFactory, SharedFactory},
-    failure::{Failure, Result},
+    failure::Result,
     protocol::Protocol,
     reactor::Port,
     transport::{Origin, Role, Transport, Watcher},
 };
 use std::{io, rc::Rc, time::Duration};
+
+/// What a socket is called that nobody gave a name.
+const ELSEWHERE: &str = "a socket that was opened elsewhere";
 
 impl Reactor {
     /// Listens at a stream socket that listens already, and builds a protocol for each connection. The socket is closed
@@ -47,8 +50,7 @@ impl Reactor {
         socket: impl Into<Descriptor>,
         factory: &SharedFactory,
     ) -> Result<Port> {
-        let port = self.take_over(Opened::Port(socket.into()))?;
-        self.begin_port(port.map_err(cannot_listen)?, factory)
+        self.adopt_at(ELSEWHERE, Opened::Port(socket.into()), factory)
     }
 
     /// Makes a connection of a stream socket that is connected already, with a protocol of this factory, which is started
@@ -63,9 +65,8 @@ impl Reactor {
         socket: impl Into<Descriptor>,
         factory: F,
     ) -> Deferred<Connection<<F::Factory as Factory>::Protocol>> {
-        let factory = SharedFactory::new(factory);
-        self.adopt_once(Opened::Stream(socket.into()), &factory)
-            .map(Connection::new)
+        let adopted = self.adopt(Opened::Stream(socket.into()), factory);
+        adopted.unwrap_or_else(Deferred::fail)
     }
 
     /// Makes one connection of what is no socket, or of two that are used one way each: pipes, terminals, files. Bytes
@@ -82,21 +83,45 @@ impl Reactor {
         protocol: P,
     ) -> Deferred<Connection<P>> {
         let mut protocol = Some(protocol);
-        let factory = SharedFactory::new(move |_: &Address| protocol.take());
-        self.adopt_once(Opened::Files { input, output }, &factory)
-            .map(Connection::new)
+        let factory = move |_: &Address| protocol.take();
+        let adopted = self.adopt(Opened::Files { input, output }, factory);
+        adopted.unwrap_or_else(Deferred::fail)
     }
 
-    /// The same as a port that has this one connection: what endpoint kinds such as `stdio:` are built from. `at` is
-    /// what it is called. The port is stopped when the connection has begun, and stopping it before closes the files.
+    /// Makes one connection, as the two above, for who must know at once whether it has been taken over.
     ///
     /// # Errors
-    /// The driver takes over no such thing, or the factory failed to start. All of it is closed then.
-    pub fn adopt_as_port(&self, at: &str, opened: Opened, factory: &SharedFactory) -> Result<Port> {
+    /// It is not what it is said to be, the driver takes over no such thing ([`ConnectError`]), or the factory failed to
+    /// start. It is closed then.
+    #[track_caller]
+    pub fn adopt<M, F: IntoFactory<M>>(
+        &self,
+        opened: Opened,
+        factory: F,
+    ) -> Result<Deferred<Connection<<F::Factory as Factory>::Protocol>>> {
+        let factory = SharedFactory::new(factory);
+        let there = self.take_over(opened)?.map_err(ConnectError)?;
+        let watcher = self.use_for(&factory, there.0)?;
+        let connection = self.begin_adopted(there, &factory, watcher);
+        Ok(connection.map(Connection::new))
+    }
+
+    /// A port of what was opened elsewhere: what endpoint kinds such as `systemd:` and `stdio:` are built from. `at` is
+    /// what errors and logs call it. What is a connection already becomes a port that has this one: it is stopped when
+    /// that has begun, and stopping it before closes it.
+    ///
+    /// # Errors
+    /// [`CannotListen`]: it is not what it is said to be, or the driver takes over no such thing; or the factory failed
+    /// to start. It is closed then.
+    pub fn adopt_at(&self, at: &str, opened: Opened, factory: &SharedFactory) -> Result<Port> {
+        let listens = matches!(opened, Opened::Port(_));
         let there = self.take_over(opened)?.map_err(|error| CannotListen {
             at: at.to_owned(),
             error,
         })?;
+        if listens {
+            return self.begin_port(there, factory);
+        }
         let watcher = self.use_for(factory, there.0)?;
         let connection = self.begin_adopted(there, factory, watcher);
         Ok(self.lone_port(Address::Name(at.into()), factory, connection))
@@ -114,18 +139,11 @@ impl Reactor {
     ) -> Result<DatagramTransport> {
         let longest = self.limits().datagram;
         let port = self.take_over(Opened::Datagrams(socket.into(), longest))?;
-        self.begin_datagrams(port.map_err(cannot_listen)?, None, Box::new(protocol))
-    }
-
-    fn adopt_once(&self, opened: Opened, factory: &SharedFactory) -> Deferred<Transport> {
-        let taken = self.take_over(opened).and_then(|there| {
-            let there = there.map_err(ConnectError)?;
-            Ok((self.use_for(factory, there.0)?, there))
-        });
-        match taken {
-            Ok((watcher, there)) => self.begin_adopted(there, factory, watcher),
-            Err(failure) => Deferred::fail(failure),
-        }
+        let port = port.map_err(|error| CannotListen {
+            at: ELSEWHERE.to_owned(),
+            error,
+        })?;
+        self.begin_datagrams(port, None, Box::new(protocol))
     }
 
     fn take_over(&self, opened: Opened) -> Result<io::Result<(Token, Address)>> {
@@ -161,12 +179,4 @@ impl Reactor {
         };
         Dial::adopted(self, there, purpose)
     }
-}
-
-fn cannot_listen(error: io::Error) -> Failure {
-    CannotListen {
-        at: "a socket that was opened elsewhere".to_owned(),
-        error,
-    }
-    .into()
 }

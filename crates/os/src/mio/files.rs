@@ -8,7 +8,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{FileType, OFlags, fcntl_getfl},
     io::{Errno, FdFlags, fcntl_setfd, ioctl_fionbio},
-    net::{Shutdown, shutdown},
+    net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, sendmsg, shutdown},
 };
 use std::{
     io::{self, IoSlice},
@@ -85,6 +85,11 @@ impl Files {
         let Some(input) = &self.input else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
+        if input.kind == Kind::Socket {
+            let room = seam::room(Call::Recv, buffer.len())?;
+            let (length, _) = recv(input, &mut buffer[..room], RecvFlags::DONTWAIT)?;
+            return Ok(length);
+        }
         let room = seam::room(Call::Read, buffer.len())?;
         match rustix::io::read(input, &mut buffer[..room]) {
             // So the system says that nobody has the other side open.
@@ -101,6 +106,13 @@ impl Files {
 
     pub(super) fn write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let output = self.output.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        if output.kind == Kind::Socket {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            return seam::write_vectored(Call::Sendmsg, pieces, |pieces| {
+                let nothing = &mut SendAncillaryBuffer::default();
+                Ok(sendmsg(output, pieces, nothing, flags)?)
+            });
+        }
         seam::write_vectored(Call::Writev, pieces, |pieces| {
             Ok(rustix::io::writev(output, pieces)?)
         })
@@ -152,7 +164,8 @@ impl End {
             _ if rustix::termios::isatty(&descriptor) => Kind::Terminal,
             _ => Kind::Other,
         };
-        let waits = !flags.contains(OFlags::NONBLOCK);
+        // Of a socket each call can say that it does not wait.
+        let waits = !flags.contains(OFlags::NONBLOCK) && kind != Kind::Socket;
         if waits {
             ioctl_fionbio(&descriptor, true)?;
         }

@@ -1,6 +1,7 @@
 //! The one door for `unsafe`: each function here is safe to call and says why its inside is sound.
 #![expect(unsafe_code, reason = "this module is where tress may")]
 
+pub(crate) mod inherited;
 pub(crate) mod signals;
 
 use crate::seam::{self, Call};
