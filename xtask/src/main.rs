@@ -10,6 +10,7 @@
 mod bench;
 mod cargo;
 mod mutants;
+mod sim;
 mod suite;
 mod tidy;
 mod tools;
@@ -25,6 +26,7 @@ usage: cargo xtask COMMAND
   tidy               only the project's own rules: layers, module docs, file length, banned words, paths
   works              bring the README's table of what works up to date
   mutants [PART]     plant known defects (those with PART in them) in a copy of the tree, and count those that are noticed
+  sim [ARGS]         the simulator's workload, while everything goes wrong: --seeds FROM..TO, --mutant NAME, --scale
   bench NAME [ARGS]  run one benchmark, `echo`, `deferred` or `tls`; results go to bench/results/, or with --out elsewhere
 ";
 
@@ -53,6 +55,8 @@ enum Command<'a> {
     Works,
     /// Those that contain this.
     Mutants(Option<&'a str>),
+    /// What the workload is given.
+    Sim(&'a [String]),
     /// What tress-bench is given: the benchmark's name, then its own arguments.
     Bench(&'a [String]),
 }
@@ -66,6 +70,7 @@ impl<'a> Command<'a> {
             ("works", []) => Some(Self::Works),
             ("mutants", []) => Some(Self::Mutants(None)),
             ("mutants", [filter]) if !filter.starts_with('-') => Some(Self::Mutants(Some(filter))),
+            ("sim", rest) => Some(Self::Sim(rest)),
             ("bench", [bench, ..]) if !bench.starts_with('-') => Some(Self::Bench(rest)),
             _ => None,
         }
@@ -79,6 +84,7 @@ impl<'a> Command<'a> {
             Self::Tidy => tidy::run(&workspace),
             Self::Works => works::write(&workspace),
             Self::Mutants(filter) => mutants::run(&workspace, *filter),
+            Self::Sim(args) => sim::run(&workspace, args),
             Self::Bench(args) => bench::run(&workspace, args),
         }
     }
@@ -100,6 +106,7 @@ mod tests {
         check("tidy", |_| Some(Command::Tidy));
         check("mutants", |_| Some(Command::Mutants(None)));
         check("mutants timers", |_| Some(Command::Mutants(Some("timers"))));
+        check("sim --seeds 7..9", |args| Some(Command::Sim(&args[1..])));
         check("bench echo --seconds 3", |args| {
             Some(Command::Bench(&args[1..]))
         });

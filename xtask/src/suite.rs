@@ -3,7 +3,7 @@
 
 use crate::{
     cargo::{self, Workspace},
-    tidy,
+    sim, tidy,
     tools::{self, Tools},
     works,
 };
@@ -27,6 +27,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String, String> {
     cargo("clippy", clippy, None)?;
     cargo("test", "test --workspace --locked", tools.variable())?;
     step("glib", || glib(workspace))?;
+    step("simulator", || sim::standing(workspace))?;
     step("models", || cargo::run(&mut models(workspace)))?;
     let doc = "doc --workspace --no-deps --locked";
     let deny_warnings = ("RUSTDOCFLAGS", OsStr::new("-D warnings"));

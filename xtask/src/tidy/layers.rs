@@ -35,6 +35,11 @@ const LAYERS: &[(&str, &[&str])] = &[
         "tress-cli",
         &["tress-core", "tress-os", "tress-rpc", "tress-app", "tress"],
     ),
+    // The workload brings a whole application into the simulator, which knows none.
+    (
+        "tress-sim-workload",
+        &["tress-core", "tress-sim", "tress-app"],
+    ),
     ("tress-testee", &["tress"]),
     ("tress-bench", &["tress", "tress-testee"]),
     ("tress-examples", &["tress"]),

@@ -201,11 +201,11 @@ impl FingerSetter for Store {
     }
 }
 
-/// Looks at the file again and again, until it is stopped or dropped.
+/// Looks at the file again and again, until it is stopped or dropped. The call is the reactor's, and must not keep it.
 fn look_later(store: &Rc<Store>, reactor: &Reactor) {
-    let (weak, on): (Weak<Store>, _) = (Rc::downgrade(store), reactor.clone());
+    let (weak, on): (Weak<Store>, _) = (Rc::downgrade(store), reactor.downgrade());
     let timer = reactor.call_later(store.reload.min(LOOK_EVERY), move || {
-        if let Some(store) = weak.upgrade() {
+        if let (Some(store), Some(on)) = (weak.upgrade(), on.upgrade()) {
             store.look(on.now());
             look_later(&store, &on);
         }

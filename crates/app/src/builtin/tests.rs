@@ -92,6 +92,19 @@ fn memory() {
     assert!(finger.set("one more", "").is_err());
 }
 
+/// A provider that was not stopped, as that of a host that crashed, does not keep the loop that it was started on.
+#[test]
+fn a_file_keeps_no_reactor() {
+    let (table, directory) = (Table::new(), Directory::new());
+    directory.file("users", "moshez: Happy\n");
+    let mut file = provider(&table, &directory, "finger.file", "path = 'users'");
+    let reactor = tress_core::Reactor::with(tress_sim::World::new(1).host("10.0.0.1"));
+    file.start(&reactor).unwrap();
+    let weak = reactor.downgrade();
+    drop(reactor);
+    assert!(weak.upgrade().is_none());
+}
+
 #[test]
 fn an_edit_is_seen_within_a_second() {
     let (table, directory) = (Table::new(), Directory::new());

@@ -1,0 +1,415 @@
+//! One seed of the workload: a server and its clients, each on a host of its own; eight seconds in which everything goes
+//! wrong, some in which nothing does, and a stop of all. What has to hold then is checked here.
+
+use crate::{
+    chat::{Room, Speaker, Talker},
+    checked::{Checked, Open},
+    finger::{self, Asker, Tried},
+    ledger::{Clockwork, Ledger},
+    log::{self, Log},
+    mutant::{Mutant, Mutation},
+    pings::{Echo, Pinger},
+};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
+use tress_app::Application;
+use tress_core::{
+    Address, EventType, Phase, Reactor, Result, WeakReactor, client::ClientService, framing::Lines,
+};
+use tress_sim::{Fault, World};
+
+const SERVER: &str = "10.0.0.1";
+const CLIENTS: [&str; 5] = ["10.0.1.1", "10.0.1.2", "10.0.1.3", "10.0.1.4", "10.0.1.5"];
+/// How long things go wrong.
+const STORM: Duration = Duration::from_secs(8);
+/// How long everybody has afterwards to find back.
+const CALM: Duration = Duration::from_secs(12);
+/// In this time everybody must have heard from everybody.
+const WATCH: Duration = Duration::from_secs(5);
+/// A stop takes no longer.
+const STOP: Duration = Duration::from_secs(20);
+const SLICE: Duration = Duration::from_millis(250);
+
+/// The faults of a storm, with the highest chance of each.
+const CHANCES: [(Fault, f64); 20] = [
+    (Fault::LateSegment, 0.02),
+    (Fault::Reset, 0.002),
+    (Fault::Partition, 0.001),
+    (Fault::RefusedConnect, 0.2),
+    (Fault::BlackHoledConnect, 0.2),
+    (Fault::LateAccept, 0.2),
+    (Fault::SmallWindow, 0.3),
+    (Fault::ShortRead, 0.2),
+    (Fault::ShortWrite, 0.2),
+    (Fault::SpuriousReadiness, 0.1),
+    (Fault::SpuriousWakeup, 0.1),
+    (Fault::LostDatagram, 0.2),
+    (Fault::DuplicatedDatagram, 0.2),
+    (Fault::ReorderedDatagram, 0.2),
+    (Fault::NoDescriptor, 0.1),
+    (Fault::FailedSpawn, 0.5),
+    (Fault::KilledChild, 0.01),
+    (Fault::FullDisk, 0.3),
+    (Fault::ClockJump, 0.001),
+    (Fault::FailedLookup, 0.2),
+];
+
+/// What became of one seed.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// Reports that drivers made.
+    pub events: u64,
+    /// How often each fault has struck, as in [`Fault::ALL`].
+    pub faults: [u64; Fault::ALL.len()],
+    /// Over everything that was reported.
+    pub hash: u64,
+    /// Invariants that broke.
+    pub broken: Vec<String>,
+}
+
+/// Runs one seed, with a bug if one is asked for.
+#[must_use]
+pub fn run(seed: u64, mutation: Option<Mutation>) -> Outcome {
+    let ledger = Ledger::new(seed, mutation);
+    let world = World::new(seed);
+    let mut town = Town::new(&world, &ledger);
+    if let Err(failure) = town.live() {
+        ledger.broke(format!("the town ended: {failure}"));
+    }
+    drop(town);
+    let statistics = world.statistics();
+    Outcome {
+        seed,
+        events: statistics.reports,
+        faults: Fault::ALL.map(|fault| world.fault_count(fault)),
+        hash: world.trace_hash(),
+        broken: ledger.broken(),
+    }
+}
+
+struct Town {
+    world: World,
+    ledger: Ledger,
+    tried: Tried,
+    server: Option<Server>,
+    clients: Vec<Option<Client>>,
+    /// When hosts are to come back: the server is the last.
+    down: Vec<Option<usize>>,
+}
+
+struct Server {
+    node: Node,
+    log: Log,
+}
+
+struct Client {
+    node: Node,
+    talker: Rc<Talker>,
+    service: ClientService<Lines<Speaker>>,
+    asker: Rc<Asker>,
+    pinger: Rc<Pinger>,
+}
+
+/// A reactor on a host.
+struct Node {
+    reactor: Reactor,
+    clockwork: Clockwork,
+    open: Open,
+}
+
+impl Node {
+    fn new(world: &World, ledger: &Ledger, host: &str) -> Result<Self> {
+        let open = Open::default();
+        let driver = Checked::new(world.host(host), ledger, &open);
+        let reactor = match ledger.mutation() {
+            None => Reactor::with(driver),
+            Some(_) => {
+                let mutant = Mutant::new(driver, ledger);
+                Reactor::with(Checked::new(mutant, ledger, &Rc::new(Cell::new(0))))
+            }
+        };
+        reactor.set_name_resolver(world.clone());
+        reactor.start()?;
+        Ok(Self {
+            reactor,
+            clockwork: Clockwork::new(ledger),
+            open,
+        })
+    }
+
+    /// Lets go of the reactor, which must be the last to have it.
+    fn fall(self, ledger: &Ledger, what: &str) {
+        let weak: WeakReactor = self.reactor.downgrade();
+        drop(self.reactor);
+        drop(self.clockwork);
+        ledger.check(weak.upgrade().is_none(), || {
+            format!("{what} keeps its reactor alive")
+        });
+    }
+}
+
+impl Server {
+    fn start(world: &World, ledger: &Ledger) -> Result<Self> {
+        let node = Node::new(world, ledger, SERVER)?;
+        let reactor = &node.reactor;
+        let log = Log::start(reactor, ledger, &node.clockwork);
+        let room = Room::new(log.clone());
+        reactor.listen("tcp:8123", move || room.door())?;
+        reactor.listen_datagrams("udp:5000", Echo)?;
+        let application = finger::serve(reactor, &world.disk(SERVER))?;
+        let application: RefCell<Application> = RefCell::new(application);
+        let weak = reactor.downgrade();
+        reactor.add_system_event_trigger(Phase::Before, EventType::Shutdown, move || {
+            let reactor = weak.upgrade().expect("it is stopping");
+            application.borrow_mut().stop(&reactor)
+        });
+        Ok(Self { node, log })
+    }
+
+    fn fall(self, ledger: &Ledger) {
+        drop(self.log);
+        self.node.fall(ledger, "the server");
+    }
+}
+
+impl Client {
+    fn start(world: &World, ledger: &Ledger, tried: &Tried, number: usize) -> Result<Self> {
+        let node = Node::new(world, ledger, CLIENTS[number])?;
+        let (reactor, clockwork) = (&node.reactor, &node.clockwork);
+        // Half of them look its name up.
+        let at = if number.is_multiple_of(2) {
+            SERVER
+        } else {
+            "town.example"
+        };
+        let to = format!("tcp:{at}:8123:timeout=5");
+        let (talker, service) = Talker::start(reactor, ledger, clockwork, number as u64, &to)?;
+        let asker = Asker::start(reactor, ledger, clockwork, tried, at, number == 0);
+        let ports = std::net::SocketAddr::from(([10, 0, 0, 1], 5000));
+        let pinger = Pinger::start(reactor, ledger, clockwork, Address::from(ports))?;
+        Ok(Self {
+            node,
+            talker,
+            service,
+            asker,
+            pinger,
+        })
+    }
+
+    fn stop(&self) {
+        self.talker.stop();
+        self.asker.stop();
+        self.pinger.stop();
+        self.service.stop_service().detach();
+    }
+
+    fn fall(self, ledger: &Ledger) {
+        let Self {
+            node,
+            talker,
+            service,
+            asker,
+            pinger,
+        } = self;
+        drop((talker, service, asker, pinger));
+        node.fall(ledger, "a client");
+    }
+
+    /// Lines heard, fingers answered, pings answered.
+    fn progress(&self) -> [u64; 3] {
+        [
+            self.talker.state().1,
+            self.asker.answers(),
+            self.pinger.answered(),
+        ]
+    }
+}
+
+impl Town {
+    fn new(world: &World, ledger: &Ledger) -> Self {
+        let mut policy = world.policy();
+        policy.latency = ledger.millis(1, 40);
+        policy.jitter = policy.latency.min(ledger.millis(0, 20));
+        policy.window = 1 << (11 + ledger.below(6));
+        policy.segment = [100, 536, 1460][ledger.index(3)];
+        policy.bandwidth = [0, 50_000, 500_000][ledger.index(3)];
+        world.set_policy(policy);
+        world.add_name("town.example", &[SERVER]);
+        log::install(world);
+        let clients = 3 + ledger.index(3);
+        Self {
+            world: world.clone(),
+            ledger: ledger.clone(),
+            tried: Tried::default(),
+            server: None,
+            clients: (0..clients).map(|_| None).collect(),
+            down: vec![None; clients + 1],
+        }
+    }
+
+    fn live(&mut self) -> Result {
+        self.server = Some(Server::start(&self.world, &self.ledger)?);
+        for number in 0..self.clients.len() {
+            self.start_client(number)?;
+        }
+        for (fault, most) in CHANCES {
+            // A third of the kinds do not come in a seed.
+            if !self.ledger.one_in(3) {
+                let part = 1 + self.ledger.below(100);
+                self.world.set_fault(fault, most * part as f64 / 100.0);
+            }
+        }
+        let crashes = self.ledger.one_in(2);
+        for _ in 0..STORM.as_millis() / SLICE.as_millis() {
+            self.run_for(SLICE)?;
+            self.come_back(false)?;
+            if crashes && self.ledger.one_in(16) {
+                self.crash();
+            }
+        }
+        self.world.clear_faults();
+        self.come_back(true)?;
+        self.run_for(CALM)?;
+        self.check_everybody_is_served()?;
+        self.stop()
+    }
+
+    fn start_client(&mut self, number: usize) -> Result {
+        let client = Client::start(&self.world, &self.ledger, &self.tried, number)?;
+        self.clients[number] = Some(client);
+        Ok(())
+    }
+
+    fn reactors(&self) -> Vec<Reactor> {
+        let server = self.server.iter().map(|server| server.node.reactor.clone());
+        let clients = self.clients.iter().flatten();
+        server
+            .chain(clients.map(|client| client.node.reactor.clone()))
+            .collect()
+    }
+
+    fn run_for(&self, time: Duration) -> Result {
+        let reactors = self.reactors();
+        let reactors: Vec<&Reactor> = reactors.iter().collect();
+        Ok(self.world.run_for(time, &reactors)?)
+    }
+
+    /// A host of those that are up crashes.
+    fn crash(&mut self) {
+        let which = self.ledger.index(self.down.len());
+        if self.down[which].is_some() {
+            return;
+        }
+        self.down[which] = Some(2 + self.ledger.index(10));
+        match CLIENTS.get(which).filter(|_| which < self.clients.len()) {
+            Some(host) => {
+                self.world.crash(host);
+                if let Some(client) = self.clients[which].take() {
+                    client.fall(&self.ledger);
+                }
+            }
+            None => {
+                self.world.crash(SERVER);
+                if let Some(server) = self.server.take() {
+                    server.fall(&self.ledger);
+                }
+            }
+        }
+    }
+
+    /// Those whose time has come are back, or all.
+    fn come_back(&mut self, all: bool) -> Result {
+        let down = self.down.clone().into_iter().enumerate();
+        for (which, slices) in down.filter_map(|(which, slices)| Some((which, slices?))) {
+            if slices > 0 && !all {
+                self.down[which] = Some(slices - 1);
+                continue;
+            }
+            self.down[which] = None;
+            if which < self.clients.len() {
+                self.world.restart(CLIENTS[which]);
+                self.start_client(which)?;
+            } else {
+                self.world.restart(SERVER);
+                self.server = Some(Server::start(&self.world, &self.ledger)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing goes wrong any more: everybody is in the room, and hears.
+    fn check_everybody_is_served(&self) -> Result {
+        let before: Vec<[u64; 3]> = self
+            .clients
+            .iter()
+            .flatten()
+            .map(Client::progress)
+            .collect();
+        let log = self.server.as_ref().map(|server| server.log.state());
+        self.run_for(WATCH)?;
+        for (number, (client, before)) in self.clients.iter().flatten().zip(before).enumerate() {
+            let after = client.progress();
+            for (what, (before, after)) in ["chat", "finger", "pings"]
+                .iter()
+                .zip(before.iter().zip(after))
+            {
+                self.ledger.check(after > *before, || {
+                    let is_within = client.talker.state().0;
+                    format!("client {number} gets nothing of the {what} any more (in: {is_within})")
+                });
+            }
+        }
+        if let (Some(server), Some((_, before))) = (&self.server, log) {
+            let (lives, after) = server.log.state();
+            self.ledger.check(lives && after > before, || {
+                format!("the child gives nothing back any more (lives: {lives})")
+            });
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Result {
+        for client in self.clients.iter().flatten() {
+            client.stop();
+        }
+        if let Some(server) = &self.server {
+            server.log.stop();
+        }
+        self.run_for(Duration::from_secs(5))?;
+        for reactor in self.reactors() {
+            reactor.stop()?;
+        }
+        self.run_for(STOP)?;
+        let nodes = self.server.iter().map(|server| &server.node);
+        let clients = self.clients.iter().flatten();
+        for node in nodes.chain(clients.map(|client| &client.node)) {
+            let left = node.reactor.statistics();
+            let is_running = node.reactor.is_running();
+            let counts = [
+                left.connections,
+                left.processes,
+                left.timers,
+                left.tasks,
+                node.open.get(),
+            ];
+            self.ledger.check(!is_running && counts == [0; 5], || {
+                format!("after the stop: running {is_running}, connections, processes, timers, tasks, sockets {counts:?}")
+            });
+            self.ledger.check(left.failures == 0, || {
+                format!("{} callbacks failed", left.failures)
+            });
+        }
+        if let Some(server) = self.server.take() {
+            server.fall(&self.ledger);
+        }
+        for client in self.clients.drain(..).flatten() {
+            client.fall(&self.ledger);
+        }
+        Ok(())
+    }
+}
