@@ -15,6 +15,8 @@ pub mod systemd;
 mod unix;
 #[cfg(all(feature = "uring", target_os = "linux"))]
 mod uring;
+#[cfg(target_os = "linux")]
+pub mod watch;
 
 pub use clock::SystemClock;
 pub use mio::Mio;
