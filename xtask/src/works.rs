@@ -35,6 +35,11 @@ const BY_HAND: &[(&str, &str, &str)] = &[
         "on io_uring",
     ),
     (
+        "surroundings",
+        "standard input and output (`stdio`), sockets from systemd, adopted descriptors, signals (in the simulator, too), watched files (inotify)",
+        "adopted descriptors on io_uring; serial lines",
+    ),
+    (
         "framings",
         "lines with raw mode, netstrings, 8/16/32-bit length prefixes",
         "",
@@ -48,7 +53,7 @@ const BY_HAND: &[(&str, &str, &str)] = &[
 
 /// The generated rows: a heading of `tress plugins`, the area, and what is not there yet.
 const LISTED: &[(&str, &str, &str)] = &[
-    ("Endpoints", "endpoint kinds", "systemd"),
+    ("Endpoints", "endpoint kinds", ""),
     ("Providers", "providers", "plug-ins in other processes"),
     (
         "Protocols",

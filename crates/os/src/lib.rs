@@ -19,6 +19,8 @@ mod unix;
 #[cfg(all(feature = "uring", target_os = "linux"))]
 mod uring;
 mod waits;
+#[cfg(target_os = "linux")]
+pub mod watch;
 
 pub use clock::SystemClock;
 pub use mio::Mio;

@@ -16,6 +16,10 @@ pub mod endpoints {}
 #[doc = include_str!("../guide/processes.md")]
 pub mod processes {}
 
+#[cfg(all(feature = "mio", target_os = "linux"))]
+#[doc = include_str!("../guide/surroundings.md")]
+pub mod surroundings {}
+
 #[cfg(feature = "tls")]
 #[doc = include_str!("../guide/tls.md")]
 pub mod tls {}

@@ -48,7 +48,10 @@ pub use react::{Reacted, react};
 pub use driver::uring_reactor;
 
 #[cfg(feature = "mio")]
-pub use tress_os::{SystemResolver, lock_file};
+pub use tress_os::{SystemResolver, lock_file, stdio::stdio};
+
+#[cfg(all(feature = "mio", target_os = "linux"))]
+pub use tress_os::watch;
 
 /// A virtual network and a virtual clock, for tests (feature `sim`).
 #[cfg(feature = "sim")]

@@ -1,6 +1,8 @@
-//! What was opened elsewhere, on the mio driver: the behaviour suite over pairs of pipes and on ports that another process
-//! has open too, and what only descriptors have.
+//! What was opened elsewhere, on the mio driver: the behaviour suite over pairs of pipes, and where a port is open
+//! elsewhere too; and what only descriptors have.
 
+mod descriptors;
+mod kept;
 mod pipes;
 #[expect(
     dead_code,

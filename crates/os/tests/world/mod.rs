@@ -101,6 +101,8 @@ pub(crate) struct SocketWorld {
     /// Connections are pipes, of which nobody sees how they were closed.
     has_pipes: bool,
     adopts: bool,
+    /// Ports are opened elsewhere, by a kind of endpoint of that name.
+    has_kept_ports: bool,
 }
 
 /// Whoever raises signals, as they reach all that run in this process.
@@ -149,6 +151,19 @@ impl SocketWorld {
             starts_processes: false,
             has_pipes: false,
             adopts: false,
+            has_kept_ports: false,
+        }
+    }
+
+    /// The same with ports that a kind of endpoint called `kept` opens.
+    #[allow(
+        dead_code,
+        reason = "only one of the programs that share this has that kind"
+    )]
+    pub(crate) fn with_kept_ports(self) -> Self {
+        Self {
+            has_kept_ports: true,
+            ..self
         }
     }
 
@@ -214,10 +229,12 @@ impl World for SocketWorld {
     }
 
     fn listen_at(&self) -> String {
-        let Some(directory) = &self.directory else {
-            return "tcp:0:interface=127.0.0.1".to_owned();
-        };
-        format!("unix:{}", self.next_name(directory))
+        match &self.directory {
+            None if self.has_kept_ports => "kept:".to_owned(),
+            None => "tcp:0:interface=127.0.0.1".to_owned(),
+            Some(directory) if self.has_kept_ports => format!("kept:{}", self.next_name(directory)),
+            Some(directory) => format!("unix:{}", self.next_name(directory)),
+        }
     }
 
     fn connect_to(&self, port: &Port) -> String {
@@ -455,7 +472,7 @@ impl World for SocketWorld {
     }
 
     fn exhaust(&self) -> Option<Box<dyn Any>> {
-        if self.has_pipes {
+        if self.has_pipes || self.has_kept_ports {
             return None;
         }
         if std::env::var_os(ALONE).is_none() {
