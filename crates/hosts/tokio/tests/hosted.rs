@@ -90,7 +90,13 @@ fn a_write_between_turns_leaves() {
         for _ in 0..3 {
             // Both have come to rest.
             tokio::time::sleep(Duration::from_millis(2)).await;
+            let before = reactor.statistics().turns;
             transport.write(b"between");
+            // At once, and not when the next sweep for deadlines comes by.
+            for _ in 0..10 {
+                yield_now().await;
+            }
+            assert!(reactor.statistics().turns > before);
             read(&mut stream, b"between").await;
         }
         reactor.stop().expect("it runs");
