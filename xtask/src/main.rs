@@ -1,4 +1,5 @@
-//! The project's own commands, so that a contributor and CI run the same thing: `cargo xtask test`, `tidy`, `bench`.
+//! The project's own commands, so that a contributor and CI run the same thing: `cargo xtask test`, `tidy`, `mutants`,
+//! `bench`.
 //! Must not know the crates it checks: no dependency on any of them, only their manifests and their text.
 #![forbid(unsafe_code)]
 #![expect(
@@ -25,7 +26,7 @@ usage: cargo xtask COMMAND
   test               everything that must hold before a commit: format, clippy, tests, docs, tidy
   tidy               only the project's own rules: layers, module docs, file length, banned words, paths
   works              bring the README's table of what works up to date
-  mutants [PART]     plant known defects (those with PART in them) in a copy of the tree, and count those that are noticed
+  mutants [PART..]   plant known defects (those with a PART in them) in a copy of the tree, and count those that are noticed
   sim [ARGS]         the simulator's workload, while everything goes wrong: --seeds FROM..TO, --mutant NAME, --scale
   bench NAME [ARGS]  run one benchmark, `echo`, `deferred` or `tls`; results go to bench/results/, or with --out elsewhere
 ";
@@ -53,8 +54,8 @@ enum Command<'a> {
     Test,
     Tidy,
     Works,
-    /// Those that contain this.
-    Mutants(Option<&'a str>),
+    /// Those that contain one of these; without any, all.
+    Mutants(&'a [String]),
     /// What the workload is given.
     Sim(&'a [String]),
     /// What tress-bench is given: the benchmark's name, then its own arguments.
@@ -68,8 +69,9 @@ impl<'a> Command<'a> {
             ("test", []) => Some(Self::Test),
             ("tidy", []) => Some(Self::Tidy),
             ("works", []) => Some(Self::Works),
-            ("mutants", []) => Some(Self::Mutants(None)),
-            ("mutants", [filter]) if !filter.starts_with('-') => Some(Self::Mutants(Some(filter))),
+            ("mutants", parts) if parts.iter().all(|part| !part.starts_with('-')) => {
+                Some(Self::Mutants(parts))
+            }
             ("sim", rest) => Some(Self::Sim(rest)),
             ("bench", [bench, ..]) if !bench.starts_with('-') => Some(Self::Bench(rest)),
             _ => None,
@@ -83,7 +85,7 @@ impl<'a> Command<'a> {
             Self::Test => suite::run(&workspace),
             Self::Tidy => tidy::run(&workspace),
             Self::Works => works::write(&workspace),
-            Self::Mutants(filter) => mutants::run(&workspace, *filter),
+            Self::Mutants(parts) => mutants::run(&workspace, parts),
             Self::Sim(args) => sim::run(&workspace, args),
             Self::Bench(args) => bench::run(&workspace, args),
         }
@@ -104,8 +106,10 @@ mod tests {
     fn commands() {
         check("test", |_| Some(Command::Test));
         check("tidy", |_| Some(Command::Tidy));
-        check("mutants", |_| Some(Command::Mutants(None)));
-        check("mutants timers", |_| Some(Command::Mutants(Some("timers"))));
+        check("mutants", |_| Some(Command::Mutants(&[])));
+        check("mutants sweep dial", |args| {
+            Some(Command::Mutants(&args[1..]))
+        });
         check("sim --seeds 7..9", |args| Some(Command::Sim(&args[1..])));
         check("bench echo --seconds 3", |args| {
             Some(Command::Bench(&args[1..]))
@@ -120,6 +124,7 @@ mod tests {
             "-h",
             "bench",
             "bench --help",
+            "mutants --help",
             "test core",
             "tidy all",
             "tests",

@@ -146,3 +146,59 @@ impl fmt::Debug for Retries {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Protocol, Transport,
+        client::{ClientCallbacks, Jitter},
+        testing::memory::Table,
+    };
+    use std::time::Duration;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const AT: &str = "tcp:80:interface=192.0.2.2";
+    const TO: &str = "tcp:192.0.2.2:80";
+
+    /// Both ends; keeps the last transport, if it is told to.
+    #[derive(Clone, Default)]
+    struct End(Rc<RefCell<Option<Transport>>>);
+
+    impl Protocol for End {
+        fn connection_made(&mut self, transport: &Transport) -> Result {
+            self.0.replace(Some(transport.clone()));
+            Ok(())
+        }
+    }
+
+    /// It waits 1, 2, 4 s while nobody listens, and 1 s again after the connection.
+    #[test]
+    fn a_connection_starts_the_delays_from_the_beginning() {
+        let (table, failures) = (Table::new(), Rc::new(Cell::new(0)));
+        let policy = ReconnectPolicy {
+            initial_delay: SECOND,
+            factor: 2.0,
+            jitter: Jitter::None,
+            ..ReconnectPolicy::default()
+        };
+        let count = Rc::clone(&failures);
+        let factory = ClientCallbacks::new(End::default)
+            .client_connection_failed(move |_, _| count.set(count.get() + 1));
+        let factory = Reconnecting::with_policy(policy, factory);
+        let reactor = table.reactor();
+        reactor.connect_client(TO, factory);
+        table.advance(3 * SECOND);
+        assert_eq!(failures.get(), 3);
+
+        let server = End::default();
+        let built = server.clone();
+        let port = reactor.listen(AT, move || built.clone());
+        table.advance(4 * SECOND);
+        port.expect("nobody else listens there").stop_listening();
+        let connection = server.0.take().expect("it is there");
+        connection.abort_connection();
+        table.advance(SECOND);
+        assert_eq!(failures.get(), 4);
+    }
+}

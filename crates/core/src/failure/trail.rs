@@ -73,3 +73,26 @@ impl fmt::Display for Trail {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How much is shown of a way of so many steps.
+    #[track_caller]
+    fn check(steps: usize, lines: usize, rest: &str) {
+        let trail = Trail::default();
+        (0..steps).for_each(|_| trail.push(Passed::Await, Location::caller()));
+        let shown = trail.to_string();
+        let count = shown.matches("passed the await at").count();
+        assert_eq!((count, shown.ends_with(rest)), (lines, true), "{shown}");
+        assert_eq!(shown.contains("more"), !rest.is_empty());
+    }
+
+    #[test]
+    fn the_first_steps_are_kept_and_the_others_counted() {
+        check(0, 0, "");
+        check(STEPS, STEPS, "");
+        check(STEPS + 2, STEPS, "and passed 2 more");
+    }
+}

@@ -29,6 +29,7 @@ enum Careless {
     PanicsWhenMade,
     PanicsAtTheEnd,
     TakesTooMuch,
+    TakesNothing,
     DeliversTooEarly,
     DeliversTwice,
     /// Ends what lies above when it gets `alert`, and says so.
@@ -83,8 +84,12 @@ impl Protocol for PlainProtocol {
     }
 
     fn inner_requests(&mut self, transport: &Transport) -> Result {
-        let extra = usize::from(self.0 == Careless::TakesTooMuch);
+        let careless = self.0;
+        let extra = usize::from(careless == Careless::TakesTooMuch);
         let settled = self.1.settle(Some(&mut |plain| {
+            if careless == Careless::TakesNothing {
+                return Ok(0);
+            }
             transport.write(plain);
             Ok(plain.len() + extra)
         }));
@@ -737,6 +742,20 @@ fn what_a_layer_adds_leaves_no_tail_of_a_full_queue() {
     tester.settle();
     assert_eq!(*taken.borrow(), [16_384; 4]);
     assert_eq!(tester.sent().len(), 4 * (16_384 + 22));
+}
+
+/// What a layer does not take, although there is room below, is too much like any other output that stays.
+#[test]
+fn output_that_a_layer_does_not_take_stops_reading() {
+    let (obedient, tester) = under(Careless::TakesNothing);
+    obedient.transport().write(&[1; 65_536]);
+    tester.settle();
+    tester.receive(b"heard");
+    obedient.transport().write(b"1");
+    tester.settle();
+    tester.receive(b"not now");
+    obedient.check(&["made", "heard"]);
+    assert_eq!(tester.sent(), b"");
 }
 
 /// The layer's own link is full then, and whoever reads on when full does so all the same, until told otherwise.

@@ -124,3 +124,42 @@ impl Pace {
         self.stopwatch.duration(ticks)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::rc::Rc;
+
+    /// Ticks set by hand, each a nanosecond.
+    struct Ticks(Rc<Cell<u64>>);
+
+    impl Stopwatch for Ticks {
+        fn ticks(&self) -> u64 {
+            self.0.get()
+        }
+
+        fn at_least(&self, duration: Duration) -> u64 {
+            u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+        }
+
+        fn duration(&self, ticks: u64) -> Duration {
+            Duration::from_nanos(ticks)
+        }
+    }
+
+    #[test]
+    fn a_stopwatch_that_goes_back_shows_no_stall() {
+        let ticks = Rc::new(Cell::new(1000));
+        let pace = Pace::new(Box::new(Ticks(Rc::clone(&ticks))), Time(0));
+        pace.set_stall(Duration::from_nanos(100));
+        for (now, stall) in [
+            (1099, None),
+            (1199, Some(100)),
+            (1198, None),
+            (1298, Some(100)),
+        ] {
+            ticks.set(now);
+            assert_eq!(pace.end_callback(), stall, "{now}");
+        }
+    }
+}

@@ -359,3 +359,35 @@ impl PeerCounts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether the two are counted together.
+    #[track_caller]
+    fn check(one: &str, other: &str, together: bool) {
+        let limit_is_reached = |other: &str| {
+            let counts = PeerCounts::default();
+            let [one, other] = [one, other].map(|ip| {
+                let ip: IpAddr = ip.parse().expect("it is an IP address");
+                Address::Ip((ip, 80).into())
+            });
+            assert!(counts.enter(&one, 1));
+            !counts.enter(&other, 1)
+        };
+        assert!(limit_is_reached(one));
+        assert_eq!(limit_is_reached(other), together, "{one} {other}");
+    }
+
+    #[test]
+    fn peers_are_counted_by_the_network_that_one_subscriber_has() {
+        check("192.0.2.1", "192.0.2.2", false);
+        check("192.0.2.1", "::ffff:192.0.2.1", true);
+        check("::ffff:192.0.2.1", "::ffff:192.0.2.2", false);
+        check("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", true);
+        check("2001:db8:0:1::1", "2001:db8::1", false);
+        check("2001:db8:0:1::1", "2001:db8:1:1::1", false);
+        check("192.0.2.1", "2001:db8::1", false);
+    }
+}

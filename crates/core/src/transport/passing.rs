@@ -69,3 +69,44 @@ impl Transport {
         rare.map_or(0, |rare| rare.passing.borrow().len())
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::{
+        UnixName,
+        address::Peer,
+        driver::Token,
+        testing::memory::Table,
+        transport::{Link, Origin, Role, flags::RUNNING},
+    };
+    use std::{io, os::fd::OwnedFd, rc::Rc};
+
+    #[test]
+    fn a_descriptor_goes_behind_what_was_written_before() {
+        let table = Table::new();
+        let reactor = table.reactor();
+        let origin = Rc::new(Origin {
+            shared: Rc::clone(&reactor.0.shared),
+            limits: reactor.limits(),
+            role: Role::Server,
+        });
+        let token = Token {
+            slot: 0,
+            generation: 0,
+        };
+        let peer = Peer::from(Address::Unix(UnixName::Unnamed));
+        let transport = Transport(Rc::new(Link::new(&origin, token, RUNNING, peer)));
+        let send = || {
+            let (_, writer) = io::pipe().expect("there is a pipe");
+            let sent = transport.send_file_descriptor(OwnedFd::from(writer));
+            sent.expect("it waits in the output");
+            transport.0.rare().passing.take().distance()
+        };
+        transport.write(b"in the cork");
+        assert_eq!(send(), Some(11));
+        origin.shared.uncork(&transport.0);
+        transport.write(b", in the queue");
+        assert_eq!(send(), Some(25));
+    }
+}

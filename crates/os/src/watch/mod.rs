@@ -69,10 +69,13 @@ struct Point {
     watches: Vec<Rc<Watch>>,
 }
 
+/// What is called with the path and what happened.
+type Handler = Box<dyn Fn(&Path, Mask)>;
+
 /// One call of [`Watcher::watch`]; its directories share it.
 struct Watch {
     options: WatchOptions,
-    handler: Box<dyn Fn(&Path, Mask)>,
+    handler: Handler,
     /// Where it begins.
     root: PathBuf,
     is_wanted: Cell<bool>,
@@ -172,7 +175,6 @@ impl Watcher {
     }
 
     /// Watches this no more, nor what was watched below it because of it. False when it was not watched.
-    #[expect(clippy::must_use_candidate, reason = "most know that it is watched")]
     pub fn ignore(&self, path: impl AsRef<Path>) -> bool {
         let path = path.as_ref();
         let points = self.0.points.borrow();

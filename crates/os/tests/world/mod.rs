@@ -156,10 +156,6 @@ impl SocketWorld {
     }
 
     /// The same with ports that a kind of endpoint called `kept` opens.
-    #[allow(
-        dead_code,
-        reason = "only one of the programs that share this has that kind"
-    )]
     pub(crate) fn with_kept_ports(self) -> Self {
         Self {
             has_kept_ports: true,

@@ -823,6 +823,27 @@ fn a_factory_may_stop_and_start_it_while_it_builds() {
 }
 
 #[test]
+fn the_last_word_from_inside_the_lookup_counts() {
+    let world = World::new();
+    let held = Rc::new(RefCell::new(Some(world.service.clone())));
+    let (own, lookups) = (Rc::clone(&held), world.lookups.clone());
+    let stop_again = move || {
+        if let Some(service) = own.take() {
+            service.stop_service().detach();
+            service.start_service();
+            service.stop_service().detach();
+        }
+    };
+    world
+        .table
+        .reactor()
+        .set_name_resolver(Inside(stop_again, lookups));
+    world.service.start_service();
+    world.log.check("start, connecting, stop");
+    world.check_stopped();
+}
+
+#[test]
 fn it_may_be_stopped_and_started_from_inside_the_lookup() {
     let world = World::new();
     let held = Rc::new(RefCell::new(Some(world.service.clone())));

@@ -29,6 +29,26 @@ pub fn build_protocol_returns_none(world: &dyn World) {
     check_echo(world, &port);
 }
 
+/// Those whom the factory declined have gone: they use up no limit.
+pub fn declined_connections_use_up_no_limit(world: &dyn World) {
+    set_limits(&world.reactor(), |limits| {
+        limits.connections = 1;
+        limits.connections_per_peer = 1;
+    });
+    let mut asked = 0;
+    let port = listen(world, move |_: &Address| {
+        asked += 1;
+        (asked > 2).then(Recorder::echo)
+    });
+    for _ in 0..2 {
+        let client = connected(world, &port, Recorder::new());
+        world.until(&mut || client.is_lost());
+        world.settle();
+    }
+    check_echo(world, &port);
+    assert_eq!(world.reactor().statistics().refused, 0);
+}
+
 /// The factory panics: that peer is turned away, the failure is counted, the next is served.
 pub fn factory_panics(world: &dyn World) {
     let mut asked = 0;

@@ -147,6 +147,14 @@ pub fn handshake_deadline(world: &dyn World) {
     check_deadline(world, &pair.server, 10 * SECOND, "Handshake deadline");
 }
 
+/// It counts from when it was asked for, which may be long after the beginning of the connection.
+pub fn handshake_deadline_begins_when_it_is_asked_for(world: &dyn World) {
+    let pair = pair(world, Recorder::new(), Recorder::new());
+    check_alive_for(world, &pair.server, 30 * SECOND);
+    pair.server.transport().start_handshake();
+    check_deadline(world, &pair.server, 10 * SECOND, "Handshake deadline");
+}
+
 /// One byte now and then does not put it off.
 pub fn handshake_deadline_is_not_put_off(world: &dyn World) {
     let pair = shy(world);

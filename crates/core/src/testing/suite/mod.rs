@@ -266,6 +266,7 @@ table! { $
         connection_failed_stops_reactor;
     accept:
         build_protocol_returns_none
+        declined_connections_use_up_no_limit
         factory_panics
         start_and_stop_factory_are_counted_over_ports
         start_factory_panics
@@ -316,6 +317,7 @@ table! { $
         nothing_is_sent_after_the_end
         watch_flush_tells_once_when_all_has_left
         watch_flush_inside_write_resumed
+        watch_flush_is_for_once
         watch_flush_before_the_end
         room_ends_at_the_high_water_mark
         statistics_count_bytes;
@@ -325,6 +327,8 @@ table! { $
         lose_connection_waits_for_a_producer
         streaming_producer_is_paused_and_resumed
         pull_producer_is_asked_after_each_drain
+        pull_producer_is_asked_in_later_turns
+        streaming_producer_after_a_pulled_one
         second_producer_is_refused
         register_producer_after_disconnect
         stop_producing_comes_before_connection_lost
@@ -406,7 +410,8 @@ table! { $
         a_layer_that_is_pushed_too_late
         a_layer_hears_that_the_peer_sends_no_more
         half_close_waits_for_a_pushed_layer
-        the_lowest_link_has_deadlines_and_options;
+        the_lowest_link_has_deadlines_and_options
+        an_idle_timeout_outlives_a_push;
     limits:
         shutdown_deadline
         shutdown_deadline_is_not_put_off
@@ -417,6 +422,7 @@ table! { $
         set_idle_timeout_none
         clients_have_no_idle_deadline
         handshake_deadline
+        handshake_deadline_begins_when_it_is_asked_for
         handshake_deadline_is_not_put_off
         handshake_done
         idle_deadline_starts_anew_after_the_handshake
@@ -457,6 +463,7 @@ table! { $
         shutdown_events_come_in_order
         shutdown_waits_for_before_triggers
         shutdown_is_bounded_by_its_deadline
+        the_loop_knows_when_a_stop_ends
         is_running_until_the_end
         run_inside_a_shutdown_trigger
         removed_trigger_is_not_called
@@ -475,6 +482,8 @@ table! { $
         a_task_is_woken_from_another_thread
         cancelling_a_task_drops_it_and_what_it_awaits
         a_task_may_cancel_itself
+        a_task_that_cancels_itself_may_panic_at_its_end
+        a_task_that_is_woken_twice_is_polled_once
         dropping_the_deferred_of_a_task_lets_it_run
         a_task_that_turns_the_loop_is_polled_again
         values_in_force_go_with_timers_tasks_and_calls_from_threads
@@ -532,6 +541,7 @@ table! { $
         what_came_before_the_connect_is_not_delivered
         a_port_is_connected_once
         a_closed_port_refuses
+        a_port_that_was_stopped_is_not_refused
         addresses_that_no_port_reaches
         names_are_not_looked_up
         a_datagram_that_is_too_long_is_not_sent

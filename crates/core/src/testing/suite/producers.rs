@@ -184,6 +184,36 @@ pub fn pull_producer_is_asked_after_each_drain(world: &dyn World) {
     assert_eq!(pair.client.received(), FLOOD / 2 * 6);
 }
 
+/// One that never fills the buffers is asked until it is done, though only a few times in each turn.
+pub fn pull_producer_is_asked_in_later_turns(world: &dyn World) {
+    let pair = pair(world, Recorder::new(), Recorder::new());
+    let (mut left, log) = (100, Log::default());
+    let producer = Noting::new(&log).on_resume(move |transport| {
+        transport.write(b"x");
+        left -= 1;
+        if left == 0 {
+            transport.unregister_producer();
+            transport.lose_connection();
+        }
+        Ok(())
+    });
+    register(&pair.server.transport(), producer, Pace::Pulled);
+    world.until(&mut || pair.client.is_lost());
+    assert_eq!((pair.client.received(), log.count("resume")), (100, 100));
+}
+
+/// A streaming producer that follows a pulled one goes by itself, and is not asked.
+pub fn streaming_producer_after_a_pulled_one(world: &dyn World) {
+    let pair = pair(world, Recorder::new(), Recorder::new());
+    let (server, log) = (pair.server.transport(), Log::default());
+    register(&server, Noting::new(&Log::default()), Pace::Pulled);
+    world.settle();
+    server.unregister_producer();
+    register(&server, Noting::new(&log), Pace::Streaming);
+    world.settle();
+    log.check(&[]);
+}
+
 /// A connection has one producer at a time; the refused one is not asked for anything.
 pub fn second_producer_is_refused(world: &dyn World) {
     let pair = pair(world, Recorder::new(), Recorder::new());

@@ -267,3 +267,18 @@ pub fn the_lowest_link_has_deadlines_and_options(world: &dyn World) {
     pair.server
         .check(&["made", "data", "lost: Handshake deadline"]);
 }
+
+/// A deadline that was set before a layer was pushed holds after it.
+pub fn an_idle_timeout_outlives_a_push(world: &dyn World) {
+    let pair = pair(world, Recorder::new(), Recorder::new());
+    let server = pair.server.transport();
+    server.set_idle_timeout(Some(Duration::from_secs(5)));
+    server.push_layer(Veil::waiting(KEY));
+    pair.client.transport().push_layer(Veil::new(KEY));
+    pair.client.transport().write(b"x");
+    world.until(&mut || pair.server.received() == 1);
+    world.advance(Duration::from_millis(4_900));
+    assert!(!pair.server.is_lost());
+    world.advance(LATE);
+    pair.server.check(&["made", "data", "lost: Idle deadline"]);
+}

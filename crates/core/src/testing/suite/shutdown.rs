@@ -30,7 +30,7 @@ fn is_one(world: &dyn World) -> bool {
 /// Notes the phases of an event.
 fn note_phases(reactor: &Reactor, event: EventType, log: &Log) {
     for phase in [Phase::After, Phase::During, Phase::Before] {
-        for number in 1..=2 {
+        for number in 1..=3 {
             let log = log.clone();
             let note = move || log.note(format!("{phase:?} {number}"));
             reactor.add_system_event_trigger(phase, event, note);
@@ -113,7 +113,8 @@ pub fn call_when_running(world: &dyn World) {
 pub fn shutdown_events_come_in_order(world: &dyn World) {
     let (reactor, log) = (world.reactor(), Log::default());
     let expected = [
-        "Before 1", "Before 2", "During 1", "During 2", "After 1", "After 2",
+        "Before 1", "Before 2", "Before 3", "During 1", "During 2", "During 3", "After 1",
+        "After 2", "After 3",
     ];
     note_phases(&reactor, EventType::Startup, &log);
     reactor.start().expect("it did not run");
@@ -180,6 +181,20 @@ pub fn shutdown_is_bounded_by_its_deadline(world: &dyn World) {
     world.advance(Duration::from_millis(1));
     world.until(&mut || !reactor.is_running());
     never.take();
+}
+
+/// While a stop waits, the loop knows until when: it would sleep over the end of it otherwise. Afterwards nothing is due.
+pub fn the_loop_knows_when_a_stop_ends(world: &dyn World) {
+    let reactor = world.reactor();
+    let never = waiting_trigger(&reactor);
+    reactor.start().expect("it did not run");
+    assert_eq!(reactor.next_deadline(), None);
+    reactor.stop().expect("it runs");
+    world.settle();
+    assert_eq!(reactor.next_deadline(), Some(5 * SECOND));
+    never.take();
+    world.until(&mut || !reactor.is_running());
+    assert_eq!(reactor.next_deadline(), None);
 }
 
 /// A reactor runs until all triggers but the last ones have been called; whoever asks inside one is told so.

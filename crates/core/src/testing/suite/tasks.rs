@@ -173,6 +173,51 @@ pub fn a_task_may_cancel_itself(world: &dyn World) {
     end.check(&["cancelled"]);
 }
 
+/// What such a task holds may panic when it is dropped: that is counted, and the loop goes on.
+pub fn a_task_that_cancels_itself_may_panic_at_its_end(world: &dyn World) {
+    struct Bad;
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            panic!("no end");
+        }
+    }
+    let reactor = world.reactor();
+    let own: Rc<RefCell<Option<Canceller>>> = Rc::default();
+    let inside = Rc::clone(&own);
+    let task = reactor.spawn(async move {
+        let _held = Bad;
+        yield_now().await;
+        let canceller = inside.borrow_mut().take();
+        canceller.expect("it waits").cancel();
+        future::pending().await
+    });
+    own.replace(task.canceller());
+    let end = watch::<()>(task);
+    world.until(&mut || reactor.statistics().failures == 1);
+    end.check(&["cancelled"]);
+    assert_eq!(reactor.statistics().tasks, 0);
+}
+
+/// However often it is woken before it runs, it is polled once.
+pub fn a_task_that_is_woken_twice_is_polled_once(world: &dyn World) {
+    let polls: Rc<RefCell<Vec<Waker>>> = Rc::default();
+    let noted = Rc::clone(&polls);
+    let task = world.reactor().spawn(future::poll_fn(move |context| {
+        noted.borrow_mut().push(context.waker().clone());
+        Poll::<Result>::Pending
+    }));
+    for number in 1..=3 {
+        assert_eq!(polls.borrow().len(), number);
+        let waker = polls.borrow()[0].clone();
+        waker.wake_by_ref();
+        waker.wake_by_ref();
+        world.settle();
+    }
+    task.cancel();
+    let cancelled = task.try_result().expect("it is cancelled");
+    cancelled.expect_err("it never ends by itself");
+}
+
 /// Nobody has to hold a task's Deferred.
 pub fn dropping_the_deferred_of_a_task_lets_it_run(world: &dyn World) {
     let (reactor, done) = (world.reactor(), flag());

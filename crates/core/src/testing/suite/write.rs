@@ -169,6 +169,23 @@ pub fn watch_flush_inside_write_resumed(world: &dyn World) {
     assert_eq!(pair.server.count("write resumed"), 4);
 }
 
+/// Asked for once it tells once, also when something is written then.
+pub fn watch_flush_is_for_once(world: &dyn World) {
+    let mut left = 10;
+    let server = Recorder::new().on_write_resumed(move |transport| {
+        if left > 0 {
+            left -= 1;
+            transport.write(b"x");
+        }
+        Ok(())
+    });
+    let pair = pair(world, server, Recorder::new());
+    pair.server.transport().watch_flush();
+    world.until(&mut || pair.client.received() > 0);
+    world.settle();
+    assert_eq!(pair.server.count("write resumed"), 1);
+}
+
 /// It tells before the connection is closed, and never after it has ended.
 pub fn watch_flush_before_the_end(world: &dyn World) {
     let pair = pair(world, Recorder::new(), Recorder::new());

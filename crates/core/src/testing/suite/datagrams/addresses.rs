@@ -3,7 +3,7 @@
 use super::{Grams, open, place, reachable, refused, two, udp_place};
 use crate::{
     address::Address,
-    datagram::DatagramError,
+    datagram::{DatagramError, DatagramTransport},
     driver::Interface,
     error::ConnectError,
     testing::suite::{
@@ -11,7 +11,11 @@ use crate::{
         recorder::{Log, Recorder, watch},
     },
 };
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    cell::RefCell,
+    net::{IpAddr, Ipv4Addr},
+    rc::Rc,
+};
 
 /// What others send to it is not delivered.
 pub fn a_connected_port_hears_only_its_peer(world: &dyn World) {
@@ -93,6 +97,31 @@ pub fn a_closed_port_refuses(world: &dyn World) {
         let failure = late.expect_err("nobody is there");
         assert!(failure.check::<ConnectError>().is_some(), "{failure}");
     }
+}
+
+/// Two ports, of which the first that is refused stops both: the other hears no more of it.
+pub fn a_port_that_was_stopped_is_not_refused(world: &dyn World) {
+    let Some(at) = place(world) else { return };
+    let server = open(&world.reactor(), &at, Grams::default());
+    let to = world.datagrams_to(&server);
+    let (log, ports) = (Log::default(), Rc::new(RefCell::new(Vec::new())));
+    for _ in 0..2 {
+        let both: Rc<RefCell<Vec<DatagramTransport>>> = Rc::clone(&ports);
+        let protocol = Grams::new(&log).on_refused(move |_| {
+            let both = both.borrow();
+            both.iter().for_each(|port| port.stop_listening().detach());
+            Ok(())
+        });
+        let client = world.client().connect_datagrams(&to, protocol);
+        ports.borrow_mut().push(client.expect("it is there"));
+    }
+    let end = watch(server.stop_listening());
+    world.until(&mut || end.count("ok") == 1);
+    for port in &*ports.borrow() {
+        port.write(b"x").expect("there is room");
+    }
+    world.until(&mut || log.count("stop") == 2);
+    assert_eq!(log.count("refused"), 1);
 }
 
 /// Another family, or no address at all: whoever writes is told.

@@ -2,7 +2,11 @@
 
 mod loopback;
 
-use super::{World, veil::Veil};
+use super::{
+    World,
+    recorder::{Recorder, listen_once, pair, set_limits},
+    veil::Veil,
+};
 use crate::{
     reactor::{Port, Reactor, Rejected},
     testing::ManualClock,
@@ -235,6 +239,89 @@ fn a_host_that_slept_does_not_sleep_again() {
     world.clock.advance(Duration::from_secs(5));
     world.reactor.turn(None).expect("it works");
     check_wait(&world, Duration::from_secs(1));
+}
+
+/// The loop's own time may lag a little behind the clock: no wait ends late by that.
+#[test]
+fn a_wait_does_not_end_late_by_what_the_time_lags() {
+    const LAG: Duration = Duration::from_millis(15);
+    let world = LoopbackWorld::new();
+    world.turn();
+    world.reactor.call_later(Duration::from_secs(6), || ());
+    world.clock.advance(LAG);
+    world.reactor.turn(None).expect("it works");
+    check_wait(&world, Duration::from_secs(6) - LAG);
+}
+
+/// What is asked of a connection while another is settled before the wait is done in the next turn, which comes at once.
+#[test]
+fn what_is_asked_before_the_wait_does_not_wait() {
+    let world = LoopbackWorld::new();
+    let [asks, asked] = [(); 2].map(|()| pair(&world, Recorder::new(), Recorder::new()));
+    world.settle();
+    let transport = asked.server.transport();
+    let asks = asks.server.transport();
+    asks.push_call(Box::new(move |_| transport.write(b"asked")));
+    let turned = world.reactor.turn(Some(Duration::from_secs(9)));
+    turned.expect("it works");
+    assert_eq!(world.waits.last(), Some(Some(Duration::ZERO)));
+    world.turn();
+    assert_eq!(asked.client.bytes(), b"asked");
+}
+
+/// The high-water mark is where output is not too much yet.
+#[test]
+fn write_paused_comes_above_the_high_water_mark() {
+    let world = LoopbackWorld::new();
+    let pair = pair(&world, Recorder::new(), Recorder::new());
+    pair.client.transport().pause_producing();
+    let server = pair.server.transport();
+    while server.statistics().queued == 0 {
+        server.write(&[0; 4096]);
+        world.settle();
+    }
+    server.write(&vec![0; server.room()]);
+    world.settle();
+    let high_water = world.reactor.limits().output_high_water;
+    assert_eq!(server.statistics().queued, high_water);
+    assert_eq!(pair.server.count("write paused"), 0);
+    server.write(b"x");
+    world.settle();
+    assert_eq!(pair.server.count("write paused"), 1);
+}
+
+/// Deadlines are counted in coarse units of time, and are never early, wherever in a unit they began.
+#[test]
+fn deadlines_are_not_early() {
+    const MILLISECOND: Duration = Duration::from_millis(1);
+    let unit = 1 << crate::transport::COARSE_SHIFT;
+    for eighth in 0..8 {
+        let world = LoopbackWorld::new();
+        set_limits(&world.reactor, |limits| limits.idle = 100 * MILLISECOND);
+        let until_unit = unit - world.reactor.now().0 % unit;
+        let begin = until_unit + eighth * unit / 8;
+        world.clock.advance(Duration::from_nanos(begin));
+        let pair = pair(&world, Recorder::new(), Recorder::new());
+        (0..99).for_each(|_| world.advance(MILLISECOND));
+        assert!(!pair.server.is_lost(), "begun {eighth}/8 into a unit");
+        (0..200).for_each(|_| world.advance(MILLISECOND));
+        assert!(pair.server.is_lost(), "begun {eighth}/8 into a unit");
+    }
+}
+
+/// The sweep over a large table is made in parts, and comes to the end.
+#[test]
+fn deadlines_are_met_at_the_end_of_a_large_table() {
+    let world = LoopbackWorld::new();
+    set_limits(&world.reactor, |limits| {
+        limits.idle = Duration::from_secs(1)
+    });
+    for _ in 0..5000 {
+        listen_once(&world, Recorder::new());
+    }
+    let pair = pair(&world, Recorder::new(), Recorder::new());
+    (0..30).for_each(|_| world.advance(Duration::from_millis(100)));
+    assert!(pair.server.is_lost());
 }
 
 /// A writer that is never quite drained does not keep what has left.
