@@ -8,6 +8,7 @@ mod records;
 
 pub use mask::Mask;
 
+use crate::seam::{self, Call};
 use records::{Record, Records};
 use rustix::fs::inotify;
 use std::{
@@ -112,7 +113,8 @@ impl Watcher {
         }
         let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
         let system = inotify::init(flags).map_err(|error| doing(io::Error::from(error).into()))?;
-        let read = system.try_clone().map_err(|error| doing(error.into()))?;
+        let read = seam::call(Call::Dup, || system.try_clone());
+        let read = read.map_err(|error| doing(error.into()))?;
         let inner = Rc::new(Inner {
             system,
             points: RefCell::default(),

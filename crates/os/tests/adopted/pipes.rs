@@ -17,7 +17,10 @@ use tress_core::{
         ConnectOptions, Driver, Lease, ListenOptions, Opened, Report, SocketOption, Stopwatch,
         Token,
     },
+    jobs::{Job, JobCounts, JobId, JobLimits, Refused},
     outgoing::Outgoing,
+    reactor::SignalSender,
+    signal::Signal,
     testing::ManualClock,
 };
 use tress_os::Mio;
@@ -91,6 +94,30 @@ impl Piped {
 }
 
 impl Driver for Piped {
+    fn start_job(&mut self, job: Job) -> Result<JobId, Refused> {
+        self.inner.start_job(job)
+    }
+
+    fn cancel_job(&mut self, job: JobId) -> Option<Job> {
+        self.inner.cancel_job(job)
+    }
+
+    fn set_job_limits(&mut self, limits: JobLimits) {
+        self.inner.set_job_limits(limits);
+    }
+
+    fn job_counts(&self) -> JobCounts {
+        self.inner.job_counts()
+    }
+
+    fn catch_signal(&mut self, signal: Signal, sender: SignalSender) -> io::Result<()> {
+        self.inner.catch_signal(signal, sender)
+    }
+
+    fn release_signal(&mut self, signal: Signal) {
+        self.inner.release_signal(signal);
+    }
+
     fn now(&self) -> Time {
         self.inner.now()
     }
