@@ -39,6 +39,7 @@ fn world(alone: &'static str) -> SocketWorld {
     };
     let mut world = SocketWorld::new(make, 0, alone)
         .with_datagrams(true)
+        .with_adoption()
         .with_processes(true);
     let reactors = [world.reactor(), world.client()];
     world.turner = Rc::new(Hosts::new(reactors, wakers.into_inner()));
