@@ -1,7 +1,7 @@
 //! Where the behaviour suite runs on a driver of the operating system: real sockets, on the loopback interface or in a
 //! directory, and a clock set by hand. Does not know which driver.
 
-use rustix::process::{Signal as SystemSignal, getpid, kill_process};
+use signal_hook::{consts, low_level::raise};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
     any::Any,
@@ -286,18 +286,19 @@ impl World for SocketWorld {
 
     fn signals(&self) -> Option<Box<dyn Fn(Signal)>> {
         let alone = SIGNALS.lock().unwrap_or_else(PoisonError::into_inner);
-        let raise = move |signal: Signal| {
+        let raise_one = move |signal: Signal| {
             let _held = &alone;
             let number = match signal {
-                Signal::Winch => SystemSignal::WINCH,
-                Signal::Cont => SystemSignal::CONT,
-                Signal::Int => SystemSignal::INT,
-                Signal::Term => SystemSignal::TERM,
+                Signal::Winch => consts::SIGWINCH,
+                Signal::Cont => consts::SIGCONT,
+                Signal::Int => consts::SIGINT,
+                Signal::Term => consts::SIGTERM,
                 other => panic!("{other} is not raised in tests"),
             };
-            kill_process(getpid(), number).expect("it is our own");
+            // To this thread: its handlers have run then. One for the process may reach another thread, later.
+            raise(number).expect("it can be raised");
         };
-        Some(Box::new(raise))
+        Some(Box::new(raise_one))
     }
 
     fn adopts(&self) -> bool {
