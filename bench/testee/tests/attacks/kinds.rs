@@ -10,9 +10,10 @@ use rustls::{
 use std::{
     fs,
     io::{Read, Write},
-    net::TcpStream,
-    os::unix::net::UnixStream,
+    net::{TcpListener, TcpStream},
+    os::{fd::OwnedFd, unix::net::UnixStream},
     path::PathBuf,
+    process::{Command, Stdio},
     sync::Arc,
 };
 use tress::endpoint::Side;
@@ -80,7 +81,57 @@ fn check(kind: &str) {
             let testee = serve(&at);
             echo(certificates.connect(&testee), b"");
         }
+        "systemd" => {
+            if !adopts("systemd") {
+                return;
+            }
+            let inherited = |protocol| {
+                let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+                Testee::at_inherited(protocol, OwnedFd::from(socket))
+            };
+            drop(inherited("discard"));
+            let testee = inherited("echo");
+            echo(connect(testee.at), b"");
+        }
+        "stdio" => {
+            if adopts("stdio") {
+                check_stdio();
+            }
+        }
         _ => panic!("`{kind}:` has no case here"),
+    }
+}
+
+/// Whether the driver takes over what was opened elsewhere.
+fn adopts(kind: &str) -> bool {
+    let is_other = std::env::var("TRESS_TESTEE_DRIVER").is_ok_and(|driver| driver != "mio");
+    if is_other {
+        skip(
+            kind,
+            "only the driver mio takes over what was opened elsewhere",
+        );
+    }
+    !is_other
+}
+
+/// Its standard input and output are the connection. Discard reads to the end and writes nothing.
+fn check_stdio() {
+    for (protocol, expected) in [("discard", &b""[..]), ("echo", WORDS)] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tress-testee"))
+            .args([protocol, "--at", "stdio:"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(WORDS).unwrap();
+        // It closes its end when there is nothing more to answer.
+        let mut answer = Vec::new();
+        let mut output = child.stdout.take().unwrap();
+        output.read_to_end(&mut answer).unwrap();
+        child.kill().ok();
+        child.wait().unwrap();
+        assert_eq!(answer, expected, "{protocol}");
     }
 }
 

@@ -38,7 +38,20 @@ impl Testee {
     /// At this endpoint.
     pub(crate) fn start_at(protocol: &'static str, endpoint: &str) -> Self {
         let command = Command::new(env!("CARGO_BIN_EXE_tress-testee"));
-        Self::run(command, protocol, endpoint)
+        Self::run(command, Stdio::null(), protocol, endpoint)
+    }
+
+    /// At a socket that listens and that it inherits, as from systemd.
+    pub(crate) fn at_inherited(protocol: &'static str, socket: impl Into<Stdio>) -> Self {
+        let mut shell = Command::new("sh");
+        let line = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" \"$@\"";
+        shell.args(["-c", line, env!("CARGO_BIN_EXE_tress-testee")]);
+        Self::run(
+            shell,
+            socket.into(),
+            protocol,
+            "systemd:domain=INET:index=0",
+        )
     }
 
     /// With no more descriptors than these.
@@ -46,14 +59,14 @@ impl Testee {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\"")]);
         shell.arg(env!("CARGO_BIN_EXE_tress-testee"));
-        Self::run(shell, protocol, LOOPBACK)
+        Self::run(shell, Stdio::null(), protocol, LOOPBACK)
     }
 
-    fn run(mut command: Command, protocol: &'static str, endpoint: &str) -> Self {
+    fn run(mut command: Command, input: Stdio, protocol: &'static str, endpoint: &str) -> Self {
         let driver = std::env::var(DRIVER_VARIABLE).unwrap_or_else(|_| "mio".to_owned());
         command.args([protocol, "--at", endpoint]);
         command.args(["--driver", &driver]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stdin(input).stdout(Stdio::piped());
         let begun = Instant::now();
         let mut child = command.spawn().expect("the testee starts");
         let (to, first_line) = mpsc::channel();
