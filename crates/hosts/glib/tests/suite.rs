@@ -5,6 +5,10 @@
 //! about its own loop, and `tasks::a_task_that_turns_the_loop_is_polled_again`. One is weaker:
 //! `reactor_loop::statistics_count_turns`, as a host may make a turn more than it must.
 
+#[expect(
+    dead_code,
+    reason = "not all of the programs that share it need all of it"
+)]
 #[path = "../../../os/tests/world/mod.rs"]
 #[expect(clippy::disallowed_methods, reason = "how long real sockets take")]
 mod world;
@@ -47,6 +51,7 @@ fn world(alone: &'static str) -> SocketWorld {
     };
     let mut world = SocketWorld::new(make, 0, alone)
         .with_datagrams(true)
+        .with_adoption()
         .with_processes(true);
     let reactors = [world.reactor(), world.client()];
     let attached = reactors.each_ref().map(|reactor| Some(attach(reactor)));
