@@ -4,6 +4,7 @@
 //! The settings are POSIX's (`termios(3)`), which the crate `rustix` has already: one more crate would add only names.
 //! Source: Twisted's `internet/serialport.py`.
 
+use crate::seam::{self, Call};
 use rustix::{
     fs::{Mode, OFlags, open},
     termios::{
@@ -83,7 +84,10 @@ pub fn serial<P: Protocol>(
     protocol: P,
 ) -> Deferred<Connection<P>> {
     let device = device.as_ref();
-    let both = prepare(device, line).and_then(|line| Ok((line.try_clone()?, line)));
+    let both = prepare(device, line).and_then(|line| {
+        let input = seam::call(Call::Dup, || line.try_clone())?;
+        Ok((input, line))
+    });
     match both {
         Ok((input, output)) => {
             reactor.adopt_files(Some(input.into()), Some(output.into()), protocol)
