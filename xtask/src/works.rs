@@ -36,8 +36,8 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ),
     (
         "surroundings",
-        "standard input and output (`stdio`), sockets from systemd, adopted descriptors, signals (in the simulator, too), watched files (inotify)",
-        "adopted descriptors on io_uring; serial lines",
+        "standard input and output (`stdio`), sockets from systemd, adopted descriptors, signals (in the simulator, too), watched files (inotify), serial lines",
+        "adopted descriptors on io_uring",
     ),
     (
         "framings",

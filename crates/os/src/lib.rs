@@ -11,6 +11,7 @@ mod pool;
 mod process;
 pub mod resolver;
 pub mod seam;
+pub mod serial;
 mod signals;
 pub mod stdio;
 mod sys;

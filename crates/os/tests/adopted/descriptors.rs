@@ -27,8 +27,8 @@ use tress_os::Mio;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Default)]
-struct Seen {
-    bytes: Rc<RefCell<Vec<u8>>>,
+pub(crate) struct Seen {
+    pub(crate) bytes: Rc<RefCell<Vec<u8>>>,
     events: Rc<RefCell<Vec<String>>>,
     transport: Rc<RefCell<Option<Transport>>>,
 }
@@ -38,14 +38,14 @@ impl Seen {
         self.events.borrow_mut().push(event.into());
     }
 
-    fn has(&self, event: &str) -> bool {
+    pub(crate) fn has(&self, event: &str) -> bool {
         self.events
             .borrow()
             .iter()
             .any(|known| known.starts_with(event))
     }
 
-    fn transport(&self) -> Transport {
+    pub(crate) fn transport(&self) -> Transport {
         self.transport.borrow().clone().expect("it was made")
     }
 
@@ -55,7 +55,7 @@ impl Seen {
     }
 }
 
-struct Recorder(Seen);
+pub(crate) struct Recorder(pub(crate) Seen);
 
 impl Protocol for Recorder {
     fn connection_made(&mut self, transport: &Transport) -> Result {
@@ -88,10 +88,10 @@ impl DatagramProtocol for Recorder {
     }
 }
 
-struct World(Reactor);
+pub(crate) struct World(pub(crate) Reactor);
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let driver = Mio::with_clock(ManualClock::new()).expect("epoll works");
         Self(Reactor::with(driver))
     }
@@ -110,7 +110,7 @@ impl World {
     }
 
     #[track_caller]
-    fn until(&self, mut condition: impl FnMut() -> bool) {
+    pub(crate) fn until(&self, mut condition: impl FnMut() -> bool) {
         let start = Instant::now();
         while !condition() {
             assert!(start.elapsed() < PATIENCE, "it does not come to hold");
@@ -121,7 +121,7 @@ impl World {
 
     /// Nothing happens any more, and the loop knows.
     #[track_caller]
-    fn is_quiet(&self) {
+    pub(crate) fn is_quiet(&self) {
         for _ in 0..10 {
             self.0.turn(Some(Duration::ZERO)).expect("the driver works");
         }

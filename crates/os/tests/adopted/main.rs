@@ -4,6 +4,7 @@
 mod descriptors;
 mod kept;
 mod pipes;
+mod serial;
 #[expect(
     dead_code,
     reason = "not all of the programs that share it need all of it"
