@@ -11,8 +11,8 @@ const END: &str = "<!-- works:end -->";
 const BY_HAND: &[(&str, &str, &str)] = &[
     (
         "loops",
-        "mio (epoll), the simulator; inside tokio, GLib, or any loop through C; io_uring as an experiment (feature `uring`)",
-        "faults in the simulator",
+        "mio (epoll); the simulator, with 22 kinds of faults; inside tokio, GLib, or any loop through C; io_uring as an experiment (feature `uring`)",
+        "",
     ),
     (
         "engine",
@@ -22,7 +22,7 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     (
         "datagrams",
         "UDP with multicast and broadcast, UNIX datagrams: `udp`, `unixgram`, on mio and in the simulator",
-        "on io_uring; loss and reordering in the simulator",
+        "on io_uring",
     ),
     (
         "waiting",

@@ -17,8 +17,10 @@ use tress_core::{
         BindOptions, ConnectOptions, Driver, Lease, ListenOptions, Opened, Report, SocketOption,
         Spawned, Stopwatch, Token,
     },
+    jobs::{Job, JobCounts, JobId, JobLimits, Refused},
     outgoing::Outgoing,
     process::{Command, SpawnError},
+    reactor::SignalSender,
     signal::Signal,
 };
 
@@ -317,5 +319,33 @@ impl<D: Driver> Driver for Checked<D> {
 
     fn adopt(&mut self, opened: Opened) -> io::Result<(Token, Address)> {
         self.inner.adopt(opened)
+    }
+
+    fn deadline(&self) -> Time {
+        self.inner.deadline()
+    }
+
+    fn catch_signal(&mut self, signal: Signal, sender: SignalSender) -> io::Result<()> {
+        self.inner.catch_signal(signal, sender)
+    }
+
+    fn release_signal(&mut self, signal: Signal) {
+        self.inner.release_signal(signal);
+    }
+
+    fn start_job(&mut self, job: Job) -> Result<JobId, Refused> {
+        self.inner.start_job(job)
+    }
+
+    fn cancel_job(&mut self, job: JobId) -> Option<Job> {
+        self.inner.cancel_job(job)
+    }
+
+    fn set_job_limits(&mut self, limits: JobLimits) {
+        self.inner.set_job_limits(limits);
+    }
+
+    fn job_counts(&self) -> JobCounts {
+        self.inner.job_counts()
     }
 }

@@ -15,8 +15,10 @@ use tress_core::{
         BindOptions, ConnectOptions, Driver, Lease, ListenOptions, Opened, Report, SocketOption,
         Spawned, Stopwatch, Token,
     },
+    jobs::{Job, JobCounts, JobId, JobLimits, Refused},
     outgoing::Outgoing,
     process::{Command, SpawnError},
+    reactor::SignalSender,
     signal::Signal,
 };
 
@@ -195,5 +197,33 @@ impl<D: Driver> Driver for Mutant<D> {
 
     fn send_datagrams(&mut self, token: Token, out: &mut DatagramQueue) -> io::Result<()> {
         self.inner.send_datagrams(token, out)
+    }
+
+    fn deadline(&self) -> Time {
+        self.inner.deadline()
+    }
+
+    fn catch_signal(&mut self, signal: Signal, sender: SignalSender) -> io::Result<()> {
+        self.inner.catch_signal(signal, sender)
+    }
+
+    fn release_signal(&mut self, signal: Signal) {
+        self.inner.release_signal(signal);
+    }
+
+    fn start_job(&mut self, job: Job) -> Result<JobId, Refused> {
+        self.inner.start_job(job)
+    }
+
+    fn cancel_job(&mut self, job: JobId) -> Option<Job> {
+        self.inner.cancel_job(job)
+    }
+
+    fn set_job_limits(&mut self, limits: JobLimits) {
+        self.inner.set_job_limits(limits);
+    }
+
+    fn job_counts(&self) -> JobCounts {
+        self.inner.job_counts()
     }
 }

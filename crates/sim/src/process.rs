@@ -1,4 +1,5 @@
-//! A driver's table of sockets, or a child's of its pipes: tokens, and which of them have something to report. Knows nothing of what they are.
+//! A driver's table of sockets, or a child's of its pipes: tokens, and which of them have something to report. Knows
+//! nothing of what they are.
 
 use crate::{children::ChildId, datagrams::PortId, host::ListenerKey, jobs::Jobs, stream::EndId};
 use std::{

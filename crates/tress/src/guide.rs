@@ -20,6 +20,10 @@ pub mod processes {}
 #[doc = include_str!("../guide/surroundings.md")]
 pub mod surroundings {}
 
+#[cfg(feature = "sim")]
+#[doc = include_str!("../guide/simulator.md")]
+pub mod simulator {}
+
 #[cfg(feature = "tls")]
 #[doc = include_str!("../guide/tls.md")]
 pub mod tls {}

@@ -7,7 +7,7 @@ use crate::{
 };
 use std::time::Duration;
 use tress_core::{Protocol, Reactor, Result, Transport};
-use tress_sim::{Policy, World};
+use tress_sim::{Fault, Policy, World};
 
 const BYTES: usize = 40_000;
 
@@ -15,6 +15,11 @@ const BYTES: usize = 40_000;
 fn run(seed: u64, policy: Policy, ca: &str, pair: &Issued) -> (Vec<String>, u64) {
     let world = World::new(seed);
     world.set_policy(policy);
+    let events = talk(&world, ca, pair);
+    (events, world.trace_hash())
+}
+
+fn talk(world: &World, ca: &str, pair: &Issued) -> Vec<String> {
     let server = Reactor::with(world.host("10.0.0.1"));
     let client = Reactor::with(world.host("10.0.0.2"));
     let files = MemoryFiles::new();
@@ -37,7 +42,7 @@ fn run(seed: u64, policy: Policy, ca: &str, pair: &Issued) -> (Vec<String>, u64)
     let to = r"tls:localhost:trustRoots=ca.pem:endpoint=tcp\:10.0.0.1\:443";
     client.connect(to, talks).map(drop).detach();
     world.run_until_idle(&[&server, &client]).unwrap();
-    (log.take(), world.trace_hash())
+    log.take()
 }
 
 /// Sends much, and closes when it is back.
@@ -92,4 +97,42 @@ fn the_same_seed_gives_the_same_events() {
             assert_eq!(run(seed, policy, &ca, &pair), (events, hash), "seed {seed}");
         }
     }
+}
+
+/// Whatever strikes, the client gets what was sent or less, and one end; where nothing resets, all of it.
+#[test]
+fn faults_cost_connections_and_no_byte() {
+    let authority = Authority::new("authority");
+    let pair = authority.issue_ed25519("localhost");
+    let (ca, text) = (authority.pem(), letters(BYTES));
+    let mut broken = 0;
+    tress_sim::check(0..40, |world| {
+        for fault in [
+            Fault::LateSegment,
+            Fault::SmallWindow,
+            Fault::ShortRead,
+            Fault::ShortWrite,
+            Fault::SpuriousReadiness,
+            Fault::ClockJump,
+        ] {
+            world.set_fault(fault, 0.1);
+        }
+        world.set_fault(Fault::Reset, 0.003);
+        let events = talk(world, &ca, &pair);
+        let came: String = events
+            .iter()
+            .filter_map(|event| event.strip_prefix('+'))
+            .collect();
+        assert!(text.starts_with(&came), "other bytes came");
+        let ends = events
+            .iter()
+            .filter(|event| event.starts_with("lost"))
+            .count();
+        assert!(ends <= 1, "{ends} ends");
+        let struck = world.fault_count(Fault::Reset) > 0;
+        assert!(struck || came == text && ends == 1, "something is missing");
+        broken += usize::from(came != text);
+        Ok(())
+    });
+    assert!((1..40).contains(&broken), "{broken}");
 }
