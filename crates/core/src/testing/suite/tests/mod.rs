@@ -297,12 +297,12 @@ fn deadlines_are_not_early() {
     let unit = 1 << crate::transport::COARSE_SHIFT;
     for eighth in 0..8 {
         let world = LoopbackWorld::new();
-        set_limits(&world.reactor, |limits| limits.idle = 100 * MILLISECOND);
+        set_limits(&world.reactor, |limits| limits.idle = 120 * MILLISECOND);
         let until_unit = unit - world.reactor.now().0 % unit;
         let begin = until_unit + eighth * unit / 8;
         world.clock.advance(Duration::from_nanos(begin));
         let pair = pair(&world, Recorder::new(), Recorder::new());
-        (0..99).for_each(|_| world.advance(MILLISECOND));
+        (0..119).for_each(|_| world.advance(MILLISECOND));
         assert!(!pair.server.is_lost(), "begun {eighth}/8 into a unit");
         (0..200).for_each(|_| world.advance(MILLISECOND));
         assert!(pair.server.is_lost(), "begun {eighth}/8 into a unit");
