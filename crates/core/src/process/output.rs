@@ -92,7 +92,6 @@ impl Reactor {
         let mut collector = Collector {
             out: Vec::new(),
             err: Vec::new(),
-            left: self.limits().process_output,
             limit: self.limits().process_output,
             keeps: true,
             expects_no_errors: false,
@@ -120,7 +119,6 @@ fn kill(process: &Process) {
 struct Collector {
     out: Vec<u8>,
     err: Vec<u8>,
-    left: usize,
     limit: usize,
     keeps: bool,
     expects_no_errors: bool,
@@ -153,11 +151,10 @@ impl ProcessProtocol for Collector {
             self.fail(process, UnexpectedErrorOutput { text });
             return Ok(());
         }
-        let Some(left) = self.left.checked_sub(data.len()) else {
+        if self.out.len() + self.err.len() + data.len() > self.limit {
             self.fail(process, OutputTooLong { limit: self.limit });
             return Ok(());
-        };
-        self.left = left;
+        }
         match descriptor {
             2 => self.err.extend_from_slice(data),
             _ => self.out.extend_from_slice(data),

@@ -142,9 +142,8 @@ impl Core {
 
     /// The reactor stops: asks a child to end, or leaves one that is detached to itself. False when it is no child.
     pub(super) fn stop_child(&self, token: Token) -> bool {
-        let child = match self.table.borrow().get(token.slot as usize) {
-            Some(Entry::Child(_, child)) if child.token == token => Rc::clone(child),
-            _ => return false,
+        let Some(child) = self.child(token) else {
+            return false;
         };
         if child.is_detached {
             self.forget_child(&child, false, NotRunning.into());
@@ -157,11 +156,16 @@ impl Core {
     /// The reactor waits no longer.
     pub(super) fn abort_children(&self, reason: &Failure) {
         for token in self.tokens(|entry| matches!(entry, Entry::Child(..))) {
-            let child = match self.table.borrow().get(token.slot as usize) {
-                Some(Entry::Child(_, child)) => Rc::clone(child),
-                _ => continue,
-            };
-            self.forget_child(&child, true, reason.clone());
+            if let Some(child) = self.child(token) {
+                self.forget_child(&child, true, reason.clone());
+            }
+        }
+    }
+
+    fn child(&self, token: Token) -> Option<Rc<Child>> {
+        match self.table.borrow().get(token.slot as usize) {
+            Some(Entry::Child(_, child)) if child.token == token => Some(Rc::clone(child)),
+            _ => None,
         }
     }
 

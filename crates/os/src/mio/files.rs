@@ -1,7 +1,7 @@
 //! What is no socket: pipes, terminals and files, where bytes are read from one and written to another. Knows neither
 //! who opened them nor what for.
 
-use super::{HUNG_UP, Mio, READABLE, Socket, WRITABLE, socket};
+use super::{Mio, Socket, socket};
 use crate::seam::{self, Call};
 use mio::{Interest, Registry, Token as Mark, event::Source, unix::SourceFd};
 use rustix::{
@@ -81,7 +81,7 @@ impl Files {
         self.input.as_ref().filter(is_terminal).map(AsFd::as_fd)
     }
 
-    fn read_input(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(super) fn read_input(&self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(input) = &self.input else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
@@ -99,7 +99,7 @@ impl Files {
     }
 
     /// Whether something may be left to read although the buffer was not filled.
-    fn may_have_more(&self) -> bool {
+    pub(super) fn may_have_more(&self) -> bool {
         let is_pipe = |end: &End| end.kind == Kind::Pipe && end.is_told;
         !self.input.as_ref().is_some_and(is_pipe)
     }
@@ -258,17 +258,12 @@ impl<C: Clock> Mio<C> {
         bits: u8,
         lease: &mut Lease,
     ) -> Option<Report> {
-        let slot = &mut self.slots[token.slot as usize];
-        if bits & WRITABLE != 0 && slot.has(socket::BLOCKED) {
-            slot.clear(socket::BLOCKED);
-            self.ready[self.cursor].1 &= !WRITABLE;
-            return Some(Report::Sent {
-                conn: token,
-                bytes: 0,
-                emptied: None,
-            });
+        let room = self.room_event(token, bits);
+        if room.is_some() {
+            return room;
         }
         self.cursor += 1;
+        let slot = &mut self.slots[token.slot as usize];
         let Socket::Files(files) = &slot.socket else {
             return None;
         };
@@ -282,43 +277,9 @@ impl<C: Clock> Mio<C> {
             let error = io::ErrorKind::BrokenPipe.into();
             return Some(Report::Closed { token, error });
         }
-        if nothing_comes || bits & (READABLE | HUNG_UP) == 0 {
+        if nothing_comes {
             return None;
         }
-        if !slot.has(socket::READING) {
-            slot.set(socket::UNREAD);
-            return None;
-        }
-        self.read_files(token, bits, lease)
-    }
-
-    fn read_files(&mut self, token: Token, bits: u8, lease: &mut Lease) -> Option<Report> {
-        let slot = &mut self.slots[token.slot as usize];
-        let Socket::Files(files) = &slot.socket else {
-            return None;
-        };
-        loop {
-            match files.read_input(&mut lease.buffer) {
-                Ok(0) => {
-                    slot.clear(socket::READING);
-                    slot.set(socket::ENDED);
-                    return Some(Report::ReadClosed { conn: token });
-                }
-                Ok(length) => {
-                    if length == lease.buffer.len() || bits & HUNG_UP != 0 || files.may_have_more()
-                    {
-                        self.again.push((token, bits));
-                    }
-                    lease.length = length;
-                    return Some(Report::Data { conn: token });
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.remove(token);
-                    return Some(Report::Closed { token, error });
-                }
-            }
-        }
+        self.bytes_event(token, bits, lease)
     }
 }

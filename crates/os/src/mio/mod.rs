@@ -248,23 +248,38 @@ impl<C: Clock> Mio<C> {
 
     /// An event of a stream: room to write first, since that may close it; then data, end or error.
     fn stream_event(&mut self, token: Token, bits: u8, lease: &mut Lease) -> Option<Report> {
-        let slot = &mut self.slots[token.slot as usize];
-        if bits & WRITABLE != 0 && slot.has(socket::BLOCKED) {
-            slot.clear(socket::BLOCKED);
-            self.ready[self.cursor].1 &= !WRITABLE;
-            return Some(Report::Sent {
-                conn: token,
-                bytes: 0,
-                emptied: None,
-            });
+        let room = self.room_event(token, bits);
+        if room.is_some() {
+            return room;
         }
         self.cursor += 1;
-        if slot.has(socket::BROKEN) {
+        if self.slots[token.slot as usize].has(socket::BROKEN) {
             return self.report_broken(token);
         }
+        self.bytes_event(token, bits, lease)
+    }
+
+    /// There is room again for what waits, and the cursor stays for the rest of the event.
+    fn room_event(&mut self, token: Token, bits: u8) -> Option<Report> {
+        let slot = &mut self.slots[token.slot as usize];
+        if bits & WRITABLE == 0 || !slot.has(socket::BLOCKED) {
+            return None;
+        }
+        slot.clear(socket::BLOCKED);
+        self.ready[self.cursor].1 &= !WRITABLE;
+        Some(Report::Sent {
+            conn: token,
+            bytes: 0,
+            emptied: None,
+        })
+    }
+
+    /// There may be something to read, for whoever wants it now.
+    fn bytes_event(&mut self, token: Token, bits: u8, lease: &mut Lease) -> Option<Report> {
         if bits & (READABLE | HUNG_UP) == 0 {
             return None;
         }
+        let slot = &mut self.slots[token.slot as usize];
         if !slot.has(socket::READING) {
             slot.set(socket::UNREAD);
             return None;
@@ -275,15 +290,19 @@ impl<C: Clock> Mio<C> {
     fn read(&mut self, token: Token, bits: u8, lease: &mut Lease) -> Option<Report> {
         let slot = &mut self.slots[token.slot as usize];
         let is_passing = slot.has(socket::PASSING);
-        let Socket::Stream(stream) = &mut slot.socket else {
-            return None;
-        };
         loop {
-            let received = if is_passing {
-                passing::receive(stream, lease)
-            } else {
-                let room = seam::room(Call::Recv, lease.buffer.len());
-                room.and_then(|room| stream.read(&mut lease.buffer[..room]))
+            // Behind what came with open files, or from some files, there may be more, however little came.
+            let (received, may_have_more) = match &mut slot.socket {
+                Socket::Stream(stream) if is_passing => (passing::receive(stream, lease), true),
+                Socket::Stream(stream) => {
+                    let room = seam::room(Call::Recv, lease.buffer.len());
+                    let read = room.and_then(|room| stream.read(&mut lease.buffer[..room]));
+                    (read, false)
+                }
+                Socket::Files(files) => {
+                    (files.read_input(&mut lease.buffer), files.may_have_more())
+                }
+                _ => return None,
             };
             match received {
                 Ok(0) => {
@@ -292,8 +311,7 @@ impl<C: Clock> Mio<C> {
                     return Some(Report::ReadClosed { conn: token });
                 }
                 Ok(length) => {
-                    // Behind what came with open files there may be more, however little came.
-                    if length == lease.buffer.len() || bits & HUNG_UP != 0 || is_passing {
+                    if length == lease.buffer.len() || bits & HUNG_UP != 0 || may_have_more {
                         self.again.push((token, bits));
                     }
                     lease.length = length;
