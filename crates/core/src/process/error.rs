@@ -15,6 +15,8 @@ pub enum ExitStatus {
         /// It left a memory image.
         dumped: bool,
     },
+    /// It has ended, but something else in this program has waited for it and knows how.
+    Unknown,
 }
 
 impl ExitStatus {
@@ -33,6 +35,7 @@ impl fmt::Display for ExitStatus {
                 let dumped = if *dumped { ", leaving an image" } else { "" };
                 write!(f, "{signal}{dumped}")
             }
+            Self::Unknown => f.write_str("a status that something else has taken"),
         }
     }
 }
@@ -61,6 +64,7 @@ impl fmt::Display for ProcessTerminated {
         match self.status {
             ExitStatus::Code(code) => write!(f, "a process has ended with exit code {code}"),
             ExitStatus::Signal { .. } => write!(f, "a process has ended by {}", self.status),
+            ExitStatus::Unknown => write!(f, "a process has ended with {}", self.status),
         }
     }
 }

@@ -349,11 +349,11 @@ impl Child {
     }
 
     /// One of its pipes has ended.
-    pub(crate) fn pipe_lost(self: &Rc<Self>, descriptor: u32) {
+    pub(crate) fn pipe_lost(self: &Rc<Self>, descriptor: u32, reason: &Failure) {
         if let Some(pipe) = self.pipes.borrow_mut().get_mut(&descriptor) {
             pipe.is_open = false;
         }
-        self.tell(|protocol, process| protocol.child_connection_lost(process, descriptor));
+        self.tell(|protocol, process| protocol.child_connection_lost(process, descriptor, reason));
         self.end_if_over();
     }
 

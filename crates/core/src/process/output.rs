@@ -3,6 +3,7 @@
 use super::{Command, ExitStatus, Process, ProcessDone, ProcessProtocol, ProcessTerminated};
 use crate::{
     deferred::{Deferred, Resolver},
+    error::ConnectionDone,
     failure::{Failure, Result},
     reactor::Reactor,
     signal::Signal,
@@ -63,14 +64,16 @@ impl Reactor {
         result.map(|output| output.out)
     }
 
-    /// Runs a program with nothing to read, and gives the code that it ended with. When a signal ended it this fails with
-    /// [`ProcessTerminated`]. What it writes is thrown away. Cancelling kills it.
+    /// Runs a program with nothing to read, and gives the code that it ended with. When a signal ended it, or when that is
+    /// not known, this fails with [`ProcessTerminated`]. What it writes is thrown away. Cancelling kills it.
     #[track_caller]
     pub fn get_process_value(&self, command: &Command) -> Deferred<u8> {
         let result = self.collect(command, |collector| collector.keeps = false);
         result.add_callback(|output| match output.status {
             ExitStatus::Code(code) => Ok(code),
-            status @ ExitStatus::Signal { .. } => Err(ProcessTerminated { status }.into()),
+            status @ (ExitStatus::Signal { .. } | ExitStatus::Unknown) => {
+                Err(ProcessTerminated { status }.into())
+            }
         })
     }
 
@@ -158,6 +161,20 @@ impl ProcessProtocol for Collector {
         match descriptor {
             2 => self.err.extend_from_slice(data),
             _ => self.out.extend_from_slice(data),
+        }
+        Ok(())
+    }
+
+    fn child_connection_lost(
+        &mut self,
+        process: &Process,
+        descriptor: u32,
+        reason: &Failure,
+    ) -> Result {
+        // Part of what was written must not pass for all of it.
+        if self.keeps && descriptor != 0 && reason.check::<ConnectionDone>().is_none() {
+            let what = format!("reading descriptor {descriptor} of a process");
+            self.fail(process, reason.clone().context(what));
         }
         Ok(())
     }

@@ -50,7 +50,7 @@ impl Protocol for ChildPipe {
         if !is_usual {
             self.child.give_up();
         }
-        self.child.pipe_lost(self.descriptor);
+        self.child.pipe_lost(self.descriptor, &reason);
     }
 
     fn name(&self) -> &'static str {

@@ -72,13 +72,19 @@ pub trait ProcessProtocol: 'static {
         Ok(())
     }
 
-    /// This descriptor is closed, by the child or by us: once for each that is a pipe, a socket, or the terminal, which
-    /// counts as 1.
+    /// This descriptor is closed: once for each that is a pipe, a socket, or the terminal, which counts as 1. The reason
+    /// is that of a connection's end: [`ConnectionDone`](crate::error::ConnectionDone) when we closed it, or when the
+    /// child closed what we read; anything else when bytes may be missing, or when the child reads no more.
     ///
     /// # Errors
     /// Ends the child.
-    fn child_connection_lost(&mut self, process: &Process, descriptor: u32) -> Result {
-        let _ = (process, descriptor);
+    fn child_connection_lost(
+        &mut self,
+        process: &Process,
+        descriptor: u32,
+        reason: &Failure,
+    ) -> Result {
+        let _ = (process, descriptor, reason);
         Ok(())
     }
 

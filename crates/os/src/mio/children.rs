@@ -164,9 +164,8 @@ impl<C: Clock> Mio<C> {
             Ok(None) => return None,
             Ok(Some(status)) => status,
             Err(error) => {
-                // Somebody else has waited for it: how it ended is not known.
-                tracing::warn!(target: "tress", "somebody else waited for a child: {error}");
-                ExitStatus::Code(u8::MAX)
+                tracing::warn!(target: "tress", "something else waited for a child: {error}");
+                ExitStatus::Unknown
             }
         };
         child.is_over = true;

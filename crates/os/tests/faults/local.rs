@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 use tress_core::{
-    Address, DatagramTransport, Failure, Result, driver::Interface, process::Command,
+    Address, DatagramTransport, Result, driver::Interface, process::Command,
 };
 
 /// When the ports of a scenario with datagrams are closed: whatever gets lost, then it is over.
@@ -137,15 +137,17 @@ fn open_files(stage: &Rc<Stage>) -> Result<Check> {
     }))
 }
 
-/// What a child writes arrives. A process protocol is not told why a pipe has ended, so that output which could not be
-/// read to its end passes for whole: here it counts as a failure, which only a fault of the call may cause.
+/// What a child writes arrives, all of it or an error.
 fn child(stage: &Rc<Stage>, bytes: usize) -> Result<Check> {
     let count = format!("exec head -c {bytes} /dev/zero");
     let command = Command::new("/bin/sh").arguments(["-c", &count]);
     let output = stage.reactor.get_process_output(&command);
-    let output = output.add_callback(move |output| match output.len() {
-        all if all == bytes => Ok(()),
-        _ => Err(Failure::msg("the output was cut short")),
+    let complaint = Rc::clone(&stage.complaint);
+    let output = output.add_callback(move |output| {
+        if output.len() != bytes {
+            complaint.set(Some("output that was cut short passes for all".to_owned()));
+        }
+        Ok(())
     });
     stage.await_end(output).detach();
     Ok(Box::new(|| {}))

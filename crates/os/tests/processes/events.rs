@@ -3,7 +3,11 @@
 use crate::world::{World, shell};
 use tress_core::{
     Signal,
-    process::{ChildDescriptor, Command, Terminal},
+    process::{ChildDescriptor, Command, ExitStatus, Terminal},
+};
+use tress_os::seam::{
+    Call,
+    faults::{self, Fault, Plan},
 };
 
 #[test]
@@ -22,6 +26,74 @@ fn spawn_process_early_is_reaped() {
     world.until(|| heard.ended());
     assert_eq!(heard.all()[0], "made");
     assert!(heard.has("ended code 6"));
+    world.end();
+}
+
+#[test]
+fn one_that_something_else_waited_for_has_ended_somehow() {
+    let world = World::new();
+    let (process, heard) = world.start(&shell("exit 6"));
+    let ended = world.reactor.get_process_value(&shell("exit 7"));
+    // Both, behind the reactor's back.
+    for _ in 0..2 {
+        let waited = rustix::process::wait(rustix::process::WaitOptions::empty());
+        assert!(waited.expect("it is a child").is_some());
+    }
+    world.until(|| heard.ended());
+    assert!(
+        heard.has("ended a status that something else has taken"),
+        "{:?}",
+        heard.all()
+    );
+    assert_eq!(process.status(), Some(ExitStatus::Unknown));
+    let failure = world.result(ended).expect_err("there is no code to give");
+    assert_eq!(
+        failure.to_string(),
+        "a process has ended with a status that something else has taken"
+    );
+    world.end();
+}
+
+#[test]
+fn output_that_could_not_be_read_does_not_pass_for_all() {
+    let world = World::new();
+    let output = |line| world.reactor.get_process_output_and_value(&shell(line));
+    reading_fails();
+    let failure = world.result(output("echo a; sleep 60"));
+    let text = failure.expect_err("nobody knows the rest").to_string();
+    assert!(faults::end().is_fulfilled);
+    assert!(text.starts_with("reading descriptor "), "{text}");
+    reading_fails();
+    let value = world.reactor.get_process_value(&shell("echo a; exit 3"));
+    assert_eq!(world.result(value).expect("it needs no output"), 3);
+    assert!(faults::end().is_fulfilled);
+    world.end();
+}
+
+/// The first byte that this thread's drivers read of a pipe cannot be read.
+fn reading_fails() {
+    faults::begin(Some(Plan {
+        call: Call::Read,
+        number: 1,
+        fault: Fault::Error(libc::EIO),
+    }));
+}
+
+#[test]
+fn a_pipe_says_why_it_ended() {
+    let world = World::new();
+    reading_fails();
+    let (process, heard) = world.start(&shell("exec 1>&-; read a"));
+    world.until(|| heard.events().len() == 2);
+    assert!(faults::end().is_fulfilled);
+    let lost = "lost 1: connection was lost: Input/output error (os error 5)";
+    assert_eq!(heard.events(), ["made", lost]);
+    process.lose_connection();
+    world.until(|| heard.ended());
+    assert!(
+        heard.has("lost 0") && heard.has("lost 2"),
+        "those were closed"
+    );
     world.end();
 }
 

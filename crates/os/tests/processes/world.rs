@@ -11,6 +11,7 @@ use std::{
 };
 use tress_core::{
     Failure, Process, ProcessProtocol, Reactor, Result,
+    error::ConnectionDone,
     process::{Command, ProcessDone, ProcessTerminated},
     testing::ManualClock,
 };
@@ -205,8 +206,11 @@ impl ProcessProtocol for Recorder {
         Ok(())
     }
 
-    fn child_connection_lost(&mut self, _: &Process, descriptor: u32) -> Result {
-        self.0.push(format!("lost {descriptor}"));
+    fn child_connection_lost(&mut self, _: &Process, descriptor: u32, reason: &Failure) -> Result {
+        self.0.push(match reason.check::<ConnectionDone>() {
+            None if matches!(descriptor, 1 | 2) => format!("lost {descriptor}: {reason}"),
+            _ => format!("lost {descriptor}"),
+        });
         Ok(())
     }
 

@@ -38,7 +38,7 @@ impl ProcessProtocol for Failing {
         Ok(())
     }
 
-    fn child_connection_lost(&mut self, _: &Process, _: u32) -> Result {
+    fn child_connection_lost(&mut self, _: &Process, _: u32, _: &Failure) -> Result {
         self.at("lost")
     }
 

@@ -16,6 +16,7 @@ pub use talking::*;
 use super::{World, recorder::Log};
 use crate::{
     Failure, Result,
+    error::ConnectionDone,
     process::{Command, Process, ProcessDone, ProcessProtocol, ProcessTerminated, SpawnError},
     signal::Signal,
 };
@@ -197,8 +198,11 @@ impl ProcessProtocol for Recorder {
         Ok(())
     }
 
-    fn child_connection_lost(&mut self, _: &Process, descriptor: u32) -> Result {
-        self.0.log.note(format!("lost {descriptor}"));
+    fn child_connection_lost(&mut self, _: &Process, descriptor: u32, reason: &Failure) -> Result {
+        self.0.log.note(match reason.check::<ConnectionDone>() {
+            None if matches!(descriptor, 1 | 2) => format!("lost {descriptor}: {reason}"),
+            _ => format!("lost {descriptor}"),
+        });
         Ok(())
     }
 
