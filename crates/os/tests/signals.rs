@@ -1,24 +1,17 @@
 //! Signals of a real process: a loop that waits is woken, several reactors get each, and what nobody handles any more
 //! does what it did before. One test at a time, as a signal is for all of them.
 
+#[path = "world/leftovers.rs"]
+mod leftovers;
+
+use leftovers::Leftovers;
 use rustix::process::{Signal as SystemSignal, getpid, kill_process};
-use std::{
-    cell::Cell,
-    os::unix::process::ExitStatusExt,
-    process::Command,
-    rc::Rc,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{cell::Cell, os::unix::process::ExitStatusExt, process::Command, rc::Rc};
 use tress_core::{Reactor, Signal, error::CannotCatch};
 use tress_os::Mio;
 
 /// Set in a process of its own, to what it plays.
 const ROLE: &str = "TRESS_SIGNALS_ROLE";
-
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 fn reactor() -> Reactor {
     Reactor::with(Mio::new().expect("epoll works"))
@@ -31,7 +24,7 @@ fn raise(signal: SystemSignal) {
 /// Without a timeout: were it not woken, it would wait for ever.
 #[test]
 fn a_waiting_loop_is_woken() {
-    let _alone = alone();
+    let _none = Leftovers::none();
     let reactor = reactor();
     let handle = reactor.on_signal(Signal::Usr1, |reactor| reactor.stop().expect("it runs"));
     let _handle = handle.expect("it can be caught");
@@ -52,7 +45,7 @@ fn a_waiting_loop_is_woken() {
 
 #[test]
 fn every_reactor_gets_it() {
-    let _alone = alone();
+    let _none = Leftovers::none();
     let count = Rc::new(Cell::new(0));
     let reactors = [reactor(), reactor()];
     let handles = [0, 1].map(|index: usize| {
@@ -81,6 +74,7 @@ fn every_reactor_gets_it() {
 /// Under any of its names.
 #[test]
 fn what_cannot_be_caught_is_told() {
+    let _none = Leftovers::none();
     let reactor = reactor();
     for (signal, text) in [
         (Signal::Number(9), "the system lets no program catch it"),
@@ -130,6 +124,7 @@ fn check(role: &str, expected: Option<i32>) {
 
 #[test]
 fn a_signal_nobody_handles_does_what_it_did() {
+    let _none = Leftovers::none();
     check("dropped", Some(10));
     check("reactor dropped", Some(10));
     check("handled again", None);
@@ -139,6 +134,7 @@ fn a_signal_nobody_handles_does_what_it_did() {
 /// No test: what the processes above do.
 #[test]
 fn play() {
+    let _none = Leftovers::none();
     let Ok(role) = std::env::var(ROLE) else {
         return;
     };

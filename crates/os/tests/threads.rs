@@ -1,6 +1,10 @@
 //! Every sentence of Twisted's `threading.rst` as a test, on the driver of the operating system, with its own clock; and
 //! what happens to threads when their reactor goes. The behaviour suite has the rest.
 
+#[path = "world/leftovers.rs"]
+mod leftovers;
+
+use leftovers::Leftovers;
 use std::{
     cell::RefCell,
     num::ParseIntError,
@@ -60,6 +64,7 @@ fn failed<T: 'static>(deferred: Deferred<T>) -> Failure {
 
 #[test]
 fn the_pool_has_0_to_10_threads_lazily_created() {
+    let _none = Leftovers::none();
     let (reactor, gate) = (reactor(), Gate::default());
     assert_eq!(reactor.limits().threads, 10);
     assert_eq!(reactor.statistics().threads, 0);
@@ -85,6 +90,7 @@ fn the_pool_has_0_to_10_threads_lazily_created() {
 
 #[test]
 fn defer_to_thread() {
+    let _none = Leftovers::none();
     let reactor = reactor();
     let own = thread::current().id();
     let elsewhere = reactor.defer_to_thread(move || Ok(thread::current().id() != own));
@@ -99,6 +105,7 @@ fn defer_to_thread() {
 
 #[test]
 fn blocking_call_from_thread_re_raises() {
+    let _none = Leftovers::none();
     let reactor = reactor();
     let remote = reactor.remote();
     let job = reactor.defer_to_thread(move || {
@@ -117,6 +124,7 @@ fn blocking_call_from_thread_re_raises() {
 
 #[test]
 fn call_from_thread_wakes_the_poll() {
+    let _none = Leftovers::none();
     let reactor = reactor();
     let remote = reactor.remote();
     let thread = spawn(move || {
@@ -130,6 +138,7 @@ fn call_from_thread_wakes_the_poll() {
 
 #[test]
 fn suggest_thread_pool_size() {
+    let _none = Leftovers::none();
     let reactor = reactor();
     reactor.suggest_thread_pool_size(3);
     assert_eq!(reactor.limits().threads, 3);
@@ -154,6 +163,7 @@ fn suggest_thread_pool_size() {
 
 #[test]
 fn the_pool_is_joined_at_during_shutdown() {
+    let _none = Leftovers::none();
     let (reactor, gate) = (reactor(), Gate::default());
     reactor.suggest_thread_pool_size(1);
     let log: Rc<RefCell<Vec<String>>> = Rc::default();
@@ -211,6 +221,7 @@ fn deadlock(reactor: &Reactor) -> ([Deferred<u32>; 2], [Deferred<()>; 2]) {
 
 #[test]
 fn a_full_pool_of_mutually_waiting_tasks_deadlocks_and_cancelling_one_ends_that() {
+    let _none = Leftovers::none();
     let reactor = reactor();
     let ([first, second], [cancelled, other]) = deadlock(&reactor);
     cancelled.cancel();
@@ -226,6 +237,7 @@ fn a_full_pool_of_mutually_waiting_tasks_deadlocks_and_cancelling_one_ends_that(
 
 #[test]
 fn a_full_pool_of_mutually_waiting_tasks_goes_on_with_more_threads() {
+    let _none = Leftovers::none();
     let reactor = reactor();
     let (waiting, awaited) = deadlock(&reactor);
     reactor.suggest_thread_pool_size(4);
@@ -239,6 +251,7 @@ fn a_full_pool_of_mutually_waiting_tasks_goes_on_with_more_threads() {
 /// What runs goes on and is left alone; what waits never runs, and what it holds is dropped at once.
 #[test]
 fn dropping_the_reactor_waits_for_no_job() {
+    let _none = Leftovers::none();
     let (reactor, gate) = (reactor(), Gate::default());
     reactor.suggest_thread_pool_size(1);
     let (sender, ended) = mpsc::channel();
@@ -267,6 +280,7 @@ fn dropping_the_reactor_waits_for_no_job() {
 /// Whoever waits for an answer is told when the reactor is dropped.
 #[test]
 fn blocking_calls_end_when_the_reactor_is_dropped() {
+    let _none = Leftovers::none();
     let reactor = reactor();
     let (in_call, called) = mpsc::channel();
     // One is called and never answered, the other never called.
@@ -298,6 +312,7 @@ fn blocking_calls_end_when_the_reactor_is_dropped() {
 /// A thread that a stop left behind does not keep the process from its next run, nor from its end.
 #[test]
 fn a_job_that_never_ends_does_not_hold_up_the_stop() {
+    let _none = Leftovers::none();
     let (reactor, gate) = (reactor(), Gate::default());
     let mut limits = (*reactor.limits()).clone();
     limits.shutdown = Duration::from_millis(1);

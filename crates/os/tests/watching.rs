@@ -1,6 +1,10 @@
 //! Files that are watched: what is told, of what, to whom, and when it ends.
 #![cfg(target_os = "linux")]
 
+#[path = "world/leftovers.rs"]
+mod leftovers;
+
+use leftovers::Leftovers;
 use std::{
     cell::RefCell,
     fs::{self, File},
@@ -107,6 +111,7 @@ const DEEP: WatchOptions = WatchOptions {
 
 #[test]
 fn what_happens_in_a_directory() {
+    let _none = Leftovers::none();
     let world = World::new();
     let watcher = world.watcher();
     watcher
@@ -126,6 +131,7 @@ fn what_happens_in_a_directory() {
 
 #[test]
 fn a_file_and_its_end() {
+    let _none = Leftovers::none();
     let world = World::new();
     let watcher = world.watcher();
     world.write("f", "1");
@@ -142,6 +148,7 @@ fn a_file_and_its_end() {
 
 #[test]
 fn masks_choose() {
+    let _none = Leftovers::none();
     let world = World::new();
     let watcher = world.watcher();
     let options = WatchOptions {
@@ -159,6 +166,7 @@ fn masks_choose() {
 /// Each gets what it asked for, although the system has one watch for both.
 #[test]
 fn two_handlers_of_one_directory() {
+    let _none = Leftovers::none();
     let world = World::new();
     let watcher = world.watcher();
     let only = |mask| WatchOptions { mask, ..PLAIN };
@@ -176,6 +184,7 @@ fn two_handlers_of_one_directory() {
 
 #[test]
 fn ignored_is_watched_no_more() {
+    let _none = Leftovers::none();
     let world = World::new();
     let watcher = world.watcher();
     fs::create_dir_all(world.path("d/e")).expect("it can be made");
@@ -196,6 +205,7 @@ fn ignored_is_watched_no_more() {
 
 #[test]
 fn directories_that_come_are_watched() {
+    let _none = Leftovers::none();
     let world = World::new();
     let watcher = world.watcher();
     fs::create_dir_all(world.path("old/deep")).expect("it can be made");
@@ -236,6 +246,7 @@ fn directories_that_come_are_watched() {
 
 #[test]
 fn what_cannot_be_watched_is_told() {
+    let _none = Leftovers::none();
     let world = World::new();
     let watcher = Watcher::with_limit(&world.reactor, 2).expect("there is inotify");
     let refused = |name: &str, options| {
@@ -271,6 +282,7 @@ fn what_cannot_be_watched_is_told() {
 /// More happens than the system keeps.
 #[test]
 fn lost_events_are_told() {
+    let _none = Leftovers::none();
     let world = World::new();
     let watcher = world.watcher();
     let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events");
@@ -303,6 +315,7 @@ fn lost_events_are_told() {
 /// Inside its own call, and one that panics beside it.
 #[test]
 fn handlers_may_do_anything() {
+    let _none = Leftovers::none();
     let world = World::new();
     let watcher = world.watcher();
     let (own, directory) = (watcher.clone(), world.path(""));
@@ -339,6 +352,7 @@ fn handlers_may_do_anything() {
 
 #[test]
 fn dropping_it_ends_it() {
+    let _none = Leftovers::none();
     let world = World::new();
     let watcher = world.watcher();
     let again = watcher.clone();
@@ -361,6 +375,7 @@ fn dropping_it_ends_it() {
 
 #[test]
 fn it_ends_with_its_reactor() {
+    let _none = Leftovers::none();
     let world = World::new();
     let watcher = world.watcher();
     watcher

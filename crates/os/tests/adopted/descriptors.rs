@@ -1,6 +1,7 @@
 //! What only descriptors have: files that are always ready, short reads of pipes and terminals, ends that are errors, and
 //! flags that others see. Nothing is left open after a test.
 
+use crate::world::leftovers::Leftovers;
 use rustix::{
     fs::{OFlags, fcntl_getfl},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
@@ -165,6 +166,7 @@ fn copy(file: &File) -> OwnedFd {
 /// Read to the end, although no system tells that it is ready; a pause holds.
 #[test]
 fn a_file_is_always_ready() {
+    let _none = Leftovers::none();
     let world = World::new();
     let content: Vec<u8> = (0..500_000_u32).map(|n| (n % 251) as u8).collect();
     let (from, mut to) = (file(&content), file(b""));
@@ -191,6 +193,7 @@ fn a_file_is_always_ready() {
 /// One read takes all of it, and the next write is seen.
 #[test]
 fn a_pipe_is_read_as_it_comes() {
+    let _none = Leftovers::none();
     let world = World::new();
     let (reader, mut writer) = pipe();
     let seen = world.files(Some(reader.into()), None);
@@ -210,6 +213,7 @@ fn a_pipe_is_read_as_it_comes() {
 /// With nothing to be read, the end of the reader is the end.
 #[test]
 fn a_pipe_that_is_only_written_ends_with_its_reader() {
+    let _none = Leftovers::none();
     for much in [0, 10_000_000] {
         let world = World::new();
         let (reader, writer) = pipe();
@@ -229,6 +233,7 @@ fn a_pipe_that_is_only_written_ends_with_its_reader() {
 /// With something to be read, only a write finds out.
 #[test]
 fn a_pair_of_pipes_outlives_the_reader() {
+    let _none = Leftovers::none();
     let world = World::new();
     let ((input, mut to), (from, output)) = (pipe(), pipe());
     let seen = world.files(Some(input.into()), Some(output.into()));
@@ -245,6 +250,7 @@ fn a_pair_of_pipes_outlives_the_reader() {
 /// A line at a time, and an error at the end, which is one.
 #[test]
 fn the_end_of_a_terminal_is_an_end() {
+    let _none = Leftovers::none();
     let world = World::new();
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let master = openpt(flags).expect("there are terminals");
@@ -270,6 +276,7 @@ fn the_end_of_a_terminal_is_an_end() {
 /// Whoever shares them finds them as they were, however it ended; but for ports, where a wait would hold others up.
 #[test]
 fn what_waited_waits_again() {
+    let _none = Leftovers::none();
     for abort in [false, true] {
         let world = World::new();
         let (input, _to) = pipe();
@@ -311,6 +318,7 @@ fn what_waited_waits_again() {
 /// A socket in each direction: the end of one is told although copies are open.
 #[test]
 fn two_sockets_as_files() {
+    let _none = Leftovers::none();
     let world = World::new();
     let pair = || Socket::pair(Domain::UNIX, Type::STREAM, None).expect("there is a pair");
     let ((mut to, input), (mut from, output)) = (pair(), pair());
@@ -332,6 +340,7 @@ fn two_sockets_as_files() {
 
 #[test]
 fn what_is_wrong_is_told_and_closed() {
+    let _none = Leftovers::none();
     let world = World::new();
     let reactor = &world.0;
     let stream = || Socket::new(Domain::IPV4, Type::STREAM, None).expect("there is a socket");
@@ -406,6 +415,7 @@ fn what_is_wrong_is_told_and_closed() {
 /// Whoever wants to keep one gives a copy.
 #[test]
 fn datagrams_of_a_socket_from_elsewhere() {
+    let _none = Leftovers::none();
     let world = World::new();
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("there is a socket");
     socket

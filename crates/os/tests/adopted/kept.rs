@@ -2,6 +2,7 @@
 //! of listening holds for them, and when they are stopped they are heard of no more.
 
 use crate::world::SocketWorld;
+use crate::world::leftovers::Leftovers;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
     cell::RefCell,
@@ -108,17 +109,20 @@ fn check(unix: bool) {
 
 #[test]
 fn tcp_ports_that_others_have_too() {
+    let _none = Leftovers::none();
     check(false);
 }
 
 #[test]
 fn unix_ports_that_others_have_too() {
+    let _none = Leftovers::none();
     check(true);
 }
 
 /// Closing a copy ends no event: the loop must not wake for whoever connects to the others.
 #[test]
 fn a_stopped_port_is_heard_of_no_more() {
+    let _none = Leftovers::none();
     let reactor = Reactor::with(Mio::new().expect("epoll works"));
     let kept = Kept::default();
     reactor.endpoint_kind("kept", kept.clone());

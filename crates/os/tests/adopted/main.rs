@@ -1,9 +1,8 @@
-//! What was opened elsewhere, on the mio driver: the behaviour suite over pairs of pipes, and where a port is open
-//! elsewhere too; and what only descriptors have.
+//! What was opened elsewhere, on the mio driver: what only descriptors have, and where a port is open elsewhere too. One
+//! test at a time, and nothing is left open after it.
 
 mod descriptors;
 mod kept;
-mod pipes;
 mod serial;
 #[expect(
     dead_code,
@@ -11,17 +10,3 @@ mod serial;
 )]
 #[path = "../world/mod.rs"]
 mod world;
-
-use pipes::Piped;
-use std::rc::Rc;
-use tress_core::Reactor;
-use world::SocketWorld;
-
-/// Every connection is a pair of pipes.
-fn pipe_world() -> SocketWorld {
-    let network = Rc::default();
-    let make = move |clock| Reactor::with(Piped::new(clock, &network));
-    SocketWorld::new(make, 0, "nothing").with_pipes()
-}
-
-tress_core::check_driver!(pipes_suite, pipe_world);

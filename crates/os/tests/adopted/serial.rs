@@ -1,6 +1,7 @@
 //! Serial lines, over a pair of terminals: what the settings do to one, and bytes both ways.
 
 use crate::descriptors::{Recorder, Seen, World};
+use crate::world::leftovers::Leftovers;
 use rustix::{
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{ControlModes, InputModes, LocalModes, OutputModes, tcgetattr},
@@ -27,6 +28,7 @@ fn line() -> (File, String) {
 /// Every byte as it is, either way, and the end when the device goes.
 #[test]
 fn a_line_carries_bytes() {
+    let _none = Leftovers::none();
     let world = World::new();
     let (mut other, device) = line();
     let seen = Seen::default();
@@ -53,6 +55,7 @@ fn a_line_carries_bytes() {
 
 #[test]
 fn the_settings_are_set() {
+    let _none = Leftovers::none();
     let world = World::new();
     let (_other, device) = line();
     let settings = SerialLine {
@@ -83,6 +86,7 @@ fn the_settings_are_set() {
 
 #[test]
 fn what_is_no_line_is_told() {
+    let _none = Leftovers::none();
     let world = World::new();
     let refused = |device: &str, line| {
         let opened = serial(&world.0, device, line, Recorder(Seen::default()));

@@ -14,9 +14,7 @@ use std::{
     rc::Rc,
     time::Duration,
 };
-use tress_core::{
-    Address, DatagramTransport, Result, driver::Interface, process::Command,
-};
+use tress_core::{Address, DatagramTransport, Result, driver::Interface, process::Command};
 
 /// When the ports of a scenario with datagrams are closed: whatever gets lost, then it is over.
 const OVER: Duration = Duration::from_millis(10);

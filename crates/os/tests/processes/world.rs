@@ -1,12 +1,10 @@
 //! A reactor on a clock set by hand, real child processes, and a look at what is left of them after each test. One test
 //! at a time: descriptors and children are counted for the whole process.
 
-use rustix::process::{WaitId, WaitIdOptions, waitid};
+use crate::sockets::leftovers::Leftovers;
 use std::{
     cell::RefCell,
-    fs,
     rc::Rc,
-    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tress_core::{
@@ -20,49 +18,18 @@ use tress_os::Mio;
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
 pub(crate) struct World {
     pub(crate) reactor: Reactor,
-    alone: Alone,
-}
-
-/// While it lives, no other test runs that has one; and what was open when it began.
-pub(crate) struct Alone {
-    descriptors: Vec<String>,
-    _guard: MutexGuard<'static, ()>,
-}
-
-impl Alone {
-    pub(crate) fn new() -> Self {
-        let guard = ONE_AT_A_TIME.lock();
-        Self {
-            _guard: guard.unwrap_or_else(PoisonError::into_inner),
-            descriptors: descriptors(),
-        }
-    }
-
-    /// This process has no child, not one that has ended and was not waited for either.
-    pub(crate) fn has_no_child() -> bool {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        waitid(WaitId::All, options).err() == Some(rustix::io::Errno::CHILD)
-    }
-
-    /// No child is left, and nothing is open that was not before.
-    #[track_caller]
-    pub(crate) fn check(&self, after: &str) {
-        assert!(Self::has_no_child(), "{after}");
-        assert_eq!(descriptors(), self.descriptors, "{after}");
-    }
+    leftovers: Leftovers,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        let alone = Alone::new();
+        let leftovers = Leftovers::none();
         let driver = Mio::with_clock(ManualClock::new()).expect("epoll works");
         Self {
             reactor: Reactor::with(driver),
-            alone,
+            leftovers,
         }
     }
 
@@ -124,25 +91,8 @@ impl World {
             left.connections + left.processes + left.timers == 0
         });
         drop(self.reactor);
-        self.alone.check("at the end");
+        drop(self.leftovers);
     }
-}
-
-/// What this process has open.
-fn descriptors() -> Vec<String> {
-    let listed = fs::read_dir("/proc/self/fd").expect("there is /proc");
-    let mut numbers: Vec<String> = listed
-        .map(|entry| {
-            let entry = entry.expect("it can be listed");
-            let number = entry.file_name().to_string_lossy().into_owned();
-            let target = fs::read_link(entry.path()).unwrap_or_default();
-            format!("{number} {}", target.display())
-        })
-        // The one that lists them.
-        .filter(|line| !line.contains("/proc/"))
-        .collect();
-    numbers.sort();
-    numbers
 }
 
 /// A command line of the shell, which has no variable but `PATH`.

@@ -1,6 +1,8 @@
 //! Where the behaviour suite runs on a driver of the operating system: real sockets, on the loopback interface or in a
 //! directory, and a clock set by hand. Does not know which driver.
 
+pub(crate) mod leftovers;
+
 use signal_hook::{consts, low_level::raise};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::{

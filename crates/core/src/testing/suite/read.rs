@@ -163,12 +163,11 @@ pub fn protocol_garbage_after_lost_connection(world: &dyn World) {
 
 /// In one turn about `bytes_per_turn` of one peer are delivered: once for what was left over, once for what is new.
 pub fn bytes_per_turn_bound_a_flooding_peer(world: &dyn World) {
-    let reactor = world.reactor();
-    set_limits(&reactor, |limits| limits.bytes_per_turn = 10_000);
+    set_limits(&world.reactor(), |limits| limits.bytes_per_turn = 10_000);
     let most = Rc::new(Cell::new(0));
     let (turn, in_turn, max) = (Cell::new(0), Cell::new(0), Rc::clone(&most));
-    let server = Recorder::new().on_data(move |_, data| {
-        let now = reactor.statistics().turns;
+    let server = Recorder::new().on_data(move |transport, data| {
+        let now = transport.reactor()?.statistics().turns;
         if turn.replace(now) != now {
             in_turn.set(0);
         }

@@ -112,9 +112,9 @@ pub fn a_flood_of_datagrams_starves_no_connection(world: &dyn World) {
 /// some left over and finds the port again.
 pub fn datagrams_per_turn_are_bounded(world: &dyn World) {
     let (log, turns) = (Log::default(), Rc::new(RefCell::new(Vec::new())));
-    let (reactor, noted) = (world.reactor(), Rc::clone(&turns));
-    let protocol = Grams::new(&log).on_datagram(move |_, _, _| {
-        noted.borrow_mut().push(reactor.statistics().turns);
+    let noted = Rc::clone(&turns);
+    let protocol = Grams::new(&log).on_datagram(move |port, _, _| {
+        noted.borrow_mut().push(port.reactor()?.statistics().turns);
         Ok(())
     });
     let Some(two) = two(world, protocol) else {

@@ -1,11 +1,15 @@
-//! The behaviour suite on the mio driver, over TCP and over UNIX sockets.
+//! The behaviour suite on the mio driver, over TCP, over UNIX sockets and over pairs of pipes.
 
+mod pipes;
 #[expect(
     dead_code,
     reason = "not all of the programs that share it need all of it"
 )]
+#[path = "../world/mod.rs"]
 mod world;
 
+use pipes::Piped;
+use std::rc::Rc;
 use tress_core::Reactor;
 use tress_os::Mio;
 use world::SocketWorld;
@@ -26,5 +30,13 @@ fn world(alone: &'static str) -> SocketWorld {
         .with_adoption()
 }
 
+/// Every connection is a pair of pipes.
+fn pipe_world() -> SocketWorld {
+    let network = Rc::default();
+    let make = move |clock| Reactor::with(Piped::new(clock, &network));
+    SocketWorld::new(make, 0, "nothing").with_pipes()
+}
+
 tress_core::check_driver!(mio, mio_world);
 tress_core::check_driver!(unix, unix_world);
+tress_core::check_driver!(piped, pipe_world);
