@@ -366,16 +366,24 @@ impl Open {
     /// Encrypts what the protocol above wrote, and says what it has come to.
     fn send(&mut self, inner: &mut Inner, transport: &Transport) -> Result<Next> {
         let session = &mut *self.session;
+        let mut kept = 0;
         let next = inner.settle(Some(&mut |plaintext: &[u8]| {
-            let pieces = plaintext.chunks(PIECE).take(PIECES);
             let mut taken = 0;
-            for piece in pieces {
+            for piece in plaintext.chunks(PIECE).take(PIECES - kept) {
                 let more = session.write(piece);
                 taken += more.map_err(|error| TlsError::from_rustls(&error, None))?;
+                kept += 1;
             }
-            flush(session, transport);
+            // While the peer keeps up, a producer is asked for more before they leave.
+            if kept == PIECES || transport.queued() > 0 {
+                flush(session, transport);
+                kept = 0;
+            }
             Ok(taken)
-        }))?;
+        }));
+        // Even if the protocol above has failed since.
+        flush(session, transport);
+        let next = next?;
         if next != Next::GoOn && self.outgoing == Outgoing::More {
             self.outgoing = Outgoing::Closed;
             session.close();

@@ -42,9 +42,9 @@ pub(crate) trait Session {
 /// Plaintext of one record, bytes.
 pub(crate) const PIECE: usize = 16_384;
 
-/// Pieces that are encrypted before their records are flushed: so many that the usual high-water mark leaves in one
-/// system call.
-pub(crate) const PIECES: usize = 5;
+/// Pieces that are encrypted before their records leave together, as each system call costs. More would be slower again:
+/// rustls allocates each record, and from 128 KiB on glibc gives the memory back to the system each time.
+pub(crate) const PIECES: usize = 7;
 
 /// How far a session is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

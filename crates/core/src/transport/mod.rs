@@ -327,7 +327,8 @@ impl Transport {
     }
 
     /// Bytes that have been written and have not left, those that layers below have taken included.
-    pub(crate) fn queued(&self) -> usize {
+    #[must_use]
+    pub fn queued(&self) -> usize {
         self.own_queued() + self.below().map_or(0, |below| below.queued())
     }
 

@@ -1,8 +1,14 @@
 //! How much waits where: output, input that nobody wants, and how small writes travel.
 
 use super::world::{Played, World, encrypted, letters, met, peer};
-use crate::testing::ends;
-use std::{cell::Cell, rc::Rc};
+use crate::{
+    session::{PIECE, PIECES},
+    testing::ends,
+};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 use tress_core::{
     Failure, Pace, Producer, Protocol, Result, Transport,
     layer::{Inner, Layer},
@@ -126,17 +132,63 @@ fn a_producer_goes_at_the_pace_of_the_peer() {
     assert!(sent > 4 << 20 && sent < (4 << 20) + 20_000, "{sent}");
 }
 
+/// Writes a record at a time, and remembers how much had been passed down each time.
+struct Steady(Seen, Rc<RefCell<Vec<usize>>>);
+
+impl Producer for Steady {
+    fn resume_producing(&mut self, transport: &Transport) -> Result {
+        self.1.borrow_mut().push(self.0.passed.get());
+        transport.write(&[b'x'; PIECE]);
+        if self.1.borrow().len() == 100 {
+            transport.unregister_producer();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn records_of_a_producer_leave_together() {
+    let (server, client) = ends();
+    let seen = Seen::default();
+    let played = Played::on(&server, Watch(seen.clone()));
+    let mut peer = peer(&client);
+    played.talk(&mut *peer);
+    let asked = Rc::default();
+    let producer = Steady(seen.clone(), Rc::clone(&asked));
+    let before = seen.passed.get();
+    let registered = played
+        .log
+        .transport()
+        .register_producer(producer, Pace::Pulled);
+    registered.expect("there is no other");
+    played.tester.settle();
+    let asked = asked.borrow();
+    assert_eq!(asked.len(), 100);
+    let mut together: Vec<_> = asked
+        .chunk_by(|one, next| one == next)
+        .map(<[_]>::len)
+        .collect();
+    assert!(
+        together.iter().all(|count| *count <= PIECES),
+        "{together:?}"
+    );
+    assert_eq!(together.remove(0), PIECES, "{together:?}");
+    assert!(together.len() < 20, "{together:?}");
+    assert!(seen.passed.get() - before > 100 * PIECE, "all of them left");
+}
+
 /// A layer below TLS that passes everything on and looks at it.
 struct Spy {
     inner: Inner,
     seen: Seen,
 }
 
-/// Bytes that came up from the peer, and the most that ever waited to go down.
+/// Bytes that came up from the peer, the most that ever waited to go down, and those that went down.
 #[derive(Clone, Default)]
 struct Seen {
     came: Rc<Cell<usize>>,
     waits: Rc<Cell<usize>>,
+    passed: Rc<Cell<usize>>,
 }
 
 struct Watch(Seen);
@@ -161,6 +213,7 @@ impl Protocol for Spy {
         self.seen.waits.set(self.seen.waits.get().max(waits));
         let mut send = |data: &[u8]| {
             transport.write(data);
+            self.seen.passed.set(self.seen.passed.get() + data.len());
             Ok(data.len())
         };
         self.inner.settle(Some(&mut send)).map(drop)
