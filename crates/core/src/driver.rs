@@ -467,6 +467,18 @@ pub trait Driver: 'static {
         ))
     }
 
+    /// A copy of the socket of a port, for another driver to take over: both listen at the same.
+    ///
+    /// # Errors
+    /// There is no room for one more, or the driver's ports are not the system's.
+    fn copy_port(&mut self, token: Token) -> io::Result<Descriptor> {
+        let _ = token;
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this driver cannot share a port between workers",
+        ))
+    }
+
     /// Starts a child process.
     ///
     /// # Errors

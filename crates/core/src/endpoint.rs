@@ -88,6 +88,19 @@ pub trait EndpointKind: 'static {
     /// The parts are wrong.
     fn check(&self, reactor: &Reactor, spec: &EndpointSpec, side: Side) -> Result;
 
+    /// Whether several workers can listen there at once, looked at without opening anything. A kind that lies on another
+    /// asks [`Reactor::check_shared`] for the rest; one that does not say is not shared.
+    ///
+    /// # Errors
+    /// Why not.
+    fn check_shared(&self, reactor: &Reactor, spec: &EndpointSpec) -> Result {
+        let _ = reactor;
+        Err(spec.problem(format!(
+            "`{}:` is for one worker: there is no socket to share",
+            spec.kind
+        )))
+    }
+
     /// How it is written, with its kind, for listings and errors: `tcp:PORT[:interface=ADDRESS]`. Empty for a side that
     /// it is not for.
     fn usage(&self, side: Side) -> &'static str;
@@ -337,6 +350,14 @@ impl Reactor {
         self.kind(spec)?.check(self, spec, side)
     }
 
+    /// Whether several workers can listen at this endpoint at once.
+    ///
+    /// # Errors
+    /// It is not one, its kind is not known, or why it cannot be shared.
+    pub fn check_shared(&self, spec: &EndpointSpec) -> Result {
+        self.kind(spec)?.check_shared(self, spec)
+    }
+
     pub(crate) fn kind(&self, spec: &EndpointSpec) -> Result<Rc<dyn EndpointKind>> {
         let kinds = self.0.kinds.borrow();
         match kinds.0.get(&spec.kind) {
@@ -439,6 +460,10 @@ impl EndpointKind for Tcp {
             Side::Server => self.server(spec).map(drop),
             Side::Client => self.target(reactor, spec).map(drop),
         }
+    }
+
+    fn check_shared(&self, _reactor: &Reactor, _spec: &EndpointSpec) -> Result {
+        Ok(())
     }
 
     fn usage(&self, side: Side) -> &'static str {

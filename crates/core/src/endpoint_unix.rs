@@ -41,6 +41,10 @@ impl EndpointKind for Unix {
         }
     }
 
+    fn check_shared(&self, _reactor: &Reactor, _spec: &EndpointSpec) -> Result {
+        Ok(())
+    }
+
     fn usage(&self, side: Side) -> &'static str {
         match side {
             Side::Server => SERVER,

@@ -1,5 +1,5 @@
 //! The operating system's side of tress: the drivers [`Mio`] (epoll, kqueue) and, with the feature `uring`, the
-//! experimental `Uring` (io_uring); signals; host names ([`SystemResolver`]); and lock files.
+//! experimental `Uring` (io_uring); signals; host names ([`SystemResolver`]); lock files; and [`Workers`].
 //!
 //! Nothing else in tress opens a socket, starts a thread or reads a clock. Nothing here knows a protocol.
 
@@ -22,9 +22,11 @@ mod uring;
 mod waits;
 #[cfg(target_os = "linux")]
 pub mod watch;
+pub mod workers;
 
 pub use clock::SystemClock;
 pub use mio::Mio;
 pub use resolver::SystemResolver;
 #[cfg(all(feature = "uring", target_os = "linux"))]
 pub use uring::Uring;
+pub use workers::{Worker, Workers};

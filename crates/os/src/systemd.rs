@@ -151,6 +151,9 @@ impl EndpointKind for Systemd {
         factory: &SharedFactory,
     ) -> Result<Port> {
         let at = spec.to_string();
+        if let Some(port) = reactor.listen_borrowed(&at, factory) {
+            return port;
+        }
         let socket = self.take(&wanted(spec)?).map_err(|error| CannotListen {
             at: at.clone(),
             error,
@@ -167,6 +170,10 @@ impl EndpointKind for Systemd {
             Side::Server => wanted(spec).map(drop),
             Side::Client => self.target(reactor, spec).map(drop),
         }
+    }
+
+    fn check_shared(&self, _reactor: &Reactor, _spec: &EndpointSpec) -> Result {
+        Ok(())
     }
 
     fn usage(&self, side: Side) -> &'static str {

@@ -11,6 +11,16 @@ pub fn reactor() -> Result<Reactor> {
     Ok(wired(Reactor::with(tress_os::Mio::new()?)))
 }
 
+/// So many of these reactors, each on a thread of its own, that listen at the same sockets; the first is on the thread
+/// that calls [`Workers::run`](tress_os::Workers::run). [`Workers::available`](tress_os::Workers::available) says how
+/// many cores there are.
+///
+/// # Errors
+/// None, or more than [`WORKERS_MAX`](tress_os::workers::WORKERS_MAX).
+pub fn workers(count: usize) -> Result<tress_os::Workers> {
+    Ok(tress_os::Workers::new(count, reactor)?)
+}
+
 /// A reactor on the experimental driver over io_uring (feature `uring`, Linux only).
 ///
 /// # Errors

@@ -39,7 +39,7 @@ mod files;
 mod react;
 
 #[cfg(feature = "mio")]
-pub use driver::reactor;
+pub use driver::{reactor, workers};
 
 #[cfg(feature = "mio")]
 pub use react::{Reacted, react};
@@ -48,7 +48,7 @@ pub use react::{Reacted, react};
 pub use driver::uring_reactor;
 
 #[cfg(feature = "mio")]
-pub use tress_os::{SystemResolver, lock_file, serial, stdio::stdio};
+pub use tress_os::{SystemResolver, Worker, Workers, lock_file, serial, stdio::stdio};
 
 #[cfg(all(feature = "mio", target_os = "linux"))]
 pub use tress_os::watch;

@@ -120,6 +120,7 @@ impl Reactor {
             error,
         })?;
         if listens {
+            self.lend(at, there.0)?;
             return self.begin_port(there, factory);
         }
         let watcher = self.use_for(factory, there.0)?;

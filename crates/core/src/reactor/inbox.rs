@@ -75,6 +75,15 @@ impl Remote {
             _ => Ok(()),
         }
     }
+
+    /// Stops the reactor, as [`Reactor::stop`] on its own thread; however many calls wait, this is one of them. A reactor
+    /// that has gone or does not run is not told.
+    pub fn stop(&self) {
+        if let Some(inbox) = self.inbox.upgrade() {
+            // One that has stopped meanwhile has done what was asked.
+            inbox.put_anyway(Box::new(|reactor| drop(reactor.stop())));
+        }
+    }
 }
 
 impl fmt::Debug for Remote {

@@ -24,6 +24,7 @@ mod ports;
 mod processes;
 mod rest;
 mod settle;
+mod shared;
 mod signals;
 mod statistics;
 mod sweep;
@@ -39,6 +40,7 @@ pub use inbox::{Rejected, Remote};
 pub use jobs::JobOutcome;
 pub use lifecycle::{EventType, Phase, TriggerId};
 pub use ports::Port;
+pub use shared::SharedPorts;
 pub use signals::{SignalHandle, SignalSender};
 pub use statistics::{Histogram, Statistics};
 pub use timers::DelayedCall;
@@ -63,6 +65,7 @@ use jobs::Jobs;
 use lifecycle::Lifecycle;
 use pace::{Ahead, Pace};
 use ports::{PeerCounts, PortState};
+use shared::Sharing;
 use statistics::Counters;
 use std::{
     cell::{Cell, RefCell},
@@ -130,6 +133,7 @@ pub(crate) struct Core {
     pub(crate) names: RefCell<Option<Rc<dyn NameResolver>>>,
     lookups: Lookups,
     extensions: Extensions,
+    sharing: RefCell<Sharing>,
 }
 
 /// What a token stands for. The generation is beside it so that a late report reaches nobody.
@@ -197,6 +201,7 @@ impl Reactor {
             names: RefCell::default(),
             lookups: Lookups::default(),
             extensions: Extensions::default(),
+            sharing: RefCell::default(),
             limits: RefCell::new(Rc::new(limits)),
             driver: RefCell::new(Box::new(driver)),
         });

@@ -123,12 +123,16 @@ impl Reactor {
         options: &ListenOptions,
         factory: &SharedFactory,
     ) -> Result<Port> {
-        let core = &self.0;
-        let listening = core.driver.borrow_mut().listen(address, options);
+        let at = address.to_string();
+        if let Some(port) = self.listen_borrowed(&at, factory) {
+            return port;
+        }
+        let listening = self.0.driver.borrow_mut().listen(address, options);
         let listening = listening.map_err(|error| CannotListen {
-            at: address.to_string(),
+            at: at.clone(),
             error,
         })?;
+        self.lend(&at, listening.0)?;
         self.begin_port(listening, factory)
     }
 

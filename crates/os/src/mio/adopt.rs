@@ -16,7 +16,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 use tress_core::{
-    Address,
+    Address, Descriptor,
     clock::Clock,
     driver::{Opened, Token},
 };
@@ -39,6 +39,18 @@ impl<C: Clock> Mio<C> {
             }
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
+    }
+
+    /// A copy of a port's socket.
+    pub(super) fn copied(&mut self, token: Token) -> io::Result<Descriptor> {
+        let slot = self.slot(token).ok_or(io::ErrorKind::NotConnected)?;
+        // A copy of a UNIX socket has neither the file nor its lock: those are the first's.
+        let copied = match &slot.socket {
+            Socket::Listener(listener) => listener.as_fd().try_clone_to_owned()?,
+            Socket::UnixListener(listener) => listener.as_fd().try_clone_to_owned()?,
+            _ => return Err(io::ErrorKind::InvalidInput.into()),
+        };
+        Ok(copied.into())
     }
 
     fn take_port(&mut self, descriptor: OwnedFd) -> io::Result<(Token, Address)> {

@@ -35,7 +35,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tress_core::{
-    Address, Time,
+    Address, Descriptor, Time,
     clock::Clock,
     datagram::DatagramQueue,
     descriptor::Passing,
@@ -662,6 +662,10 @@ impl<C: Clock> Driver for Mio<C> {
         if !self.give_up_child(token, abort) {
             self.remove(token);
         }
+    }
+
+    fn copy_port(&mut self, token: Token) -> io::Result<Descriptor> {
+        self.copied(token)
     }
 
     fn local_address(&self, token: Token) -> Address {

@@ -77,6 +77,10 @@ impl EndpointKind for HaProxy {
         }
     }
 
+    fn check_shared(&self, reactor: &Reactor, spec: &EndpointSpec) -> Result {
+        reactor.check_shared(&spec.inner(&OWN)?)
+    }
+
     fn usage(&self, side: Side) -> &'static str {
         match side {
             Side::Server => USAGE,

@@ -75,6 +75,11 @@ impl EndpointKind for Kind {
         }
     }
 
+    fn check_shared(&self, reactor: &Reactor, spec: &EndpointSpec) -> Result {
+        let server = self.server(reactor.wall(), spec)?;
+        reactor.check_shared(&server.below)
+    }
+
     fn usage(&self, side: Side) -> &'static str {
         match (self.which, side) {
             (Which::Ssl, Side::Server) => server::SSL_USAGE,

@@ -1,0 +1,259 @@
+//! Workers listen at the same sockets, all get peers, and all stop when one does; nothing of them is left.
+
+#![cfg(target_os = "linux")]
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Sender, channel},
+    },
+    thread,
+    time::Duration,
+};
+use tress_core::{
+    Failure, Limits, Protocol, Reactor, Remote, Result, Transport, error::CannotListen,
+};
+use tress_os::{
+    Mio, Worker, Workers,
+    workers::{BadWorkers, WORKERS_MAX},
+};
+
+const LOOPBACK: &str = "tcp:0:interface=127.0.0.1";
+
+/// Descriptors and threads are the process's: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn reactor() -> Result<Reactor> {
+    Ok(Reactor::with(Mio::new()?))
+}
+
+fn workers(count: usize) -> Workers {
+    Workers::new(count, reactor).expect("there may be so many")
+}
+
+/// Says which worker it is on, and sends back what it gets.
+struct Echo(usize);
+
+impl Protocol for Echo {
+    fn connection_made(&mut self, transport: &Transport) -> Result {
+        transport.write(&[u8::try_from(self.0)?]);
+        Ok(())
+    }
+
+    fn data_received(&mut self, transport: &Transport, data: &[u8]) -> Result {
+        transport.write(data);
+        Ok(())
+    }
+}
+
+/// Serves `Echo` on so many workers while `with` talks to them, and stops through the worker of that index.
+fn served(count: usize, stopped: usize, with: impl FnOnce(SocketAddr, &Remote) + Send) -> Result {
+    let (tell, told) = channel();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut known: Vec<(usize, SocketAddr, Remote)> = told.iter().take(count).collect();
+            known.sort_by_key(|(index, ..)| *index);
+            if let Some((_, at, remote)) = known.get(stopped) {
+                assert!(known.iter().all(|(_, own, _)| own == at), "{known:?}");
+                with(*at, remote);
+                remote.stop();
+            }
+        });
+        workers(count).run(|worker| listen(worker, &tell))
+    })
+}
+
+fn listen(worker: &Worker, tell: &Sender<(usize, SocketAddr, Remote)>) -> Result {
+    let index = worker.index();
+    let port = worker.reactor().listen(LOOPBACK, move || Echo(index))?;
+    let at = port.local_address().to_string().parse()?;
+    tell.send((index, at, worker.reactor().remote()))
+        .map_err(|_| Failure::msg("nobody asks"))
+}
+
+/// Which worker has taken it, once it has.
+fn connect(at: SocketAddr) -> (TcpStream, usize) {
+    let mut stream = TcpStream::connect(at).expect("it listens");
+    let mut index = [0];
+    stream.read_exact(&mut index).expect("it is served");
+    (stream, usize::from(index[0]))
+}
+
+fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").expect("it is there").count()
+}
+
+/// Those of the workers.
+fn threads() -> Vec<String> {
+    let tasks = fs::read_dir("/proc/self/task").expect("it is there");
+    let names = tasks.filter_map(|task| {
+        let name = fs::read_to_string(task.ok()?.path().join("comm")).ok()?;
+        Some(name.trim().to_owned())
+    });
+    let mut names: Vec<String> = names
+        .filter(|name| name.starts_with("tress-worker"))
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn every_worker_gets_peers_of_one_port() {
+    let _alone = alone();
+    for count in [1, 2, 4] {
+        let counts: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
+        served(count, 0, |at, _| {
+            let mut open = Vec::new();
+            // However the system wakes them: every one has had its turn, within bounds.
+            for _ in 0..5_000 {
+                let (stream, index) = connect(at);
+                counts[index].fetch_add(1, Ordering::Relaxed);
+                open.push(stream);
+                if open.len() > 100 {
+                    open.clear();
+                }
+                if counts.iter().all(|count| count.load(Ordering::Relaxed) > 0) {
+                    break;
+                }
+            }
+            let others = (1..count).map(|index| format!("tress-worker-{index}"));
+            assert_eq!(threads(), others.collect::<Vec<_>>());
+        })
+        .expect("they stop well");
+        println!("{count} workers: {counts:?}");
+        assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) > 0));
+    }
+}
+
+#[test]
+fn all_stop_when_any_is_stopped_also_with_open_connections() {
+    let _alone = alone();
+    for stopped in [0, 1, 2] {
+        let mut open = Vec::new();
+        served(3, stopped, |at, _| {
+            open.extend((0..20).map(|_| connect(at).0));
+            open[0].write_all(b"x").expect("it is open");
+            open[0].read_exact(&mut [0]).expect("it is served");
+        })
+        .expect("they stop well");
+        for stream in &mut open {
+            assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0, "all are closed");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_however_often_they_run() {
+    let _alone = alone();
+    served(2, 0, |at, _| drop(connect(at))).expect("they stop well");
+    let before = descriptors();
+    for round in 0..50 {
+        served(2, round % 2, |at, _| drop(connect(at))).expect("they stop well");
+    }
+    assert_eq!(descriptors(), before);
+    assert_eq!(threads(), Vec::<String>::new());
+}
+
+#[test]
+fn nothing_is_served_where_one_cannot_listen() {
+    let _alone = alone();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("there is room");
+    let at = format!(
+        "tcp:{}:interface=127.0.0.1",
+        taken.local_addr().expect("it has one").port()
+    );
+    let set_up = AtomicUsize::new(0);
+    let before = descriptors();
+    let failure = workers(2).run(|worker| {
+        set_up.fetch_add(1, Ordering::Relaxed);
+        worker.reactor().listen(LOOPBACK, || Echo(0))?;
+        worker.reactor().listen(&at, || Echo(0))?;
+        Ok(())
+    });
+    let failure = failure.expect_err("it is in use");
+    assert!(failure.check::<CannotListen>().is_some(), "{failure}");
+    assert_eq!(set_up.into_inner(), 1);
+    assert_eq!(descriptors(), before);
+}
+
+#[test]
+fn one_that_cannot_be_set_up_ends_all_before_they_run() {
+    let _alone = alone();
+    for panics in [false, true] {
+        let failure = workers(3).run(|worker| {
+            worker.reactor().listen(LOOPBACK, || Echo(0))?;
+            let ran = || -> () { panic!("it ran") };
+            worker.reactor().call_later(Duration::ZERO, ran);
+            match worker.index() {
+                1 if panics => panic!("torn"),
+                1 => Err(Failure::msg("no memory")),
+                _ => Ok(()),
+            }
+        });
+        let text = failure.expect_err("one failed").to_string();
+        let why = if panics { "torn" } else { "no memory" };
+        assert!(text.starts_with("worker 1") && text.contains(why), "{text}");
+    }
+    assert_eq!(threads(), Vec::<String>::new());
+}
+
+#[test]
+fn a_peer_that_does_not_go_does_not_keep_any_longer_than_the_limit() {
+    /// Writes more than anybody reads.
+    struct Full;
+    impl Protocol for Full {
+        fn connection_made(&mut self, transport: &Transport) -> Result {
+            transport.write(&vec![0; 8 << 20]);
+            Ok(())
+        }
+    }
+    let _alone = alone();
+    let (tell, told) = channel();
+    let result = thread::scope(|scope| {
+        scope.spawn(move || {
+            let (at, remote): (SocketAddr, Remote) = told.recv().expect("it is told");
+            let mut open: Vec<TcpStream> = (0..8)
+                .map(|_| TcpStream::connect(at).expect("it listens"))
+                .collect();
+            for stream in &mut open {
+                stream.read_exact(&mut [0]).expect("it is served");
+            }
+            remote.stop();
+            told.recv().expect_err("they have ended");
+            drop(open);
+        });
+        let tell = Mutex::new(Some(tell));
+        let result = workers(2).run(|worker| {
+            let mut limits = Limits::default();
+            limits.shutdown = Duration::from_millis(50);
+            worker.reactor().set_limits(limits);
+            let port = worker.reactor().listen(LOOPBACK, || Full)?;
+            let at = port.local_address().to_string().parse()?;
+            if let (Some(tell), false) = (&*tell.lock().expect("no panic"), worker.is_home()) {
+                tell.send((at, worker.reactor().remote())).ok();
+            }
+            Ok(())
+        });
+        drop(tell);
+        result
+    });
+    result.expect("they stop well");
+}
+
+#[test]
+fn how_many_there_may_be() {
+    for count in [0, WORKERS_MAX + 1, 1_000] {
+        let refused = Workers::new(count, reactor).expect_err("too few or too many");
+        assert_eq!(refused, BadWorkers(count));
+        let text = format!("{count} workers: expected 1 to 256");
+        assert_eq!(refused.to_string(), text);
+    }
+    assert!(Workers::new(Workers::available(), reactor).is_ok());
+}
