@@ -1,13 +1,25 @@
 //! An object behind an interface, with the interface forgotten and found again. Knows no interface by name.
 
-use crate::descriptor::Descriptor;
+use crate::{
+    descriptor::{Descriptor, Kind, Method},
+    value::Value,
+};
 use std::{any::Any, error::Error, fmt, rc::Rc};
-use tress_core::{Address, Reactor, Result, Transport};
+use tress_core::{Address, Deferred, Reactor, Result, Transport, wording::quoted};
 
 /// The object-safe twin of an interface, as in `dyn DynFinger`: it knows its descriptor.
 pub trait Interface: 'static {
     /// What it offers.
     fn descriptor() -> &'static Descriptor;
+
+    /// Makes the call of that name. The method, the count and the kinds are those of the descriptor: who is called has
+    /// been through [`Object::call`].
+    fn dispatch(
+        self: Rc<Self>,
+        context: &CallContext,
+        method: &'static Method,
+        arguments: Vec<Value>,
+    ) -> Deferred<Value>;
 }
 
 /// Who calls, and the loop that the call runs on.
@@ -47,7 +59,10 @@ pub struct Object {
     descriptor: &'static Descriptor,
     /// An `Rc<I>` in a box of its own: `Any` needs a sized type.
     handle: Rc<dyn Any>,
+    dispatch: Dispatch,
 }
+
+type Dispatch = fn(&Rc<dyn Any>, &CallContext, &'static Method, Vec<Value>) -> Deferred<Value>;
 
 impl Object {
     /// The object behind this twin.
@@ -56,6 +71,11 @@ impl Object {
         Self {
             descriptor: I::descriptor(),
             handle: Rc::new(object),
+            dispatch: |handle, context, method, arguments| {
+                let object = handle.downcast_ref::<Rc<I>>();
+                let object = object.expect("it was made of one, above");
+                Rc::clone(object).dispatch(context, method, arguments)
+            },
         }
     }
 
@@ -63,6 +83,44 @@ impl Object {
     #[must_use]
     pub fn descriptor(&self) -> &'static Descriptor {
         self.descriptor
+    }
+
+    /// Makes a call by name. Fails with [`BadCall`] when the interface has no such method, or one that takes something
+    /// else: then nothing was called.
+    #[must_use]
+    pub fn call(
+        &self,
+        context: &CallContext,
+        method: &str,
+        arguments: Vec<Value>,
+    ) -> Deferred<Value> {
+        let bad = |problem| {
+            Deferred::fail(BadCall {
+                interface: self.descriptor.name,
+                method: method.to_owned(),
+                problem,
+            })
+        };
+        let Some(known) = self.descriptor.method(method) else {
+            return bad(Problem::Unknown);
+        };
+        let expected = known.arguments;
+        if arguments.len() != expected.len() {
+            return bad(Problem::Count {
+                expected: expected.len(),
+                found: arguments.len(),
+            });
+        }
+        for (argument, value) in expected.iter().zip(&arguments) {
+            if !value.is(argument.kind) {
+                return bad(Problem::Kind {
+                    argument: argument.name,
+                    expected: argument.kind,
+                    found: value.described(),
+                });
+            }
+        }
+        (self.dispatch)(&self.handle, context, known, arguments)
     }
 
     /// The twin again.
@@ -104,6 +162,55 @@ impl fmt::Display for WrongInterface {
 
 impl Error for WrongInterface {}
 
+/// A call that an interface does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadCall {
+    interface: &'static str,
+    method: String,
+    problem: Problem,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Problem {
+    Unknown,
+    Count {
+        expected: usize,
+        found: usize,
+    },
+    Kind {
+        argument: &'static str,
+        expected: Kind,
+        found: &'static str,
+    },
+}
+
+impl fmt::Display for BadCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            interface, method, ..
+        } = self;
+        match &self.problem {
+            Problem::Unknown => write!(f, "`{interface}` has no method {}", quoted(method)),
+            Problem::Count { expected, found } => {
+                write!(
+                    f,
+                    "`{interface}.{method}` takes {expected} arguments, not {found}"
+                )
+            }
+            Problem::Kind {
+                argument,
+                expected,
+                found,
+            } => write!(
+                f,
+                "`{interface}.{method}`: `{argument}` is {found}; expected `{expected}`"
+            ),
+        }
+    }
+}
+
+impl Error for BadCall {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,10 +234,28 @@ mod tests {
         fn descriptor() -> &'static Descriptor {
             &ONE
         }
+
+        fn dispatch(
+            self: Rc<Self>,
+            _context: &CallContext,
+            _method: &'static Method,
+            _arguments: Vec<Value>,
+        ) -> Deferred<Value> {
+            Deferred::succeed(Value::String(self.number().to_string()))
+        }
     }
     impl Interface for dyn Two {
         fn descriptor() -> &'static Descriptor {
             &TWO
+        }
+
+        fn dispatch(
+            self: Rc<Self>,
+            _context: &CallContext,
+            _method: &'static Method,
+            _arguments: Vec<Value>,
+        ) -> Deferred<Value> {
+            Deferred::succeed(Value::Nothing)
         }
     }
     impl One for u32 {

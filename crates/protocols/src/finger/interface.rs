@@ -3,7 +3,10 @@
 
 use std::{fmt, future::Future, rc::Rc};
 use tress_core::{Deferred, Result};
-use tress_rpc::{Argument, CallContext, Descriptor, Interface, Kind, Method, Object};
+use tress_rpc::{
+    Argument, CallContext, Client, Descriptor, Interface, Kind, MakeTwin, Method, Object, Value,
+    Valued,
+};
 
 /// Who is here, and how they are.
 pub trait Finger {
@@ -116,6 +119,9 @@ impl dyn DynFinger {
     /// What [`Finger`] offers.
     pub const DESCRIPTOR: &'static Descriptor = &FINGER;
 
+    /// An object whose calls a client carries, which may be on another thread.
+    pub const TWIN: MakeTwin = |client| Object::new::<Self>(Rc::new(FingerClient(client)));
+
     /// This object behind its interface.
     #[must_use]
     pub fn object(finger: Rc<impl Finger + 'static>) -> Object {
@@ -126,6 +132,9 @@ impl dyn DynFinger {
 impl dyn DynFingerSetter {
     /// What [`FingerSetter`] offers.
     pub const DESCRIPTOR: &'static Descriptor = &FINGER_SETTER;
+
+    /// An object whose calls a client carries, which may be on another thread.
+    pub const TWIN: MakeTwin = |client| Object::new::<Self>(Rc::new(FingerSetterClient(client)));
 
     /// This object behind its interface.
     #[must_use]
@@ -138,11 +147,72 @@ impl Interface for dyn DynFinger {
     fn descriptor() -> &'static Descriptor {
         &FINGER
     }
+
+    fn dispatch(
+        self: Rc<Self>,
+        context: &CallContext,
+        method: &'static Method,
+        arguments: Vec<Value>,
+    ) -> Deferred<Value> {
+        match (method.name, &mut { arguments }.into_iter()) {
+            ("user", rest) => match next(rest) {
+                Ok(name) => self.user(context, name).map(Valued::into_value),
+                Err(failure) => Deferred::fail(failure),
+            },
+            _ => self.users(context).map(Valued::into_value),
+        }
+    }
 }
 
 impl Interface for dyn DynFingerSetter {
     fn descriptor() -> &'static Descriptor {
         &FINGER_SETTER
+    }
+
+    fn dispatch(
+        self: Rc<Self>,
+        context: &CallContext,
+        _method: &'static Method,
+        arguments: Vec<Value>,
+    ) -> Deferred<Value> {
+        let mut rest = arguments.into_iter();
+        match next(&mut rest).and_then(|name| Ok((name, next(&mut rest)?))) {
+            Ok((name, status)) => self.set_user(context, name, status).map(Valued::into_value),
+            Err(failure) => Deferred::fail(failure),
+        }
+    }
+}
+
+/// The next argument, of which there are as many as the descriptor says.
+fn next<T: Valued>(arguments: &mut impl Iterator<Item = Value>) -> Result<T> {
+    Ok(T::from_value(arguments.next().unwrap_or(Value::Nothing))?)
+}
+
+/// A [`Finger`] that may be anywhere: its calls are carried there.
+struct FingerClient(Client);
+
+impl DynFinger for FingerClient {
+    fn user(self: Rc<Self>, context: &CallContext, name: String) -> Deferred<Option<String>> {
+        self.0.call(context, "user", vec![name.into_value()])
+    }
+
+    fn users(self: Rc<Self>, context: &CallContext) -> Deferred<Vec<String>> {
+        self.0.call(context, "users", Vec::new())
+    }
+}
+
+/// A [`FingerSetter`] that may be anywhere.
+struct FingerSetterClient(Client);
+
+impl DynFingerSetter for FingerSetterClient {
+    fn set_user(
+        self: Rc<Self>,
+        context: &CallContext,
+        name: String,
+        status: String,
+    ) -> Deferred<()> {
+        let arguments = vec![name.into_value(), status.into_value()];
+        self.0.call(context, "set_user", arguments)
     }
 }
 
