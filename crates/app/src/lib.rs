@@ -18,6 +18,6 @@ pub mod services;
 #[cfg(test)]
 mod testing;
 
-pub use application::Application;
-pub use registry::{Exposure, Provider, ProviderKind, Registry};
-pub use run::{Reload, RunError, run};
+pub use application::{Application, Place};
+pub use registry::{Exposure, Provider, ProviderKind, Registry, Sharing};
+pub use run::{Plan, Reload, RunError, run};

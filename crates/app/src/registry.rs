@@ -5,10 +5,10 @@ use crate::{
     config::{OptionSpec, Options, Problem},
     files::{Files, SystemFiles},
 };
-use std::{collections::BTreeMap, fmt, rc::Rc};
+use std::{collections::BTreeMap, fmt, rc::Rc, sync::Arc};
 use tress_core::{Deferred, Reactor, Result, SharedFactory, endpoint::EndpointKind};
 use tress_protocols::haproxy::HaProxy;
-use tress_rpc::{Descriptor, Object};
+use tress_rpc::{Descriptor, MakeTwin, Object};
 
 /// A kind of provider: what `kind` in `[provide.NAME]` names.
 #[derive(Clone, Copy)]
@@ -23,6 +23,20 @@ pub struct ProviderKind {
     pub interfaces: &'static [&'static Descriptor],
     /// Makes one from options that were checked. Opens nothing: that is for [`Provider::start`].
     pub make: MakeProvider,
+    /// Where its objects live when there are several workers.
+    pub sharing: Sharing,
+}
+
+/// Where the objects of a kind of provider live when an application has several workers.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Sharing {
+    /// Nobody has said: such a kind runs on one worker only.
+    Undeclared,
+    /// Each worker makes its own, and they need not know of each other.
+    PerWorker,
+    /// On the first worker; the others call it there, through twins made by these, one for each of the kind's interfaces.
+    Home(&'static [(&'static Descriptor, MakeTwin)]),
 }
 
 /// Makes a provider from options that were checked, or says what else is wrong with them.
@@ -85,10 +99,39 @@ pub struct Registry {
     exposures: BTreeMap<(&'static str, &'static str), Exposure>,
     endpoints: Vec<InstallEndpoint>,
     files: Rc<dyn Files>,
+    /// Whether providers find their files elsewhere, which belongs to one thread.
+    own_files: bool,
+}
+
+/// All of a [`Registry`] that may go to another thread; becomes one there.
+pub struct Portable {
+    providers: BTreeMap<&'static str, ProviderKind>,
+    exposures: BTreeMap<(&'static str, &'static str), Exposure>,
+    endpoints: Vec<InstallEndpoint>,
+}
+
+impl Portable {
+    /// A registry on this thread, with the system's files.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        Registry {
+            providers: self.providers.clone(),
+            exposures: self.exposures.clone(),
+            endpoints: self.endpoints.clone(),
+            files: Rc::new(SystemFiles),
+            own_files: false,
+        }
+    }
+}
+
+impl fmt::Debug for Portable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.registry().fmt(f)
+    }
 }
 
 /// Teaches a kind of endpoint to a reactor.
-type InstallEndpoint = Box<dyn Fn(&Reactor)>;
+type InstallEndpoint = Arc<dyn Fn(&Reactor) + Send + Sync>;
 
 impl Registry {
     /// Nothing.
@@ -99,6 +142,7 @@ impl Registry {
             exposures: BTreeMap::new(),
             endpoints: Vec::new(),
             files: Rc::new(SystemFiles),
+            own_files: false,
         }
     }
 
@@ -133,16 +177,17 @@ impl Registry {
     pub fn register_endpoint<K: EndpointKind>(
         &mut self,
         name: &'static str,
-        make: impl Fn() -> K + 'static,
+        make: impl Fn() -> K + Send + Sync + 'static,
     ) -> &mut Self {
         let install = move |reactor: &Reactor| reactor.endpoint_kind(name, make());
-        self.endpoints.push(Box::new(install));
+        self.endpoints.push(Arc::new(install));
         self
     }
 
     /// Has providers find their files there, and not in the operating system. Of those of a simulated host, for instance.
     pub fn set_files(&mut self, files: impl Files + 'static) -> &mut Self {
         self.files = Rc::new(files);
+        self.own_files = true;
         self
     }
 
@@ -150,6 +195,17 @@ impl Registry {
     #[must_use]
     pub fn files(&self) -> &Rc<dyn Files> {
         &self.files
+    }
+
+    /// What other workers make their registries of; `None` when providers find their files elsewhere than in the operating
+    /// system ([`Registry::set_files`]), which is one thread's.
+    #[must_use]
+    pub fn portable(&self) -> Option<Portable> {
+        (!self.own_files).then(|| Portable {
+            providers: self.providers.clone(),
+            exposures: self.exposures.clone(),
+            endpoints: self.endpoints.clone(),
+        })
     }
 
     /// Teaches the kinds of endpoint to a reactor.

@@ -1,15 +1,22 @@
-//! Runs one file until the loop is stopped. Knows no signal: the caller stops the reactor and asks for a reload.
+//! Runs one file until the loop is stopped, on one reactor or on several workers. Knows no signal and no thread: the caller stops the reactor and asks for a reload.
 
 use crate::{
-    application::Application, config::Problems, registry::Registry, services::CannotStart,
+    application::{self, Application, Place},
+    config::{Config, Problems, WorkersWanted},
+    registry::{Portable, Registry},
+    services::CannotStart,
 };
 use std::{
     cell::RefCell,
+    convert::Infallible,
     fmt,
     path::Path,
     rc::{Rc, Weak},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
-use tress_core::{EventType, Failure, Phase, Reactor, Result, error::CannotListen};
+use tress_core::{
+    Deferred, EventType, Failure, Phase, Reactor, Remote, Result, error::CannotListen,
+};
 
 /// Why [`run`] did not run, or ended.
 #[derive(Debug)]
@@ -18,6 +25,8 @@ pub enum RunError {
     File(Problems),
     /// Something in this file could not start. Nothing is left running.
     Start(String, CannotStart),
+    /// This file wants so many workers, where there is one reactor.
+    Workers(String, usize),
     /// The loop failed.
     Loop(Failure),
 }
@@ -28,7 +37,7 @@ impl RunError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::File(_) => 2,
+            Self::File(_) | Self::Workers(..) => 2,
             Self::Start(_, error) if error.reason.check::<CannotListen>().is_some() => 2,
             Self::Start(..) | Self::Loop(_) => 1,
         }
@@ -40,6 +49,10 @@ impl fmt::Display for RunError {
         match self {
             Self::File(problems) => problems.fmt(f),
             Self::Start(file, error) => write!(f, "{file}: {error}"),
+            Self::Workers(file, count) => write!(
+                f,
+                "{file}: app.workers: {count} workers, but this program runs files on one reactor"
+            ),
             Self::Loop(failure) => failure.fmt(f),
         }
     }
@@ -47,36 +60,148 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
-/// Runs the application in `path` until the reactor is stopped. `install` is called when the file is right and
-/// before anything starts: there the caller arranges for `Reactor::stop` and [`Reload::now`] to be called. What it
-/// returns is kept until the end.
+/// Runs the application in `path` until the reactor is stopped, on this one reactor: a file with `workers = 2` or more is
+/// refused, which [`Plan`] is for. `install` is called when the file is right and before anything starts: there the caller
+/// arranges for `Reactor::stop` and [`Reload::now`] to be called. What it returns is kept until the end.
 ///
 /// # Errors
 /// The file is wrong, something could not start, or the loop failed.
-pub fn run<G>(
+pub fn run<G: 'static>(
     path: &Path,
     registry: &Registry,
     reactor: &Reactor,
     install: impl FnOnce(&Reactor, Reload) -> Result<G>,
 ) -> Result<(), RunError> {
     let application = Application::load(path, registry, reactor).map_err(RunError::File)?;
+    let file = path.to_string_lossy();
+    let count = application.workers().count(1);
+    if count > 1 {
+        return Err(RunError::Workers(file.into_owned(), count));
+    }
     let name = application.name().to_owned();
     let application = Rc::new(RefCell::new(application));
-    let reload = Reload(Rc::downgrade(&application));
-    let guard = install(reactor, reload).map_err(RunError::Loop)?;
-    let started = application.borrow_mut().start(reactor);
-    let file = path.to_string_lossy();
-    started.map_err(|error| RunError::Start(file.into_owned(), error))?;
-    let on = reactor.clone();
-    reactor.add_system_event_trigger(Phase::Before, EventType::Shutdown, move || {
-        application.borrow_mut().stop(&on)
-    });
+    let reload = Reload::of(&application);
+    start(&file, &application, reactor, |reactor| {
+        install(reactor, reload)
+    })?;
     tracing::info!(target: "tress", "{name} is running");
-    let result = reactor.run();
-    drop(guard);
-    result.map_err(RunError::Loop)?;
+    reactor.run().map_err(RunError::Loop)?;
     tracing::info!(target: "tress", "{name} has stopped");
     Ok(())
+}
+
+/// Starts everything, or nothing, and stops it with the reactor.
+fn start<G: 'static>(
+    file: &str,
+    application: &Rc<RefCell<Application>>,
+    reactor: &Reactor,
+    install: impl FnOnce(&Reactor) -> Result<G>,
+) -> Result<(), RunError> {
+    let guard = install(reactor).map_err(RunError::Loop)?;
+    let started = application.borrow_mut().start(reactor);
+    started.map_err(|error| RunError::Start(file.to_owned(), error))?;
+    let (application, on) = (Rc::clone(application), reactor.downgrade());
+    reactor.add_system_event_trigger(Phase::Before, EventType::Shutdown, move || {
+        on.upgrade().map_or_else(
+            || Deferred::succeed(()),
+            |on| application.borrow_mut().stop(&on),
+        )
+    });
+    reactor.add_system_event_trigger(Phase::After, EventType::Shutdown, move || drop(guard));
+    Ok(())
+}
+
+/// A file that was read once, to be run by several workers, each on its own thread. Starts no thread itself: the caller
+/// makes the reactors and calls [`Plan::set_up`] on each.
+#[derive(Debug)]
+pub struct Plan {
+    file: String,
+    bytes: Vec<u8>,
+    registry: Portable,
+    workers: WorkersWanted,
+    /// The other workers', for a reload.
+    others: Mutex<Vec<Remote>>,
+}
+
+/// The application of a reactor that is one of several workers.
+#[derive(Default)]
+struct Running(RefCell<Weak<RefCell<Application>>>);
+
+impl Plan {
+    /// Reads the file, and no more of it than how many workers it wants: what is wrong with it says [`Plan::set_up`].
+    /// `None` when the registry is one thread's ([`Registry::portable`]) or the file cannot be read: then [`run`] says why.
+    #[must_use]
+    pub fn read(path: &Path, registry: &Registry) -> Option<Self> {
+        let file = path.to_string_lossy().into_owned();
+        let bytes = application::read(path).ok()?;
+        let config = Config::read(&bytes, &mut Problems::new(file.clone()));
+        Some(Self {
+            file,
+            bytes,
+            registry: registry.portable()?,
+            workers: config.app.workers,
+            others: Mutex::default(),
+        })
+    }
+
+    /// How many workers the file wants.
+    #[must_use]
+    pub fn workers(&self) -> WorkersWanted {
+        self.workers
+    }
+
+    /// Starts the application on one worker's reactor; the one that is [`Place::Home`] comes first. `install` is for that
+    /// one only, as for [`run`].
+    ///
+    /// # Errors
+    /// A [`RunError`].
+    pub fn set_up<G: 'static>(
+        &self,
+        reactor: &Reactor,
+        place: &Place,
+        install: impl FnOnce(&Reactor, Reload) -> Result<G>,
+    ) -> Result {
+        let registry = self.registry.registry();
+        let loaded =
+            Application::parse_for(&self.file, &self.bytes, &registry, reactor, place.clone());
+        let application = loaded.map_err(RunError::File)?;
+        let name = application.name().to_owned();
+        let application = Rc::new(RefCell::new(application));
+        let Ok(running) = reactor.extension(|| Ok::<_, Infallible>(Running::default()));
+        running.0.replace(Rc::downgrade(&application));
+        match place {
+            Place::Home => {
+                let reload = Reload::of(&application);
+                start(&self.file, &application, reactor, |reactor| {
+                    install(reactor, reload)
+                })?;
+                tracing::info!(target: "tress", "{name} is running");
+            }
+            Place::Away(_) => {
+                start(&self.file, &application, reactor, |_| Ok(()))?;
+                self.others().push(reactor.remote());
+            }
+        }
+        Ok(())
+    }
+
+    /// The other workers look at their sources again, too: those of providers that each has of its own.
+    pub fn reload_others(&self) {
+        for other in &*self.others() {
+            let reload = |reactor: &Reactor| {
+                let Ok(running) = reactor.extension(|| Ok::<_, Infallible>(Running::default()));
+                let application = running.0.borrow().clone();
+                Reload(application).now();
+            };
+            if let Err(refused) = other.call_from_thread(reload) {
+                tracing::warn!(target: "tress", "a worker does not read again: {refused:?}");
+            }
+        }
+    }
+
+    fn others(&self) -> MutexGuard<'_, Vec<Remote>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Asks a running application to look at its sources again; does nothing when it has ended.
@@ -84,6 +209,10 @@ pub fn run<G>(
 pub struct Reload(Weak<RefCell<Application>>);
 
 impl Reload {
+    fn of(application: &Rc<RefCell<Application>>) -> Self {
+        Self(Rc::downgrade(application))
+    }
+
     /// Does it.
     pub fn now(&self) {
         if let Some(application) = self.0.upgrade()

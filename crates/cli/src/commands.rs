@@ -4,10 +4,12 @@ use crate::{Ended, listing, table};
 use std::{
     io::{self, Write},
     path::Path,
+    sync::Arc,
 };
 use tracing::Level;
-use tress_app::{Application, Registry, RunError};
-use tress_core::{Limits, Reactor, Result, Signal};
+use tress_app::{Application, Place, Plan, Registry, Reload, RunError};
+use tress_core::{Limits, Reactor, Result, Signal, SignalHandle};
+use tress_os::Workers;
 
 /// Runs a file until it is told to stop.
 pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), Ended> {
@@ -17,15 +19,50 @@ pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), 
         .with_max_level(level)
         .try_init()
         .ok(); // a program of its own may have set one up
-    let reactor = reactor()?;
-    let install = |reactor: &Reactor, reload: tress_app::Reload| {
-        let hang_up = reactor.on_signal(Signal::Hup, move |_| {
-            tracing::info!(target: "tress", "received SIGHUP, reading again");
-            reload.now();
-        })?;
-        Ok((hang_up, reactor.stop_on_signals()?))
-    };
-    tress_app::run(file, registry, &reactor, install).map_err(Ended::Because)
+    let plan = Plan::read(file, registry);
+    let count = plan
+        .as_ref()
+        .map_or(1, |plan| plan.workers().count(Workers::available()));
+    match plan.filter(|_| count > 1) {
+        Some(plan) => run_workers(&Arc::new(plan), count),
+        None => {
+            let reactor = reactor()?;
+            let install = |reactor: &Reactor, reload| install(reactor, reload, None);
+            tress_app::run(file, registry, &reactor, install).map_err(Ended::Because)
+        }
+    }
+}
+
+/// Signals are the first worker's, as the process has them once.
+fn run_workers(plan: &Arc<Plan>, count: usize) -> Result<(), Ended> {
+    let workers = Workers::new(count, tress::reactor);
+    let workers = workers.map_err(|error| Ended::NoReactor(error.into()))?;
+    let result = workers.run(|worker| {
+        let place = if worker.is_home() {
+            Place::Home
+        } else {
+            Place::Away(worker.home().clone())
+        };
+        plan.set_up(worker.reactor(), &place, |reactor, reload| {
+            install(reactor, reload, Some(Arc::clone(plan)))
+        })
+    });
+    result.map_err(Ended::Worker)
+}
+
+fn install(
+    reactor: &Reactor,
+    reload: Reload,
+    plan: Option<Arc<Plan>>,
+) -> Result<(SignalHandle, [SignalHandle; 2])> {
+    let hang_up = reactor.on_signal(Signal::Hup, move |_| {
+        tracing::info!(target: "tress", "received SIGHUP, reading again");
+        reload.now();
+        if let Some(plan) = &plan {
+            plan.reload_others();
+        }
+    })?;
+    Ok((hang_up, reactor.stop_on_signals()?))
 }
 
 /// Checks a file, if there is one, and prints the limits, if they are asked for.

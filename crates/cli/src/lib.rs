@@ -58,6 +58,10 @@ fn execute(command: Command, registry: &Registry) -> u8 {
             say(&error);
             error.exit_code()
         }
+        Err(Ended::Worker(failure)) => {
+            say(&failure);
+            failure.check::<RunError>().map_or(1, RunError::exit_code)
+        }
         Err(Ended::NoReactor(failure)) => {
             say(&failure);
             1
@@ -82,6 +86,8 @@ fn execute(command: Command, registry: &Registry) -> u8 {
 /// Why a command did not end well.
 enum Ended {
     Because(RunError),
+    /// One of several workers.
+    Worker(Failure),
     NoReactor(Failure),
     /// A name on the command line.
     Unknown(String),

@@ -4,24 +4,40 @@
 mod tests;
 
 use crate::{
-    config::{self, Config, Position, Problem, Problems, ProvideSection, ServeSection, Text},
-    registry::{Exposure, Provider, ProviderContext, ProviderKind, Registry},
+    config::{
+        self, Config, Position, Problem, Problems, ProvideSection, ServeSection, Text,
+        WorkersWanted,
+    },
+    registry::{Exposure, Provider, ProviderContext, ProviderKind, Registry, Sharing},
     services::{CannotStart, MultiService, Service},
 };
 use std::{fs::File, io::Read, path::Path};
 use tress_core::{
-    Deferred, Limits, Port, Reactor, Result, SharedFactory,
-    endpoint::{BadEndpoint, Side},
+    Deferred, Limits, Port, Reactor, Remote, Result, SharedFactory,
+    endpoint::{BadEndpoint, EndpointSpec, Side},
     limits,
     wording::{one_of, unknown},
 };
+use tress_rpc::{Client, Descriptor, Distant, Homes, MakeTwin, Object};
 
 /// An application that was found right and can be started.
 #[derive(Debug)]
 pub struct Application {
     name: String,
     limits: Limits,
+    workers: WorkersWanted,
     services: MultiService,
+    /// What other workers call, by the name of its provider.
+    shared: Vec<(String, Object)>,
+}
+
+/// On which worker an application is.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// On the first, or the only one: objects live here.
+    Home,
+    /// On another: calls to what lives on one reactor go there.
+    Away(Remote),
 }
 
 impl Application {
@@ -52,6 +68,20 @@ impl Application {
         registry: &Registry,
         reactor: &Reactor,
     ) -> Result<Self, Problems> {
+        Self::parse_for(file, bytes, registry, reactor, Place::Home)
+    }
+
+    /// The same for one of several workers.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse_for(
+        file: &str,
+        bytes: &[u8],
+        registry: &Registry,
+        reactor: &Reactor,
+        place: Place,
+    ) -> Result<Self, Problems> {
         registry.install_endpoints(reactor);
         let mut loader = Loader {
             registry,
@@ -59,8 +89,12 @@ impl Application {
             problems: Problems::new(file),
             provided: Vec::new(),
             ports: Vec::new(),
+            workers: WorkersWanted::default(),
+            shared: Vec::new(),
+            place,
         };
         let config = Config::read(bytes, &mut loader.problems);
+        loader.workers(&config);
         let limits = loader.limits(&config);
         for section in config.provide {
             loader.provide(section);
@@ -81,7 +115,9 @@ impl Application {
         loader.problems.into_result(Self {
             name: config.app.name,
             limits,
+            workers: loader.workers,
             services,
+            shared: loader.shared,
         })
     }
 
@@ -89,6 +125,12 @@ impl Application {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// On how many workers it is to run.
+    #[must_use]
+    pub fn workers(&self) -> WorkersWanted {
+        self.workers
     }
 
     /// The limits that it runs under: the defaults, changed by the file.
@@ -103,6 +145,12 @@ impl Application {
     /// The first that cannot start.
     pub fn start(&mut self, reactor: &Reactor) -> Result<(), CannotStart> {
         reactor.set_limits(self.limits.clone());
+        if self.workers.may_be_many() {
+            let homes = Homes::of(reactor);
+            for (name, object) in self.shared.drain(..) {
+                homes.publish(&name, object);
+            }
+        }
         self.services.start(reactor, self.stop_bound())
     }
 
@@ -123,7 +171,7 @@ impl Application {
 }
 
 /// As much of a file as is looked at, and one byte more for the complaint.
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let most = config::MAX_FILE_BYTES as u64 + 1;
     File::open(path)?.take(most).read_to_end(&mut bytes)?;
@@ -137,6 +185,9 @@ struct Loader<'l> {
     problems: Problems,
     provided: Vec<Provided<'l>>,
     ports: Vec<PortService>,
+    workers: WorkersWanted,
+    shared: Vec<(String, Object)>,
+    place: Place,
 }
 
 struct Provided<'l> {
@@ -147,6 +198,44 @@ struct Provided<'l> {
 }
 
 impl<'l> Loader<'l> {
+    fn workers(&mut self, config: &Config) {
+        self.workers = config.app.workers;
+        if self.workers.may_be_many() && self.registry.portable().is_none() {
+            let message =
+                "more than one worker, but the files of this registry belong to one thread";
+            let problem = config.app.options.problem("workers", message);
+            self.problems.push(problem);
+        }
+    }
+
+    /// Makes it, or on another worker than the first what calls it there.
+    fn make(&mut self, kind: &ProviderKind, section: &ProvideSection) -> Option<Box<dyn Provider>> {
+        if let (Place::Away(home), Sharing::Home(twins)) = (&self.place, kind.sharing) {
+            let (home, name) = (home.clone(), section.name.clone());
+            return Some(Box::new(AwayProvider { home, name, twins }));
+        }
+        let context = ProviderContext {
+            name: &section.name,
+            reactor: self.reactor,
+            files: self.registry.files(),
+        };
+        let provider = match (kind.make)(&context, &section.options) {
+            Ok(provider) => provider,
+            Err(problem) => {
+                self.problems.push(problem);
+                return None;
+            }
+        };
+        if let (true, Sharing::Home(twins)) = (self.workers.may_be_many(), kind.sharing) {
+            let objects = twins.iter();
+            let objects = objects.filter_map(|(interface, _)| provider.object(interface.name));
+            let name = &section.name;
+            self.shared
+                .extend(objects.map(|object| (name.clone(), object)));
+        }
+        Some(provider)
+    }
+
     fn limits(&mut self, config: &Config) -> Limits {
         let mut limits = Limits::default();
         let known: Vec<_> = Limits::TABLE
@@ -178,16 +267,15 @@ impl<'l> Loader<'l> {
         if let Some(kind) = kind {
             let before = self.problems.count();
             section.options.check(kind.options, &mut self.problems);
+            if let (true, Sharing::Undeclared) = (self.workers.may_be_many(), kind.sharing) {
+                let message = format!(
+                    "`{}` does not say whether each worker has its own or all share one: it runs with `workers = 1` only",
+                    kind.name
+                );
+                self.problems.push(section.problem("kind", message));
+            }
             if self.problems.count() == before {
-                let context = ProviderContext {
-                    name: &section.name,
-                    reactor: self.reactor,
-                    files: self.registry.files(),
-                };
-                match (kind.make)(&context, &section.options) {
-                    Ok(made) => provider = Some(made),
-                    Err(problem) => self.problems.push(problem),
-                }
+                provider = self.make(kind, &section);
             }
         } else {
             let known: Vec<&str> = self.registry.providers().map(|kind| kind.name).collect();
@@ -267,9 +355,15 @@ impl<'l> Loader<'l> {
     }
 
     fn endpoint(&mut self, section: &ServeSection, at: &Text) {
-        let Err(failure) = self.reactor.check_endpoint(&at.value, Side::Server) else {
-            return;
-        };
+        let checked = self.reactor.check_endpoint(&at.value, Side::Server);
+        let checked = checked.and_then(|()| {
+            if self.workers.may_be_many() {
+                self.reactor.check_shared(&EndpointSpec::parse(&at.value)?)
+            } else {
+                Ok(())
+            }
+        });
+        let Err(failure) = checked else { return };
         let message = match failure.check::<BadEndpoint>() {
             Some(bad) => bad.problem.clone(),
             None => failure.to_string(),
@@ -284,6 +378,22 @@ fn unit(unit: limits::Unit) -> config::Unit {
         limits::Unit::Bytes => config::Unit::Bytes,
         limits::Unit::Count => config::Unit::Count,
         limits::Unit::Time => config::Unit::Time,
+    }
+}
+
+/// On another worker than the first: what it offers is called there.
+struct AwayProvider {
+    home: Remote,
+    name: String,
+    twins: &'static [(&'static Descriptor, MakeTwin)],
+}
+
+impl Provider for AwayProvider {
+    fn object(&self, interface: &str) -> Option<Object> {
+        let twin = self.twins.iter().find(|(known, _)| known.name == interface);
+        let (descriptor, make) = twin?;
+        let carrier = Distant::new(&self.home, &self.name, descriptor);
+        Some(make(Client::new(carrier)))
     }
 }
 

@@ -181,6 +181,7 @@ const DULL: ProviderKind = ProviderKind {
     options: &[],
     interfaces: &[],
     make: |_, _| Ok(Box::new(Dull)),
+    sharing: crate::Sharing::Undeclared,
 };
 
 struct Dull;
@@ -317,4 +318,68 @@ fn several_endpoints_serve_one_object_through_one_factory() {
         .reactor()
         .listen_all(["tcp:79", "tcp:1079"], || Quiet)
         .unwrap();
+}
+
+/// A file for so many workers.
+fn on_workers(workers: &str, rest: &str) -> String {
+    format!("[app]\nworkers = {workers}\n{rest}")
+}
+
+#[test]
+fn how_many_workers() {
+    let all = format!("{USERS}{FINGER}");
+    for good in ["1", "2", "256", "'auto'"] {
+        check(&on_workers(good, &all), "");
+    }
+    for (bad, found) in [
+        ("0", "0"),
+        ("-1", "-1"),
+        ("257", "257"),
+        ("1000", "1000"),
+        ("'many'", "`many`"),
+        ("'2'", "`2`"),
+        ("true", "a boolean"),
+    ] {
+        let report = format!(
+            "f.toml:2: app.workers: expected `\"auto\"` or a whole number from 1 to 256, found {found}"
+        );
+        check(&on_workers(bad, &all), &report);
+    }
+    let table = Table::new();
+    let loaded = load(&table, &on_workers("'auto'", &all)).unwrap();
+    assert_eq!(loaded.workers().count(3), 3);
+    assert_eq!(loaded.workers().count(0), 1);
+    assert_eq!(loaded.workers().count(9_999), 256);
+    let loaded = load(&table, &all).unwrap();
+    assert_eq!(loaded.workers().count(3), 1, "one by default");
+}
+
+#[test]
+fn what_several_workers_cannot_share_is_refused() {
+    let table = Table::new();
+    let mut registry = Registry::builtin();
+    registry.register_provider(DULL);
+    let report = |registry: &Registry, text: &str| {
+        let parsed = Application::parse("f.toml", text.as_bytes(), registry, table.reactor());
+        parsed
+            .err()
+            .map(|problems| problems.to_string())
+            .unwrap_or_default()
+    };
+    let dull = "[provide.dull]\nkind = 'dull'\n";
+    let all = format!("{dull}{USERS}{FINGER}");
+    assert_eq!(report(&registry, &on_workers("1", &all)), "");
+    for many in ["2", "'auto'"] {
+        assert_eq!(
+            report(&registry, &on_workers(many, &all)),
+            "f.toml:4: provide.dull.kind: `dull` does not say whether each worker has its own or all share one: \
+             it runs with `workers = 1` only"
+        );
+    }
+    registry.set_files(crate::files::SystemFiles);
+    let text = on_workers("2", &format!("{USERS}{FINGER}"));
+    assert_eq!(
+        report(&registry, &text),
+        "f.toml:2: app.workers: more than one worker, but the files of this registry belong to one thread"
+    );
 }

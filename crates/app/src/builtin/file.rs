@@ -7,7 +7,7 @@ use crate::{
     config::{OptionSpec, Options, Problem, ValueKind},
     files::{Files, Stamp},
     finger_file::{MAX_FILE_BYTES, Users, parse, with_status},
-    registry::{Provider, ProviderContext, ProviderKind},
+    registry::{Provider, ProviderContext, ProviderKind, Sharing},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -48,6 +48,14 @@ pub(super) const KIND: ProviderKind = ProviderKind {
         <dyn DynFingerSetter>::DESCRIPTOR,
     ],
     make,
+    // What a setter changes is to be seen by all.
+    sharing: Sharing::Home(&[
+        (<dyn DynFinger>::DESCRIPTOR, <dyn DynFinger>::TWIN),
+        (
+            <dyn DynFingerSetter>::DESCRIPTOR,
+            <dyn DynFingerSetter>::TWIN,
+        ),
+    ]),
 };
 
 fn make(context: &ProviderContext<'_>, options: &Options) -> Result<Box<dyn Provider>, Problem> {

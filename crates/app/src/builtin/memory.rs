@@ -2,7 +2,7 @@
 
 use crate::{
     config::{OptionSpec, Options, Problem, ValueKind},
-    registry::{Provider, ProviderContext, ProviderKind},
+    registry::{Provider, ProviderContext, ProviderKind, Sharing},
 };
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 use tress_core::{Failure, Result};
@@ -28,6 +28,14 @@ pub(super) const KIND: ProviderKind = ProviderKind {
         <dyn DynFingerSetter>::DESCRIPTOR,
     ],
     make,
+    // What a setter changes is to be seen by all.
+    sharing: Sharing::Home(&[
+        (<dyn DynFinger>::DESCRIPTOR, <dyn DynFinger>::TWIN),
+        (
+            <dyn DynFingerSetter>::DESCRIPTOR,
+            <dyn DynFingerSetter>::TWIN,
+        ),
+    ]),
 };
 
 fn make(_context: &ProviderContext<'_>, options: &Options) -> Result<Box<dyn Provider>, Problem> {

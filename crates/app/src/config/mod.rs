@@ -53,14 +53,26 @@ pub const MAX_FILE_BYTES: usize = 1 << 20;
 /// How many `[provide.*]` and how many `[[serve]]` sections a file may have.
 pub const MAX_SECTIONS: usize = 1_000;
 
+/// The most `workers` in `[app]`.
+pub const MAX_WORKERS: usize = 256;
+
 /// The options of `[app]`.
-pub const APP_OPTIONS: &[OptionSpec] = &[OptionSpec {
-    name: "name",
-    value: ValueKind::String,
-    required: false,
-    default: "",
-    doc: "The application's name in logs; by default the name of the file without its ending.",
-}];
+pub const APP_OPTIONS: &[OptionSpec] = &[
+    OptionSpec {
+        name: "name",
+        value: ValueKind::String,
+        required: false,
+        default: "",
+        doc: "The application's name in logs; by default the name of the file without its ending.",
+    },
+    OptionSpec {
+        name: "workers",
+        value: ValueKind::Workers,
+        required: false,
+        default: "",
+        doc: "On how many threads it serves, 1 to 256; `auto` is one for each core. 1 by default.",
+    },
+];
 
 /// One application, as its file describes it.
 #[derive(Clone, Debug)]
@@ -80,8 +92,42 @@ pub struct Config {
 pub struct AppSection {
     /// The name in logs.
     pub name: String,
+    /// On how many threads it serves.
+    pub workers: WorkersWanted,
     /// The section's keys, checked against [`APP_OPTIONS`].
     pub options: Options,
+}
+
+/// `workers` in `[app]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkersWanted {
+    /// One for each core that the process may use.
+    Auto,
+    /// So many, 1 to [`MAX_WORKERS`].
+    Count(usize),
+}
+
+impl WorkersWanted {
+    /// How many these are where so many cores are available.
+    #[must_use]
+    pub fn count(self, available: usize) -> usize {
+        match self {
+            Self::Auto => available.clamp(1, MAX_WORKERS),
+            Self::Count(count) => count,
+        }
+    }
+
+    /// Whether they may be more than one.
+    #[must_use]
+    pub fn may_be_many(self) -> bool {
+        self != Self::Count(1)
+    }
+}
+
+impl Default for WorkersWanted {
+    fn default() -> Self {
+        Self::Count(1)
+    }
 }
 
 /// `[provide.NAME]`: an object, made by a plug-in.
@@ -196,6 +242,7 @@ impl Config {
         Self {
             app: AppSection {
                 name: stem.unwrap_or_else(|| "tress".to_owned()),
+                workers: WorkersWanted::default(),
                 options: section("app"),
             },
             limits: section("limits"),

@@ -3,6 +3,7 @@
 //! Must not know: which keys a section has, what they are for.
 
 use super::{
+    MAX_WORKERS, WorkersWanted,
     document::{Entry, Item, Table, Value},
     problem::{Position, Problem, step},
     spec::ValueKind,
@@ -12,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tress_core::wording::{nearest, unknown};
+use tress_core::wording::{nearest, quoted, unknown};
 
 /// A string of the file and where it stands, so that a later check can point at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -266,6 +267,29 @@ impl Options {
         })
     }
 
+    /// A number of workers, or `"auto"`, if the key is there.
+    ///
+    /// # Errors
+    /// The value is something else, or too large.
+    pub fn optional_workers(&self, key: &str) -> Result<Option<WorkersWanted>, Problem> {
+        self.read(key, ValueKind::Workers, |value| match value {
+            Value::String(text) if text == "auto" => Some(Ok(WorkersWanted::Auto)),
+            Value::String(text) => Some(Err(format!(
+                "expected {}, found {}",
+                ValueKind::Workers.described(),
+                quoted(text)
+            ))),
+            Value::Integer(number) => Some(match usize::try_from(*number) {
+                Ok(count @ 1..=MAX_WORKERS) => Ok(WorkersWanted::Count(count)),
+                _ => Err(format!(
+                    "expected {}, found {number}",
+                    ValueKind::Workers.described()
+                )),
+            }),
+            _ => None,
+        })
+    }
+
     /// The names and strings of a table, in the order of the file.
     ///
     /// # Errors
@@ -344,7 +368,8 @@ impl Options {
             | ValueKind::Choice(_)
             | ValueKind::Path
             | ValueKind::Duration
-            | ValueKind::Size => Some(Value::String(text.to_owned())),
+            | ValueKind::Size
+            | ValueKind::Workers => Some(Value::String(text.to_owned())),
         };
         let Some(value) = value else { return false };
         let at = self.at;

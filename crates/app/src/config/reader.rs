@@ -87,6 +87,9 @@ impl Reader<'_> {
             }
             app.name = name.to_owned();
         }
+        if let Ok(Some(workers)) = options.optional_workers("workers") {
+            app.workers = workers;
+        }
         app.options = options;
     }
 

@@ -47,6 +47,8 @@ pub enum ValueKind {
     Size,
     /// A table whose values are strings.
     TableOfStrings,
+    /// `"auto"`, or a whole number from 1.
+    Workers,
 }
 
 impl ValueKind {
@@ -63,6 +65,7 @@ impl ValueKind {
             Self::Duration => "a duration such as `\"30s\"`",
             Self::Size => "a size such as `\"64KiB\"`",
             Self::TableOfStrings => "a table of strings",
+            Self::Workers => "`\"auto\"` or a whole number from 1 to 256",
         }
     }
 
@@ -84,6 +87,7 @@ impl ValueKind {
             Self::Duration => options.optional_duration(key).map(drop),
             Self::Size => options.optional_size(key).map(drop),
             Self::TableOfStrings => options.optional_table_of_strings(key).map(drop),
+            Self::Workers => options.optional_workers(key).map(drop),
         }
     }
 }
