@@ -1,0 +1,300 @@
+//! Calls to an object on another reactor: every call has one end, whatever happens to the answer. Both reactors are on
+//! networks in memory and turned by hand on one thread: the order is the test's.
+
+use std::{cell::RefCell, rc::Rc, time::Duration};
+use tress_core::{
+    Deferred, EventType, Failure, Phase, Reactor, Resolver, Result, error::Cancelled,
+    testing::memory::Table,
+};
+use tress_rpc::{
+    Argument, CallContext, CallLimits, Carrier, Client, Descriptor, Distant, HomeStopped, Homes,
+    Interface, Kind, Method, NoAnswer, Object, TooManyCalls, Value, Valued, WrongKind,
+};
+
+const TEXT: Argument = Argument {
+    name: "text",
+    doc: "A text.",
+    kind: Kind::String,
+};
+
+static SLOW: Descriptor = Descriptor {
+    name: "Slow",
+    doc: "Answers when it is told to.",
+    methods: &[Method {
+        name: "say",
+        doc: "Says it again.",
+        arguments: &[TEXT],
+        result: Kind::String,
+    }],
+};
+
+/// The calls that it has got, with what to answer them with.
+#[derive(Default)]
+struct Slow {
+    calls: RefCell<Vec<(String, Resolver<String>)>>,
+    cancelled: Rc<RefCell<Vec<String>>>,
+}
+
+trait DynSlow {
+    fn say(&self, text: String) -> Deferred<String>;
+}
+
+impl DynSlow for Slow {
+    fn say(&self, text: String) -> Deferred<String> {
+        let (cancelled, name) = (Rc::clone(&self.cancelled), text.clone());
+        let (resolver, deferred) =
+            Deferred::with_canceller(move || cancelled.borrow_mut().push(name));
+        self.calls.borrow_mut().push((text, resolver));
+        deferred
+    }
+}
+
+impl Interface for dyn DynSlow {
+    fn descriptor() -> &'static Descriptor {
+        &SLOW
+    }
+
+    fn dispatch(
+        self: Rc<Self>,
+        _context: &CallContext,
+        _method: &'static Method,
+        mut arguments: Vec<Value>,
+    ) -> Deferred<Value> {
+        match arguments.pop().map(String::from_value) {
+            Some(Ok(text)) => self.say(text).map(Valued::into_value),
+            other => Deferred::fail(Failure::msg(format!("{other:?}"))),
+        }
+    }
+}
+
+struct Pair {
+    home: Table,
+    away: Table,
+    slow: Rc<Slow>,
+}
+
+/// What a call ended with, once it has.
+type End = Rc<RefCell<Vec<Result<String>>>>;
+
+impl Pair {
+    fn new() -> Self {
+        let (home, away, slow) = (Table::new(), Table::new(), Rc::<Slow>::default());
+        let object = Object::new::<dyn DynSlow>(Rc::clone(&slow) as Rc<dyn DynSlow>);
+        Homes::of(home.reactor()).publish("slow", object);
+        Self { home, away, slow }
+    }
+
+    fn client(&self, limits: CallLimits) -> Client {
+        let home = self.home.reactor().remote();
+        Client::new(Distant::with_limits(&home, "slow", &SLOW, limits))
+    }
+
+    fn call<T: Valued>(&self, client: &Client, method: &str, text: &str) -> Deferred<T> {
+        let context = CallContext::local(self.away.reactor());
+        client.call(&context, method, vec![text.to_owned().into_value()])
+    }
+
+    /// Both loops do what they were asked.
+    fn turn(&self) {
+        for _ in 0..3 {
+            for reactor in [self.away.reactor(), self.home.reactor()] {
+                reactor.turn(Some(Duration::ZERO)).expect("it goes on");
+            }
+        }
+    }
+}
+
+fn end(deferred: Deferred<String>) -> End {
+    let end = End::default();
+    let kept = Rc::clone(&end);
+    deferred
+        .add_both(move |result| kept.borrow_mut().push(result))
+        .detach();
+    end
+}
+
+#[track_caller]
+fn failure(end: &End) -> Failure {
+    let mut ends = end.borrow_mut();
+    assert_eq!(ends.len(), 1, "{ends:?}");
+    ends.remove(0).expect_err("it failed")
+}
+
+#[test]
+fn a_call_is_answered_once() {
+    let pair = Pair::new();
+    let client = pair.client(CallLimits::default());
+    let good = end(pair.call(&client, "say", "a"));
+    let bad = end(pair.call(&client, "say", "b"));
+    pair.turn();
+    let calls = pair.slow.calls.take();
+    assert!(good.borrow().is_empty());
+    for (text, resolver) in calls {
+        match &*text {
+            "a" => resolver.resolve("again".to_owned()),
+            _ => resolver.fail(HomeStopped { object: text }),
+        }
+    }
+    pair.turn();
+    assert_eq!(good.borrow()[0].as_ref().expect("it worked"), "again");
+    assert_eq!(failure(&bad).to_string(), "the home of `b` has stopped");
+    pair.away.advance(Duration::from_secs(60));
+    pair.turn();
+    assert_eq!(good.borrow().len(), 1);
+}
+
+#[test]
+fn bad_calls_say_what_is_bad_here_and_there() {
+    let pair = Pair::new();
+    let object = Object::new::<dyn DynSlow>(Rc::clone(&pair.slow) as Rc<dyn DynSlow>);
+    let near = Client::new(object.clone());
+    let far = pair.client(CallLimits::default());
+    for client in [near, far] {
+        let unknown = end(pair.call(&client, "sya", "a"));
+        pair.turn();
+        assert_eq!(failure(&unknown).to_string(), "`Slow` has no method `sya`");
+        let context = CallContext::local(pair.away.reactor());
+        let few = end(client.call(&context, "say", vec![]));
+        pair.turn();
+        assert_eq!(
+            failure(&few).to_string(),
+            "`Slow.say` takes 1 arguments, not 0"
+        );
+        let kind = end(client.call(&context, "say", vec![Value::Nothing]));
+        pair.turn();
+        let text = "`Slow.say`: `text` is nothing; expected `string`";
+        assert_eq!(failure(&kind).to_string(), text);
+    }
+    assert!(pair.slow.calls.borrow().is_empty(), "none was made");
+    let client = pair.client(CallLimits::default());
+    let wrong = pair.call::<Vec<String>>(&client, "say", "a");
+    pair.turn();
+    let (_, resolver) = pair.slow.calls.take().remove(0);
+    resolver.resolve("a".to_owned());
+    pair.turn();
+    let result = wrong.try_result().expect("it is there");
+    assert!(result.expect_err("no list").check::<WrongKind>().is_some());
+}
+
+#[test]
+fn so_many_in_flight_and_no_more() {
+    let pair = Pair::new();
+    let limits = CallLimits {
+        in_flight: 2,
+        ..CallLimits::default()
+    };
+    let client = pair.client(limits);
+    let first = pair.call::<String>(&client, "say", "a");
+    let second = end(pair.call(&client, "say", "b"));
+    let third = end(pair.call(&client, "say", "c"));
+    assert_eq!(failure(&third).check(), Some(&TooManyCalls { limit: 2 }));
+    first.cancel();
+    assert!(first.try_result().is_ok());
+    let fourth = end(pair.call(&client, "say", "d"));
+    pair.turn();
+    assert!(second.borrow().is_empty() && fourth.borrow().is_empty());
+    let _ = client.descriptor();
+}
+
+#[test]
+fn a_cancel_cancels_at_home_and_only_that_call() {
+    let pair = Pair::new();
+    let (client, other) = (
+        pair.client(CallLimits::default()),
+        pair.client(CallLimits::default()),
+    );
+    let cancelled = pair.call::<String>(&client, "say", "a");
+    let kept = end(pair.call(&other, "say", "b"));
+    pair.turn();
+    cancelled.cancel();
+    let result = cancelled.try_result().expect("it has an end");
+    assert!(
+        result
+            .expect_err("cancelled")
+            .check::<Cancelled>()
+            .is_some()
+    );
+    pair.turn();
+    assert_eq!(*pair.slow.cancelled.borrow(), ["a"]);
+    assert!(kept.borrow().is_empty());
+}
+
+#[test]
+fn no_answer_in_time_is_a_failure_and_cancels() {
+    let pair = Pair::new();
+    let limits = CallLimits {
+        deadline: Duration::from_secs(2),
+        ..CallLimits::default()
+    };
+    let client = pair.client(limits);
+    let late = end(pair.call(&client, "say", "a"));
+    pair.turn();
+    pair.away.advance(Duration::from_secs(3));
+    pair.turn();
+    let text = "no answer from `slow` within 2s (`call_deadline`)";
+    let failed = failure(&late);
+    assert!(failed.check::<NoAnswer>().is_some());
+    assert_eq!(failed.to_string(), text);
+    assert_eq!(*pair.slow.cancelled.borrow(), ["a"]);
+    pair.turn();
+    assert!(late.borrow().is_empty(), "no second end");
+}
+
+#[test]
+fn a_home_that_goes_fails_what_runs_and_what_waits() {
+    let pair = Pair::new();
+    let client = pair.client(CallLimits::default());
+    let runs = end(pair.call(&client, "say", "a"));
+    pair.turn();
+    let waits = end(pair.call(&client, "say", "b"));
+    let Pair { home, away, slow } = pair;
+    drop((home, slow));
+    away.reactor()
+        .turn(Some(Duration::ZERO))
+        .expect("it goes on");
+    assert!(!runs.borrow().is_empty());
+    failure(&runs);
+    assert!(failure(&waits).check::<HomeStopped>().is_some());
+    let context = CallContext::local(away.reactor());
+    let after = client.call::<String>(&context, "say", vec!["c".to_owned().into_value()]);
+    let result = after.try_result().expect("at once");
+    assert!(result.expect_err("gone").check::<HomeStopped>().is_some());
+}
+
+#[test]
+fn a_home_that_stops_fails_what_runs() {
+    let pair = Pair::new();
+    let client = pair.client(CallLimits::default());
+    let runs = end(pair.call(&client, "say", "a"));
+    let home: &Reactor = pair.home.reactor();
+    home.start().expect("it did not run");
+    pair.turn();
+    let after = Rc::new(RefCell::new(0));
+    let count = Rc::clone(&after);
+    home.add_system_event_trigger(Phase::After, EventType::Shutdown, move || {
+        *count.borrow_mut() += 1;
+    });
+    home.stop().expect("it runs");
+    for _ in 0..5 {
+        pair.home.reactor().turn(Some(Duration::ZERO)).ok();
+    }
+    assert_eq!(*after.borrow(), 1, "it has stopped");
+    pair.away
+        .reactor()
+        .turn(Some(Duration::ZERO))
+        .expect("it goes on");
+    assert!(failure(&runs).check::<HomeStopped>().is_some());
+}
+
+#[test]
+fn nobody_of_that_name_is_a_failure() {
+    let pair = Pair::new();
+    let home = pair.home.reactor().remote();
+    let nobody = Distant::new(&home, "nobody", &SLOW);
+    let context = CallContext::local(pair.away.reactor());
+    let called = nobody.call(&context, "say", vec!["a".to_owned().into_value()]);
+    pair.turn();
+    let result = called.try_result().expect("it has an end");
+    let text = result.expect_err("nobody").to_string();
+    assert_eq!(text, "the home of `nobody` has stopped");
+}
