@@ -12,7 +12,7 @@ usage: tress-bench echo     [--quick] [--only METRIC,...] [--out DIR] [--peers N
   METRIC of echo:     cpu many syscalls instructions memory accept latency start
   METRIC of deferred: steps allocations awaited timers
   METRIC of tls:      handshakes resumed messages received sent memory
-  NAME:               tress tress-uring tress-in-tokio bare tokio libuv twisted
+  NAME:               tress tress-2-workers tress-uring tress-in-tokio bare tokio libuv twisted
   --quick  fewer and shorter rounds: to see that it works, not to quote
   --out    directory of the JSON and the SVG named as the bench, instead of bench/results";
 

@@ -37,6 +37,9 @@ const HELD: [(&str, f64); 3] = [
 /// What a message may cost inside tokio, to what it costs on the reactor's own loop, in processor time.
 const HOSTED: f64 = 1.25;
 
+/// What a message may cost with two workers, to what it costs with one, in processor time at equal load.
+const WORKERS: f64 = 1.11;
+
 /// Runs the bench with the words that follow its name.
 ///
 /// # Errors
@@ -77,6 +80,14 @@ pub fn run(words: impl Iterator<Item = String>) -> io::Result<()> {
         let [hosted, alone] = ["tress-in-tokio", "tress"].map(|peer| report.value(peer, metric));
         let ratio = hosted.zip(alone).map(|(hosted, alone)| hosted / alone);
         held.push((name, ratio, Bound::AtMost(HOSTED)));
+    }
+    for (name, metric) in [
+        ("two_workers_to_one_1", "cpu_us_per_message_1"),
+        ("two_workers_to_one_16", "cpu_us_per_message_16"),
+    ] {
+        let [two, one] = ["tress-2-workers", "tress"].map(|peer| report.value(peer, metric));
+        let ratio = two.zip(one).map(|(two, one)| two / one);
+        held.push((name, ratio, Bound::AtMost(WORKERS)));
     }
     run::held(&held)
 }

@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Every peer, in the order of the table.
-pub const NAMES: [&str; 7] = [
+pub const NAMES: [&str; 8] = [
     "tress",
+    "tress-2-workers",
     "tress-uring",
     "tress-in-tokio",
     "bare",
@@ -60,13 +61,16 @@ pub fn build(name: &'static str, target: &Path) -> io::Result<Peer> {
     let c = |source, libraries: &[&str]| compile::c(target, name, source, libraries).map(text);
     let port = || "{port}".to_owned();
     let words = match name {
-        "tress" | "tress-uring" => {
+        "tress" | "tress-2-workers" | "tress-uring" => {
             let mut words = vec![
                 text(compile::cargo(target, "tress-testee", "tress-testee")?),
                 "echo".into(),
                 "--at".into(),
                 "tcp:{port}:interface=127.0.0.1".into(),
             ];
+            if name == "tress-2-workers" {
+                words.extend(["--workers".into(), "2".into()]);
+            }
             if name == "tress-uring" {
                 words.extend(["--driver".into(), "uring".into()]);
             }

@@ -1,4 +1,4 @@
-//! `tress-testee PROTOCOL --at ENDPOINT [--driver mio|uring]`: the smallest server per protocol, through the public
+//! `tress-testee PROTOCOL --at ENDPOINT [--driver mio|uring] [--workers N]`: the smallest server per protocol, through the public
 //! API, for outside suites and benches. Knows nothing of who connects.
 
 #![forbid(unsafe_code)]
@@ -14,7 +14,7 @@ use std::{
     process::ExitCode,
 };
 use tress::{
-    Port,
+    EventType, Phase, Port, Workers,
     endpoint::{BadEndpoint, EndpointSpec},
     error::CannotListen,
     framing::{
@@ -24,8 +24,7 @@ use tress::{
     prelude::*,
 };
 
-const USAGE: &str =
-    "usage: tress-testee echo|discard|lines|netstrings|int32 --at ENDPOINT [--driver mio|uring]";
+const USAGE: &str = "usage: tress-testee echo|discard|lines|netstrings|int32 --at ENDPOINT [--driver mio|uring] [--workers N]";
 
 /// Sends back what it gets.
 struct Echo;
@@ -79,6 +78,7 @@ struct Options {
     protocol: String,
     at: String,
     driver: String,
+    workers: String,
 }
 
 fn main() -> ExitCode {
@@ -121,12 +121,14 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
         protocol,
         at: String::new(),
         driver: "mio".to_owned(),
+        workers: "1".to_owned(),
     };
     while let Some(option) = arguments.next() {
         let value = arguments.next()?;
         match &*option {
             "--at" => options.at = value,
             "--driver" => options.driver = value,
+            "--workers" => options.workers = value,
             _ => return None,
         }
     }
@@ -134,19 +136,33 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
 }
 
 fn serve(options: &Options) -> Result {
-    let reactor = reactor(&options.driver)?;
-    let _signals = reactor.stop_on_signals()?;
-    let at = listen(&reactor, &options.protocol, &options.at)?;
-    // Nobody may be reading.
-    writeln!(io::stdout(), "listening at {at}").ok();
-    reactor.run()
+    let count = options.workers.parse();
+    let count = count.map_err(|_| BadArgument(format!("number `{}`", options.workers)))?;
+    let workers = Workers::new(count, maker(&options.driver)?)
+        .map_err(|error| BadArgument(error.to_string()))?;
+    workers.run(|worker| {
+        let reactor = worker.reactor();
+        let at = listen(reactor, &options.protocol, &options.at)?;
+        if worker.is_home() {
+            // The reactor keeps them: they are for as long as it runs.
+            let signals = reactor.stop_on_signals()?;
+            reactor.add_system_event_trigger(Phase::After, EventType::Shutdown, move || {
+                drop(signals);
+            });
+        }
+        if worker.index() + 1 == worker.count() {
+            // Nobody may be reading.
+            writeln!(io::stdout(), "listening at {at}").ok();
+        }
+        Ok(())
+    })
 }
 
-fn reactor(driver: &str) -> Result<Reactor> {
+fn maker(driver: &str) -> Result<fn() -> Result<Reactor>> {
     match driver {
-        "mio" => tress::reactor(),
+        "mio" => Ok(tress::reactor),
         #[cfg(feature = "uring")]
-        "uring" => tress::uring_reactor(),
+        "uring" => Ok(tress::uring_reactor),
         other => Err(BadArgument(format!("driver `{other}` here")).into()),
     }
 }
