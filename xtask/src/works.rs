@@ -20,6 +20,11 @@ const BY_HAND: &[(&str, &str, &str)] = &[
         "",
     ),
     (
+        "workers",
+        "several reactors on as many cores, listening at the same sockets (`workers = \"auto\"`), state on one or on each; on mio",
+        "on io_uring",
+    ),
+    (
         "datagrams",
         "UDP with multicast and broadcast, UNIX datagrams: `udp`, `unixgram`, on mio and in the simulator",
         "on io_uring",

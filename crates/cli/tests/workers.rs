@@ -132,24 +132,42 @@ fn tress(arguments: &[&str]) -> Command {
     command
 }
 
+impl Running {
+    fn start(path: &std::path::Path) -> Self {
+        let mut child = tress(&["run", path.to_str().unwrap()])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        Self(child, log)
+    }
+
+    fn lines(&mut self, count: usize) -> Vec<String> {
+        let mut line = || {
+            let mut line = String::new();
+            self.1.read_line(&mut line).unwrap();
+            line
+        };
+        (0..count).map(|_| line()).collect()
+    }
+
+    /// Its exit code after this signal.
+    fn signalled(&mut self, signal: &str) -> Option<i32> {
+        let pid = self.0.id().to_string();
+        let told = Command::new("kill").args(["-s", signal, &pid]).status();
+        assert!(told.unwrap().success());
+        self.0.wait().unwrap().code()
+    }
+}
+
 #[test]
 fn the_command_runs_and_stops_them() {
     let (finger, setter) = (free_port(), free_port());
     let at = |port| format!("tcp:{port}:interface=127.0.0.1");
     let path = file("run.toml", &text("3", &at(finger), &at(setter)));
     for signal in ["TERM", "INT"] {
-        let mut child = tress(&["run", path.to_str().unwrap()])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        let mut running = Running(child, log);
-        let mut lines = Vec::new();
-        while lines.len() < 7 {
-            let mut line = String::new();
-            running.1.read_line(&mut line).unwrap();
-            lines.push(line);
-        }
+        let mut running = Running::start(&path);
+        let lines = running.lines(7);
         for worker in 0..3 {
             let name = format!("worker{{number={worker}}}");
             let its = lines.iter().filter(|line| line.contains(&name)).count();
@@ -158,12 +176,50 @@ fn the_command_runs_and_stops_them() {
         let at = SocketAddr::from(([127, 0, 0, 1], finger));
         let open = TcpStream::connect(at).unwrap();
         assert!(!ask(at, "moshez\r\n").is_empty());
-        let pid = running.0.id().to_string();
-        let told = Command::new("kill").args(["-s", signal, &pid]).status();
-        assert!(told.unwrap().success());
-        assert_eq!(running.0.wait().unwrap().code(), Some(0));
+        assert_eq!(running.signalled(signal), Some(0));
         drop(open);
     }
+}
+
+/// What lies below TLS is what is shared.
+#[test]
+fn tls_on_several_workers() {
+    let directory = file("tls", "").with_file_name("");
+    let made = tress(&["cert", "--force", "--out", directory.to_str().unwrap()]).output();
+    assert!(made.unwrap().status.success());
+    let port = free_port();
+    let names: Vec<_> = fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    let of = |words: &str| {
+        let found = names.iter().find(|path| path.to_string_lossy().contains(words));
+        found.unwrap_or_else(|| panic!("{names:?}")).display().to_string()
+    };
+    let (key, certificate) = (of("key.pem"), of("cert.pem"));
+    let at = format!("ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={certificate}");
+    let path = file("tls.toml", &text("2", &at, "tcp:0:interface=127.0.0.1"));
+    let (code, said) = ends(&["check", path.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{said}");
+    let mut running = Running::start(&path);
+    running.lines(5);
+    let client = format!("127.0.0.1:{port}");
+    for _ in 0..8 {
+        let asked = Command::new("openssl")
+            .args(["s_client", "-quiet", "-connect", &client])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(mut asked) = asked else {
+            println!("skipped: there is no openssl to ask");
+            break;
+        };
+        asked.stdin.as_mut().unwrap().write_all(b"moshez\r\n").unwrap();
+        let output = asked.wait_with_output().unwrap();
+        assert!(!output.stdout.is_empty());
+    }
+    assert_eq!(running.signalled("TERM"), Some(0));
 }
 
 fn ends(arguments: &[&str]) -> (Option<i32>, String) {

@@ -38,5 +38,9 @@ pub mod waiting {}
 #[doc = include_str!("../guide/threads.md")]
 pub mod threads {}
 
+#[cfg(feature = "mio")]
+#[doc = include_str!("../guide/workers.md")]
+pub mod workers {}
+
 #[doc = include_str!("../guide/twisted.md")]
 pub mod twisted {}
