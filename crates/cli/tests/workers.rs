@@ -193,8 +193,13 @@ fn tls_on_several_workers() {
         .map(|entry| entry.unwrap().path())
         .collect();
     let of = |words: &str| {
-        let found = names.iter().find(|path| path.to_string_lossy().contains(words));
-        found.unwrap_or_else(|| panic!("{names:?}")).display().to_string()
+        let found = names
+            .iter()
+            .find(|path| path.to_string_lossy().contains(words));
+        found
+            .unwrap_or_else(|| panic!("{names:?}"))
+            .display()
+            .to_string()
     };
     let (key, certificate) = (of("key.pem"), of("cert.pem"));
     let at = format!("ssl:{port}:interface=127.0.0.1:privateKey={key}:certKey={certificate}");
@@ -215,7 +220,12 @@ fn tls_on_several_workers() {
             println!("skipped: there is no openssl to ask");
             break;
         };
-        asked.stdin.as_mut().unwrap().write_all(b"moshez\r\n").unwrap();
+        asked
+            .stdin
+            .as_mut()
+            .unwrap()
+            .write_all(b"moshez\r\n")
+            .unwrap();
         let output = asked.wait_with_output().unwrap();
         assert!(!output.stdout.is_empty());
     }

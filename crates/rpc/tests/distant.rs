@@ -147,7 +147,7 @@ fn a_call_is_answered_once() {
 fn bad_calls_say_what_is_bad_here_and_there() {
     let pair = Pair::new();
     let object = Object::new::<dyn DynSlow>(Rc::clone(&pair.slow) as Rc<dyn DynSlow>);
-    let near = Client::new(object.clone());
+    let near = Client::new(object);
     let far = pair.client(CallLimits::default());
     for client in [near, far] {
         let unknown = end(pair.call(&client, "sya", "a"));
