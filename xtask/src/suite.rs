@@ -2,6 +2,7 @@
 //! Must not know the rules of a step: cargo, `tools` and `tidy` do.
 
 use crate::{
+    behaviours,
     cargo::{self, Workspace},
     sim, tidy,
     tools::{self, Tools},
@@ -19,14 +20,18 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String, String> {
         step(name, || {
             println!("cargo {line}");
             let mut command = workspace.cargo();
+            let reports = behaviours::directory(workspace);
+            command.env(behaviours::VARIABLE, reports);
             cargo::run(command.args(line.split(' ')).envs(variable))
         })
     };
     cargo("format", "fmt --all --check", None)?;
     let clippy = "clippy --workspace --all-targets --locked -- -D warnings";
     cargo("clippy", clippy, None)?;
+    behaviours::begin(workspace)?;
     cargo("test", "test --workspace --locked", tools.variable())?;
     step("glib", || glib(workspace))?;
+    step("behaviours", || behaviours::check(workspace))?;
     step("simulator", || sim::standing(workspace))?;
     step("models", || cargo::run(&mut models(workspace)))?;
     let doc = "doc --workspace --no-deps --locked";
@@ -54,7 +59,9 @@ fn glib(workspace: &Workspace) -> Result<(), String> {
     for line in lines {
         println!("cargo {line}");
         let mut command = workspace.cargo();
-        command.current_dir(workspace.root.join("crates/hosts/glib"));
+        command
+            .current_dir(workspace.root.join("crates/hosts/glib"))
+            .env(behaviours::VARIABLE, behaviours::directory(workspace));
         cargo::run(command.args(line.split(' ')))?;
     }
     Ok(())

@@ -4,8 +4,7 @@
 use crate::cargo::Workspace;
 use std::{fs, process::Stdio};
 
-const BEGIN: &str = "<!-- works:begin -->\n";
-const END: &str = "<!-- works:end -->";
+const MARK: &str = "works";
 
 /// What no program lists: area, what works, what does not yet.
 const BY_HAND: &[(&str, &str, &str)] = &[
@@ -70,7 +69,7 @@ const LISTED: &[(&str, &str, &str)] = &[
 /// Writes the table into the README.
 pub(crate) fn write(workspace: &Workspace) -> Result<String, String> {
     let (path, readme, table) = current(workspace)?;
-    let new = replaced(&readme, &table)?;
+    let new = replaced(&readme, MARK, &table)?;
     fs::write(&path, new).map_err(|error| format!("{path}: {error}"))?;
     Ok("README.md is up to date".into())
 }
@@ -78,7 +77,7 @@ pub(crate) fn write(workspace: &Workspace) -> Result<String, String> {
 /// Fails when the README's table is not what the binary says.
 pub(crate) fn check(workspace: &Workspace) -> Result<(), String> {
     let (_, readme, table) = current(workspace)?;
-    if replaced(&readme, &table)? == readme {
+    if replaced(&readme, MARK, &table)? == readme {
         return Ok(());
     }
     Err("README.md: the table of what works is out of date: run `cargo xtask works`".into())
@@ -139,13 +138,19 @@ fn names(listing: &str, heading: &str) -> Vec<String> {
         .collect()
 }
 
-fn replaced(readme: &str, table: &str) -> Result<String, String> {
-    let parts = readme.split_once(BEGIN).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(END)?;
+/// The README with this table between its marks.
+pub(crate) fn replaced(readme: &str, mark: &str, table: &str) -> Result<String, String> {
+    let (begin, end) = (
+        format!("<!-- {mark}:begin -->\n"),
+        format!("<!-- {mark}:end -->"),
+    );
+    let parts = readme.split_once(&*begin).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(&*end)?;
         Some((before, after))
     });
-    let (before, after) = parts.ok_or("README.md: the marks of the table are gone")?;
-    Ok(format!("{before}{BEGIN}{table}{END}{after}"))
+    let gone = || format!("README.md: the marks `{mark}` of the table are gone");
+    let (before, after) = parts.ok_or_else(gone)?;
+    Ok(format!("{before}{begin}{table}{end}{after}"))
 }
 
 #[cfg(test)]
@@ -164,11 +169,12 @@ mod tests {
 
     #[test]
     fn only_what_lies_between_the_marks_changes() {
-        let readme = format!("a\n{BEGIN}old\n{END}\nb\n");
+        let (begin, end) = ("<!-- works:begin -->", "<!-- works:end -->");
+        let readme = format!("a\n{begin}\nold\n{end}\nb\n");
         assert_eq!(
-            replaced(&readme, "new\n"),
-            Ok(format!("a\n{BEGIN}new\n{END}\nb\n"))
+            replaced(&readme, "works", "new\n"),
+            Ok(format!("a\n{begin}\nnew\n{end}\nb\n"))
         );
-        assert!(replaced("no marks", "new").is_err());
+        assert!(replaced(&readme, "others", "new").is_err());
     }
 }

@@ -32,7 +32,10 @@ pub mod storms;
 pub mod tasks;
 pub mod timers;
 mod veil;
+mod witness;
 pub mod write;
+
+pub use witness::{REPORT, play};
 
 use crate::{
     datagram::DatagramTransport,
@@ -218,8 +221,12 @@ macro_rules! table {
                         use super::*;
                         $(#[test]
                         fn $name() {
-                            let world = $d make_world();
-                            $crate::testing::suite::$theme::$name(&world);
+                            $crate::testing::suite::play(
+                                stringify!($d driver),
+                                concat!(stringify!($theme), "::", stringify!($name)),
+                                $crate::testing::suite::$theme::$name,
+                                &$d make_world(),
+                            );
                         })*
                     })*
                 }
