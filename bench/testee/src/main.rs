@@ -1,5 +1,5 @@
-//! `tress-testee PROTOCOL --at ENDPOINT [--driver mio|uring] [--workers N]`: the smallest server per protocol, through the public
-//! API, for outside suites and benches. Knows nothing of who connects.
+//! `tress-testee PROTOCOL --at ENDPOINT [--driver mio|uring] [--workers N]`: the smallest server per protocol, through the
+//! public API, for outside suites and benches. Knows nothing of who connects.
 
 #![forbid(unsafe_code)]
 #![expect(

@@ -11,8 +11,7 @@ fn check(arguments: &[&str], message: &str) {
     assert_eq!(output.status.code(), Some(2));
 }
 
-const USAGE: &str =
-    "usage: tress-testee echo|discard|lines|netstrings|int32 --at ENDPOINT [--driver mio|uring]";
+const USAGE: &str = "usage: tress-testee echo|discard|lines|netstrings|int32 --at ENDPOINT [--driver mio|uring] [--workers N]";
 
 #[test]
 fn what_is_not_known_is_refused() {
@@ -20,6 +19,8 @@ fn what_is_not_known_is_refused() {
     check(&["chargen", "--at", "tcp:0"], &unknown);
     let unknown = format!("no driver `poll` here; {USAGE}");
     check(&["echo", "--at", "tcp:0", "--driver", "poll"], &unknown);
+    let unknown = format!("no number `two`; {USAGE}");
+    check(&["echo", "--at", "tcp:0", "--workers", "two"], &unknown);
     check(
         &["echo", "--at", "tcp:65536"],
         "endpoint `tcp:65536`: port `65536` is no number from 0 to 65535",
