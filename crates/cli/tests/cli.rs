@@ -375,7 +375,7 @@ fn a_port_out_of_range_is_refused() {
 fn an_unknown_key_in_an_endpoint_is_refused_with_the_nearest_that_is_known() {
     check_refused(
         "tcp:1079:interfce=127.0.0.1",
-        "unknown option `interfce`; expected one of `port`, `interface`, `backlog`; \
+        "unknown option `interfce`; expected one of `port`, `interface`, `backlog`, `reuse`; \
          did you mean `interface`?",
     );
     check_refused(
@@ -525,7 +525,7 @@ fn a_kind_of_endpoint_is_shown_as_it_is_written_on_both_sides() {
     let output = tress(&["plugins", "tcp6"]).output().unwrap();
     let expected = "\
 tcp6: an endpoint
-  to listen at   tcp6:PORT[:interface=ADDRESS][:backlog=COUNT]
+  to listen at   tcp6:PORT[:interface=ADDRESS][:backlog=COUNT][:reuse=0|1]
   to connect to  tcp6:ADDRESS:PORT[:timeout=SECONDS][:bindAddress=ADDRESS]
 ";
     check(&output, 0, expected, "");

@@ -184,6 +184,9 @@ pub const DATAGRAMS_PER_TURN: usize = 64;
 pub struct ListenOptions {
     /// Connections the operating system may queue before they are accepted.
     pub backlog: u32,
+    /// Other sockets may listen at the same IP address, if they say so too, and the system shares the peers out among them
+    /// (`SO_REUSEPORT`). Workers then open a socket each instead of sharing one. Off by default.
+    pub reuse_port: bool,
     /// For the file of a UNIX socket.
     pub unix: UnixOptions,
 }
@@ -192,6 +195,7 @@ impl Default for ListenOptions {
     fn default() -> Self {
         Self {
             backlog: 1024,
+            reuse_port: false,
             unix: UnixOptions::default(),
         }
     }

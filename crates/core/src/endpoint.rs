@@ -6,7 +6,7 @@ use crate::{
     address::Address,
     driver::{ConnectOptions, ListenOptions},
     endpoint_datagram,
-    endpoint_unix::Unix,
+    endpoint_unix::{Unix, flag},
     factory::SharedFactory,
     failure::{Failure, Result},
     names::{BadHostName, HostName},
@@ -386,20 +386,20 @@ struct Tcp {
 const TCP: Tcp = Tcp {
     wildcard: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
     destination: address_or_host,
-    server: "tcp:PORT[:interface=ADDRESS][:backlog=COUNT]",
+    server: "tcp:PORT[:interface=ADDRESS][:backlog=COUNT][:reuse=0|1]",
     client: "tcp:HOST:PORT[:timeout=SECONDS][:bindAddress=ADDRESS]",
 };
 
 const TCP6: Tcp = Tcp {
     wildcard: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     destination: only_address,
-    server: "tcp6:PORT[:interface=ADDRESS][:backlog=COUNT]",
+    server: "tcp6:PORT[:interface=ADDRESS][:backlog=COUNT][:reuse=0|1]",
     client: "tcp6:ADDRESS:PORT[:timeout=SECONDS][:bindAddress=ADDRESS]",
 };
 
 impl Tcp {
     fn server(&self, spec: &EndpointSpec) -> Result<(Address, ListenOptions)> {
-        spec.only(1, &["port", "interface", "backlog"], self.server)?;
+        spec.only(1, &["port", "interface", "backlog", "reuse"], self.server)?;
         let port = spec.named(0, "port");
         let port = spec.number(
             "port",
@@ -412,6 +412,12 @@ impl Tcp {
         let mut options = ListenOptions::default();
         if let Some(backlog) = spec.option("backlog") {
             options.backlog = spec.number("backlog", backlog)?;
+        }
+        options.reuse_port = flag(spec, "reuse")?.unwrap_or_default();
+        if options.reuse_port && port == 0 {
+            return Err(
+                spec.problem("reuse `1` needs a port: with 0 each socket would have another")
+            );
         }
         Ok((SocketAddr::new(ip, port).into(), options))
     }

@@ -12,7 +12,7 @@ use std::{
         mpsc::{Sender, channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tress_core::{
     Failure, Limits, Protocol, Reactor, Remote, Result, Transport, error::CannotListen,
@@ -86,6 +86,9 @@ fn connect(at: SocketAddr) -> (TcpStream, usize) {
     (stream, usize::from(index[0]))
 }
 
+/// How long a thread may take to go on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").expect("it is there").count()
 }
@@ -102,6 +105,16 @@ fn threads() -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// A thread that was joined may be listed for a moment longer.
+#[track_caller]
+fn no_threads() {
+    let start = Instant::now();
+    while !threads().is_empty() {
+        assert!(start.elapsed() < PATIENCE, "{:?}", threads());
+        thread::yield_now();
+    }
 }
 
 #[test]
@@ -149,6 +162,53 @@ fn all_stop_when_any_is_stopped_also_with_open_connections() {
     }
 }
 
+/// A port that is free now, and may be so for a while.
+fn free_port() -> u16 {
+    let socket = TcpListener::bind("127.0.0.1:0").expect("there is room");
+    socket.local_addr().expect("it has one").port()
+}
+
+#[test]
+fn each_has_a_socket_of_its_own_where_that_is_asked_for() {
+    let _alone = alone();
+    let port = free_port();
+    let at = format!("tcp:{port}:interface=127.0.0.1:reuse=1");
+    let (tell, told) = channel();
+    let result = thread::scope(|scope| {
+        scope.spawn(move || {
+            let known: Vec<Remote> = told.iter().take(2).collect();
+            let at = SocketAddr::from(([127, 0, 0, 1], port));
+            let listening = fs::read_to_string("/proc/net/tcp").expect("it is there");
+            let own = format!("0100007F:{port:04X} 00000000:0000 0A");
+            assert_eq!(listening.matches(&own).count(), 2, "{listening}");
+            // The system decides by the peer's port: by none of a hundred for the same would be odd.
+            let mut open = Vec::new();
+            let mut seen = [false; 2];
+            while seen.contains(&false) && open.len() < 200 {
+                let (stream, index) = connect(at);
+                open.push(stream);
+                seen[index] = true;
+            }
+            known[1].stop();
+            assert_eq!(seen, [true; 2]);
+        });
+        let tell = Mutex::new(tell);
+        workers(2).run(|worker| {
+            let index = worker.index();
+            worker.reactor().listen(&at, move || Echo(index))?;
+            let remote = worker.reactor().remote();
+            let tell = tell.lock().expect("no panic");
+            tell.send(remote).map_err(|_| Failure::msg("nobody asks"))
+        })
+    });
+    result.expect("they stop well");
+    let alone = reactor().expect("epoll works");
+    let first = alone.listen(&at, || Echo(0)).expect("it is free");
+    let refused = alone.listen(&at.replace(":reuse=1", ""), || Echo(0));
+    assert!(refused.is_err(), "the other did not say so");
+    drop(first);
+}
+
 #[test]
 fn nothing_is_left_however_often_they_run() {
     let _alone = alone();
@@ -158,7 +218,7 @@ fn nothing_is_left_however_often_they_run() {
         served(2, round % 2, |at, _| drop(connect(at))).expect("they stop well");
     }
     assert_eq!(descriptors(), before);
-    assert_eq!(threads(), Vec::<String>::new());
+    no_threads();
 }
 
 #[test]
@@ -201,7 +261,7 @@ fn one_that_cannot_be_set_up_ends_all_before_they_run() {
         let why = if panics { "torn" } else { "no memory" };
         assert!(text.starts_with("worker 1") && text.contains(why), "{text}");
     }
-    assert_eq!(threads(), Vec::<String>::new());
+    no_threads();
 }
 
 #[test]

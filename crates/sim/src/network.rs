@@ -274,6 +274,12 @@ impl Network {
         options: &ListenOptions,
     ) -> io::Result<(Token, SocketAddr)> {
         self.check_alive(process)?;
+        if options.reuse_port {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "the simulator has one socket for each port: `reuse` is not for it",
+            ));
+        }
         let host = &mut self.hosts[self.processes[process].host];
         let at = host.place(at)?;
         host.take_descriptor()?;

@@ -28,7 +28,7 @@ fn what_is_not_known_is_refused() {
     check(
         &["echo", "--at", "tcp:0:backlgo=5"],
         "endpoint `tcp:0:backlgo=5`: unknown option `backlgo`; expected one of `port`, `interface`, \
-         `backlog`; did you mean `backlog`?",
+         `backlog`, `reuse`; did you mean `backlog`?",
     );
 }
 

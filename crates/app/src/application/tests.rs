@@ -89,15 +89,15 @@ fn wrong_endpoints() {
         ("tcp", "expected a port number"),
         (
             "tcp:79:80",
-            "`80` is one part too many; expected `tcp:PORT[:interface=ADDRESS][:backlog=COUNT]`",
+            "`80` is one part too many; expected `tcp:PORT[:interface=ADDRESS][:backlog=COUNT][:reuse=0|1]`",
         ),
         (
             "tcp:79:x=y",
-            "unknown option `x`; expected one of `port`, `interface`, `backlog`",
+            "unknown option `x`; expected one of `port`, `interface`, `backlog`, `reuse`",
         ),
         (
             "tcp:79:interfcae=127.0.0.1",
-            "unknown option `interfcae`; expected one of `port`, `interface`, `backlog`; did you mean `interface`?",
+            "unknown option `interfcae`; expected one of `port`, `interface`, `backlog`, `reuse`; did you mean `interface`?",
         ),
         (
             "tcp:79:interface=here",

@@ -124,7 +124,9 @@ impl Reactor {
         factory: &SharedFactory,
     ) -> Result<Port> {
         let at = address.to_string();
-        if let Some(port) = self.listen_borrowed(&at, factory) {
+        if !options.reuse_port
+            && let Some(port) = self.listen_borrowed(&at, factory)
+        {
             return port;
         }
         let listening = self.0.driver.borrow_mut().listen(address, options);
@@ -132,7 +134,9 @@ impl Reactor {
             at: at.clone(),
             error,
         })?;
-        self.lend(&at, listening.0)?;
+        if !options.reuse_port {
+            self.lend(&at, listening.0)?;
+        }
         self.begin_port(listening, factory)
     }
 

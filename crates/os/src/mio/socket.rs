@@ -243,6 +243,9 @@ pub(super) fn listen(
 fn listen_at_ip(address: SocketAddr, options: &ListenOptions) -> io::Result<TcpListener> {
     let socket = new_stream(address)?;
     seam::call(Call::Setsockopt, || socket.set_reuse_address(true))?;
+    if options.reuse_port {
+        seam::call(Call::Setsockopt, || socket.set_reuse_port(true))?;
+    }
     if address.is_ipv6() {
         seam::call(Call::Setsockopt, || socket.set_only_v6(true))?;
     }

@@ -47,7 +47,8 @@ impl Leftovers {
         while threads() > self.threads && start.elapsed() < PATIENCE {
             thread::yield_now();
         }
-        assert_eq!(threads(), self.threads, "{after}: threads");
+        // One that was there at the beginning may have been about to go.
+        assert!(threads() <= self.threads, "{after}: threads are left");
         assert_eq!(descriptors(), self.descriptors, "{after}");
     }
 }

@@ -765,7 +765,7 @@ fn check_wrong(reactor: &Reactor) {
         (
             "haproxy:tcp:80:backlgo=1",
             Side::Server,
-            "unknown option `backlgo`; expected one of `port`, `interface`, `backlog`; did you mean `backlog`?",
+            "unknown option `backlgo`; expected one of `port`, `interface`, `backlog`, `reuse`; did you mean `backlog`?",
         ),
         (
             "haproxy:tcp:127.0.0.1:80",

@@ -23,6 +23,22 @@ fn listen(driver: &mut SimDriver, at: &str, backlog: u32) -> io::Result<(Token, 
     )
 }
 
+#[test]
+fn a_port_has_one_socket() {
+    let world = World::new(0);
+    let mut driver = world.host("10.0.0.1");
+    let options = ListenOptions {
+        reuse_port: true,
+        ..ListenOptions::default()
+    };
+    let refused = driver.listen(&address("10.0.0.1:7"), &options);
+    let text = refused.expect_err("it would be the second").to_string();
+    assert_eq!(
+        text,
+        "the simulator has one socket for each port: `reuse` is not for it"
+    );
+}
+
 /// Connects to port 7 of 10.0.0.1.
 fn connect(driver: &mut SimDriver) -> Token {
     let to = address("10.0.0.1:7");

@@ -11,9 +11,8 @@ use crate::{
 use std::{path::Path, rc::Rc, time::SystemTime};
 use tress_core::{Result, endpoint::EndpointSpec};
 
-pub(super) const SSL_USAGE: &str = "ssl:PORT:certKey=FILE:privateKey=FILE[:extraCertChain=FILE][:caCerts=FILE-OR-DIRECTORY][:sslmethod=TLSv1_3_METHOD][:interface=ADDRESS][:backlog=COUNT]";
-pub(super) const TLS_USAGE: &str =
-    "tls:DIRECTORY[:port=443][:caCerts=FILE-OR-DIRECTORY][:interface=ADDRESS][:backlog=COUNT]";
+pub(super) const SSL_USAGE: &str = "ssl:PORT:certKey=FILE:privateKey=FILE[:extraCertChain=FILE][:caCerts=FILE-OR-DIRECTORY][:sslmethod=TLSv1_3_METHOD][:interface=ADDRESS][:backlog=COUNT][:reuse=0|1]";
+pub(super) const TLS_USAGE: &str = "tls:DIRECTORY[:port=443][:caCerts=FILE-OR-DIRECTORY][:interface=ADDRESS][:backlog=COUNT][:reuse=0|1]";
 
 /// What a port needs.
 pub(super) struct Server {
@@ -45,6 +44,7 @@ impl Kind {
             "sslmethod",
             "interface",
             "backlog",
+            "reuse",
         ];
         spec.only(1, &known, SSL_USAGE)?;
         let port = spec
@@ -71,7 +71,7 @@ impl Kind {
     }
 
     fn tls_server(&self, now: SystemTime, spec: &EndpointSpec) -> Result<Server> {
-        let known = ["path", "port", "caCerts", "interface", "backlog"];
+        let known = ["path", "port", "caCerts", "interface", "backlog", "reuse"];
         spec.only(2, &known, TLS_USAGE)?;
         let directory = spec
             .named(0, "path")
@@ -93,10 +93,12 @@ impl Kind {
             let trust = Trust::read(&*self.files, authorities);
             config = config.require_client_certificates(trust.map_err(|error| bad(spec, &error))?);
         }
-        let options = ["interface", "backlog"].into_iter().filter_map(|name| {
-            let value = spec.option(name)?;
-            Some((name.to_owned(), value.to_owned()))
-        });
+        let options = ["interface", "backlog", "reuse"]
+            .into_iter()
+            .filter_map(|name| {
+                let value = spec.option(name)?;
+                Some((name.to_owned(), value.to_owned()))
+            });
         Ok(Server {
             tls: config.build(now).map_err(|error| bad(spec, &error))?,
             below: EndpointSpec {

@@ -81,6 +81,8 @@ pub fn bad_endpoint_strings(world: &dyn World) {
         ("tcp", "expected a port number"),
         ("tcp:0:interface=nowhere", "no IP address"),
         ("tcp:0:interfaces=127.0.0.1", "`interfaces`"),
+        ("tcp:1:reuse=yes", "reuse `yes` is neither 0 nor 1"),
+        ("tcp:0:reuse=1", "reuse `1` needs a port"),
         ("tcp:0:1", "too many; expected `tcp:PORT[:"),
         ("tcp:0\\", "lone `\\`"),
     ] {
