@@ -137,6 +137,12 @@ impl<C: Clock> Mio<C> {
         })
     }
 
+    /// A copy of its own descriptor, for another driver to watch.
+    #[cfg(all(feature = "uring", target_os = "linux"))]
+    pub(crate) fn copy_descriptor(&self) -> io::Result<std::os::fd::OwnedFd> {
+        sys::exec::copy_of(self.poll.as_raw_fd().cast_unsigned())
+    }
+
     /// A slot for a socket, registered with the kernel.
     fn insert(&mut self, mut socket: Socket, flags: u16, interest: Interest) -> io::Result<Token> {
         let index = match self.free.pop() {
@@ -293,7 +299,9 @@ impl<C: Clock> Mio<C> {
         loop {
             // Behind what came with open files, or from some files, there may be more, however little came.
             let (received, may_have_more) = match &mut slot.socket {
-                Socket::Stream(stream) if is_passing => (passing::receive(stream, lease), true),
+                Socket::Stream(stream) if is_passing => {
+                    (crate::passing::receive(stream, lease), true)
+                }
                 Socket::Stream(stream) => {
                     let room = seam::room(Call::Recv, lease.buffer.len());
                     let read = room.and_then(|room| stream.read(&mut lease.buffer[..room]));

@@ -2,7 +2,10 @@
 //! until its last completion, whatever the callers do. Knows no socket's state and no protocol.
 
 use crate::seam::{self, Call};
-use crate::uring::work::{Done, Key, Loan, Outcome, Piece, Work};
+use crate::uring::{
+    UringOptions,
+    work::{Done, Key, Loan, Outcome, Piece, Work},
+};
 use crate::waits::Waits;
 use io_uring::{
     EnterFlags, IoUring, cqueue, opcode, squeue,
@@ -13,16 +16,13 @@ use std::{
     collections::VecDeque,
     io, mem,
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
-    ptr::NonNull,
+    ptr::{self, NonNull},
     rc::Rc,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 use tress_core::driver::Token;
 
-/// Buffers for what is received, a power of two, and the size of each.
-const BUFFERS: u16 = 1024;
-const BUFFER_BYTES: usize = 4096;
 /// The only group of buffers.
 const GROUP: u16 = 0;
 /// No wait is longer; the loop just waits again.
@@ -34,6 +34,7 @@ const END_WAIT: Duration = Duration::from_millis(10);
 /// The ring. Only the thread that made it may use it, and no other can.
 pub(crate) struct Ring {
     io: IoUring,
+    options: UringOptions,
     buffers: Buffers,
     operations: Vec<Operation>,
     free: Vec<u32>,
@@ -51,14 +52,17 @@ struct Operation {
     token: Token,
     cancelled: bool,
     work: Option<Work>,
+    /// The buffer that it receives into, if it has one of its own.
+    buffer: Option<u32>,
 }
 
 impl Ring {
-    /// Gives a ring its buffers.
-    pub(crate) fn new(io: IoUring) -> io::Result<Self> {
-        let ring = Self {
+    /// Gives a ring its buffers. The options say what this kernel can do, but for these.
+    pub(crate) fn new(io: IoUring, options: UringOptions) -> io::Result<Self> {
+        let mut ring = Self {
             io,
-            buffers: Buffers::new(),
+            buffers: Buffers::new(&options),
+            options,
             operations: Vec::new(),
             free: Vec::new(),
             waiting: VecDeque::new(),
@@ -66,23 +70,41 @@ impl Ring {
             unsubmitted: false,
             waits: Waits::default(),
         };
-        let address = ring.buffers.address();
-        let submitter = ring.io.submitter();
+        if ring.options.provided_buffers && !ring.provide_buffers()? {
+            ring.options.provided_buffers = false;
+            ring.options.multishot_receive = false;
+            ring.buffers.free();
+            ring.buffers = Buffers::new(&ring.options);
+        }
+        Ok(ring)
+    }
+
+    /// Shows the kernel the buffers. False when it knows of no such thing.
+    fn provide_buffers(&mut self) -> io::Result<bool> {
+        let (address, count) = (self.buffers.address(), self.options.buffers);
+        let submitter = self.io.submitter();
         seam::before(Call::IoUringRegister)?;
         // SAFETY: the entries are at this address, aligned, and are freed only after `drop` has unregistered them.
-        unsafe { submitter.register_buf_ring_with_flags(address, BUFFERS, GROUP, 0)? };
-        Ok(ring)
+        match unsafe { submitter.register_buf_ring_with_flags(address, count, GROUP, 0) } {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
+            result => result.map(|()| true),
+        }
     }
 
     /// Asks the kernel for something, at the next `enter` at the latest.
     pub(crate) fn start(&mut self, token: Token, work: Work) -> Key {
-        let entry = entry(&work);
+        let buffer = match &work {
+            Work::Receive(_) if !self.options.provided_buffers => Some(self.buffers.own()),
+            _ => None,
+        };
+        let entry = self.entry(&work, buffer);
         let place = self.free.pop().unwrap_or_else(|| {
             self.operations.push(Operation {
                 generation: 0,
                 token,
                 cancelled: false,
                 work: None,
+                buffer: None,
             });
             u32::try_from(self.operations.len() - 1).expect("memory is smaller")
         });
@@ -91,10 +113,14 @@ impl Ring {
         operation.token = token;
         operation.cancelled = false;
         operation.work = Some(work);
+        operation.buffer = buffer;
         let key = Key::new(place, operation.generation);
         #[cfg(feature = "faults")]
         let entry = match &operation.work {
-            Some(work) => seam::ring::entry(entry, work, GROUP, key),
+            Some(work) => {
+                let group = self.options.provided_buffers.then_some(GROUP);
+                seam::ring::entry(entry, work, group, key)
+            }
             None => entry,
         };
         self.push(entry.user_data(key.user_data()));
@@ -107,6 +133,28 @@ impl Ring {
             && !operation.cancelled
         {
             operation.cancelled = true;
+            self.push_cancel(key);
+        }
+    }
+
+    /// Ends an operation now: what it has done by then is among the completions, and it does no more.
+    pub(crate) fn cancel_now(&mut self, key: Key) {
+        let Some(operation) = self.operation(key) else {
+            return;
+        };
+        operation.cancelled = true;
+        // What the kernel does not know of cannot be cancelled.
+        let all = self.push_waiting();
+        let submitted = seam::once(Call::IoUringEnter, || self.io.submit());
+        let cancelled = seam::once(Call::IoUringRegister, || {
+            let (wait, one) = (
+                Timespec::from(END_WAIT),
+                CancelBuilder::user_data(key.user_data()),
+            );
+            self.io.submitter().register_sync_cancel(Some(wait), one)
+        });
+        if !all || submitted.is_err() || cancelled.is_err() {
+            // It finds nothing when all has just ended by itself.
             self.push_cancel(key);
         }
     }
@@ -183,20 +231,22 @@ impl Ring {
         let result = u32::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result));
         let loan = self.loan(completion.flags());
         let operation = self.operation(key)?;
+        let own = operation.buffer.take();
         let (token, work) = (operation.token, operation.work.take()?);
+        let loan = loan.or_else(|| self.loan_of(own?));
         let more = cqueue::more(completion.flags());
         let outcome = match &work {
             Work::Accept(_) => Outcome::Accepted(result.and_then(|_| accepted(completion))),
-            Work::Connect(_, address) => {
-                Outcome::Connected(result.map(drop), Rc::clone(address))
-            }
+            Work::Connect(_, address) => Outcome::Connected(result.map(drop), Rc::clone(address)),
             Work::Receive(_) => Outcome::Received(result.map(|count| count as usize), loan),
             Work::Rest(_) => Outcome::Rested,
             Work::Watch(_) => Outcome::Woken,
+            Work::AwaitInput(_) => Outcome::Readable,
+            Work::AwaitRoom(_) => Outcome::Writable,
             Work::Send(..) => return self.sent(key, token, work, result),
         };
         if more {
-            operation.work = Some(work);
+            self.operations[key.place()].work = Some(work);
         } else {
             self.free.push(u32::try_from(key.place()).ok()?);
         }
@@ -228,7 +278,10 @@ impl Ring {
 
     /// The buffer that a completion names. It takes one even from an operation that failed or was cancelled.
     fn loan(&mut self, flags: u32) -> Option<Loan> {
-        let id = cqueue::buffer_select(flags)?;
+        self.loan_of(cqueue::buffer_select(flags)?.into())
+    }
+
+    fn loan_of(&mut self, id: u32) -> Option<Loan> {
         let buffer = self.buffers.take(id)?;
         Some(Loan { buffer, id })
     }
@@ -254,6 +307,10 @@ impl Ring {
         if !self.waiting.is_empty() || !self.try_push(&entry) {
             self.waiting.push_back(entry);
             self.push_waiting();
+        }
+        if !self.options.batched_submission {
+            // What is not taken now is taken later.
+            seam::once(Call::IoUringEnter, || self.io.submit()).ok();
         }
     }
 
@@ -305,8 +362,10 @@ impl Drop for Ring {
                 .register_sync_cancel(Some(wait), all)
                 .ok();
         }
-        // It fails also when it was never registered; then the kernel knows no buffer either.
-        self.io.submitter().unregister_buf_ring(GROUP).ok();
+        if self.options.provided_buffers {
+            // It fails also when it was never registered; then the kernel knows no buffer either.
+            self.io.submitter().unregister_buf_ring(GROUP).ok();
+        }
         if self.in_flight() == 0 {
             self.buffers.free();
         } else {
@@ -317,28 +376,54 @@ impl Drop for Ring {
     }
 }
 
-/// The kernel's view of some work. What it points to is on the heap and does not move with the work.
-fn entry(work: &Work) -> squeue::Entry {
-    match work {
-        Work::Accept(socket) => opcode::AcceptMulti::new(Fd(socket.as_raw_fd()))
-            .flags(libc::SOCK_CLOEXEC)
+impl Ring {
+    /// The kernel's view of some work. What it points to is on the heap and does not move with the work; `buffer` is one
+    /// that the operation has for itself.
+    fn entry(&self, work: &Work, buffer: Option<u32>) -> squeue::Entry {
+        match work {
+            Work::Accept(socket) if self.options.multishot_accept => {
+                opcode::AcceptMulti::new(Fd(socket.as_raw_fd()))
+                    .flags(libc::SOCK_CLOEXEC)
+                    .build()
+            }
+            Work::Accept(socket) => {
+                opcode::Accept::new(Fd(socket.as_raw_fd()), ptr::null_mut(), ptr::null_mut())
+                    .flags(libc::SOCK_CLOEXEC)
+                    .build()
+            }
+            Work::Connect(socket, address) => opcode::Connect::new(
+                Fd(socket.as_raw_fd()),
+                address.as_ptr().cast(),
+                address.len(),
+            )
             .build(),
-        Work::Connect(socket, address) => opcode::Connect::new(
-            Fd(socket.as_raw_fd()),
-            address.as_ptr().cast(),
-            address.len(),
-        )
-        .build(),
-        Work::Receive(socket) => opcode::RecvMulti::new(Fd(socket.as_raw_fd()), GROUP).build(),
-        Work::Send(socket, piece) => send_entry(socket, piece),
-        Work::Rest(time) => opcode::Timeout::new(&raw const **time).build(),
-        Work::Watch(file) => {
-            let readable = u32::from(libc::POLLIN.cast_unsigned());
-            opcode::PollAdd::new(Fd(file.as_raw_fd()), readable)
-                .multi(true)
-                .build()
+            Work::Receive(socket) => self.receive_entry(socket, buffer),
+            Work::Send(socket, piece) => send_entry(socket, piece),
+            Work::Rest(time) => opcode::Timeout::new(&raw const **time).build(),
+            Work::Watch(file) => poll_entry(&**file, libc::POLLIN).multi(true).build(),
+            Work::AwaitInput(file) => poll_entry(&**file, libc::POLLIN).build(),
+            Work::AwaitRoom(file) => poll_entry(&**file, libc::POLLOUT).build(),
         }
     }
+
+    fn receive_entry(&self, socket: &Socket, buffer: Option<u32>) -> squeue::Entry {
+        let socket = Fd(socket.as_raw_fd());
+        if let Some((address, length)) = buffer.and_then(|id| self.buffers.place(id)) {
+            return opcode::Recv::new(socket, address, length).build();
+        }
+        if self.options.multishot_receive {
+            return opcode::RecvMulti::new(socket, GROUP).build();
+        }
+        let most = u32::try_from(self.options.buffer_bytes).unwrap_or(u32::MAX);
+        opcode::Recv::new(socket, ptr::null_mut(), most)
+            .buf_group(GROUP)
+            .build()
+            .flags(squeue::Flags::BUFFER_SELECT)
+    }
+}
+
+fn poll_entry(file: &dyn AsRawFd, events: libc::c_short) -> opcode::PollAdd {
+    opcode::PollAdd::new(Fd(file.as_raw_fd()), u32::from(events.cast_unsigned()))
 }
 
 fn send_entry(socket: &Socket, piece: &Piece) -> squeue::Entry {
@@ -361,26 +446,41 @@ struct Page([AtomicU64; WORDS]);
 
 const WORDS: usize = 512;
 
-/// The buffers that the kernel may fill. Each is either the kernel's or lent.
+/// The buffers that the kernel may fill. Each is either the kernel's or lent; or, where the kernel is shown none, one of
+/// an operation, or idle.
 struct Buffers {
-    /// 16 bytes for each: the address; the length, the number and, in the first, the tail.
+    /// 16 bytes for each: the address; the length, the number and, in the first, the tail. None where the kernel does not
+    /// choose among them.
     entries: Box<[Page]>,
-    /// The buffers that are the kernel's, by number.
-    given: Box<[Option<NonNull<[u8]>>]>,
+    /// The buffers that are not lent, by number.
+    given: Vec<Option<NonNull<[u8]>>>,
+    /// Numbers of those that no operation has, where the kernel does not choose.
+    idle: Vec<u32>,
+    /// How many the kernel chooses among, and how large each is.
+    count: u16,
+    bytes: usize,
     tail: u16,
 }
 
 impl Buffers {
-    fn new() -> Self {
-        let pages = (usize::from(BUFFERS) * 2).div_ceil(WORDS);
+    fn new(options: &UringOptions) -> Self {
+        let count = if options.provided_buffers {
+            options.buffers
+        } else {
+            0
+        };
+        let pages = (usize::from(count) * 2).div_ceil(WORDS);
         let page = || Page([const { AtomicU64::new(0) }; WORDS]);
         let mut buffers = Self {
             entries: (0..pages).map(|_| page()).collect(),
-            given: vec![None; BUFFERS.into()].into(),
+            given: vec![None; count.into()],
+            idle: Vec::new(),
+            count,
+            bytes: options.buffer_bytes,
             tail: 0,
         };
-        for id in 0..BUFFERS {
-            buffers.give(id, Box::default());
+        for id in 0..count {
+            buffers.give(id.into(), Box::default());
         }
         buffers
     }
@@ -389,19 +489,45 @@ impl Buffers {
         self.entries.as_ptr().expose_provenance() as u64
     }
 
+    /// The number of a buffer for one operation alone.
+    fn own(&mut self) -> u32 {
+        if self.idle.is_empty() {
+            let id = u32::try_from(self.given.len()).expect("memory is smaller");
+            self.given.push(None);
+            self.give(id, Box::default());
+        }
+        self.idle.pop().expect("there is one now")
+    }
+
+    /// Where that buffer is, and how long.
+    fn place(&self, id: u32) -> Option<(*mut u8, u32)> {
+        let pointer = (*self.given.get(id as usize)?)?;
+        let length = u32::try_from(pointer.len()).unwrap_or(u32::MAX);
+        Some((pointer.as_ptr().cast(), length))
+    }
+
     /// Makes this buffer the kernel's under this number, unless it has one with that number.
-    fn give(&mut self, id: u16, mut buffer: Box<[u8]>) {
-        let Some(place @ None) = self.given.get_mut(usize::from(id)) else {
+    fn give(&mut self, id: u32, mut buffer: Box<[u8]>) {
+        let Some(place @ None) = self.given.get_mut(id as usize) else {
             return;
         };
         if buffer.is_empty() {
-            buffer = vec![0; BUFFER_BYTES].into();
+            buffer = vec![0; self.bytes].into();
         }
         let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
         let pointer = NonNull::from(Box::leak(buffer));
         *place = Some(pointer);
+        match u16::try_from(id) {
+            Ok(id) if id < self.count => self.show(id, pointer, length),
+            _ => self.idle.push(id),
+        }
+    }
+
+    /// Tells the kernel of a buffer.
+    #[inline]
+    fn show(&mut self, id: u16, pointer: NonNull<[u8]>, length: u32) {
         let address = pointer.as_ptr().cast::<u8>().expose_provenance() as u64;
-        let at = usize::from(self.tail & (BUFFERS - 1)) * 2;
+        let at = usize::from(self.tail & (self.count - 1)) * 2;
         // In the first entry the last two bytes are the tail, which must not change before the entry is complete.
         let last = if at == 0 { self.tail } else { 0 };
         self.word(at).store(address, Ordering::Relaxed);
@@ -421,17 +547,17 @@ impl Buffers {
     }
 
     /// Takes the buffer that the kernel has filled.
-    fn take(&mut self, id: u16) -> Option<Box<[u8]>> {
-        let pointer = self.given.get_mut(usize::from(id))?.take()?;
+    fn take(&mut self, id: u32) -> Option<Box<[u8]>> {
+        let pointer = self.given.get_mut(id as usize)?.take()?;
         // SAFETY: `give` made it of a box and it is taken once. The kernel names it in a completion, and so has
-        // done with it; or there is no operation left that could use it.
+        // done with it, or the only operation that had it has ended; or there is none left that could use it.
         Some(unsafe { Box::from_raw(pointer.as_ptr()) })
     }
 
     /// Frees all, when the kernel uses none any more.
     fn free(&mut self) {
-        for id in 0..BUFFERS {
-            drop(self.take(id));
+        for id in 0..self.given.len() {
+            drop(u32::try_from(id).ok().and_then(|id| self.take(id)));
         }
     }
 }

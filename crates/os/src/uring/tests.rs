@@ -25,7 +25,7 @@ struct World {
 
 /// A driver that listens; `None`, with a word, where there is no io_uring.
 fn world(setup: Setup) -> Option<World> {
-    let mut driver = match Uring::with_setup(setup, SystemClock) {
+    let mut driver = match Uring::with_setup(setup, SystemClock, &UringOptions::default()) {
         Ok(driver) => driver,
         Err((_, error)) => {
             eprintln!("skipped: this machine has no io_uring for us: {error}");
