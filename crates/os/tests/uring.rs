@@ -1,4 +1,4 @@
-//! The behaviour suite on the io_uring driver, over TCP and over UNIX sockets: with all that this kernel's io_uring can
+//! The behaviour suite on the io_uring driver, over TCP, over UNIX sockets and over pairs of pipes: with all that this kernel's io_uring can
 //! do, and with every knob off.
 //!
 //! One test for each theme, not for each behaviour: where this machine has no io_uring, they say so and pass.
@@ -14,7 +14,14 @@
 )]
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+#[path = "suite/pipes.rs"]
+mod pipes;
+
+use pipes::Piped;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+};
 use tress_core::{Reactor, testing::suite::BEHAVIOURS};
 use tress_os::{Uring, UringOptions};
 use world::{ALONE, SocketWorld};
@@ -24,10 +31,20 @@ fn world(options: &UringOptions, alone: &'static str) -> SocketWorld {
         let driver = Uring::with_options(clock, options);
         Reactor::with(driver.expect("it worked a moment ago"))
     };
-    SocketWorld::new(make, 3, alone)
+    SocketWorld::new(make, alone)
         .with_datagrams(true)
         .with_processes(true)
         .with_adoption()
+}
+
+/// Every connection is a pair of pipes.
+fn piped() -> SocketWorld {
+    let network = Rc::default();
+    let make = move |clock| {
+        let driver = Uring::with_clock(clock).expect("it worked a moment ago");
+        Reactor::with(Piped::new(driver, &network))
+    };
+    SocketWorld::new(make, "nothing").with_pipes()
 }
 
 /// Runs all behaviours of a theme and names those that fail.
@@ -86,6 +103,7 @@ macro_rules! kinds {
 kinds! {
     tcp: |alone| world(&UringOptions::default(), alone);
     unix: |alone| world(&UringOptions::default(), alone).with_unix_sockets();
+    pipes_only: |_| piped();
     plain_tcp: |alone| world(&UringOptions::plain(), alone);
     plain_unix: |alone| world(&UringOptions::plain(), alone).with_unix_sockets();
 }

@@ -40,6 +40,8 @@ pub(crate) struct Ring {
     free: Vec<u32>,
     /// Entries that the submission queue had no room for.
     waiting: VecDeque<squeue::Entry>,
+    /// What was seen before its turn, when an operation was ended at once.
+    ahead: VecDeque<Done>,
     /// Completions that the last `enter` found and that nobody has pulled.
     found: usize,
     unsubmitted: bool,
@@ -66,6 +68,7 @@ impl Ring {
             operations: Vec::new(),
             free: Vec::new(),
             waiting: VecDeque::new(),
+            ahead: VecDeque::new(),
             found: 0,
             unsubmitted: false,
             waits: Waits::default(),
@@ -137,7 +140,7 @@ impl Ring {
         }
     }
 
-    /// Ends an operation now: what it has done by then is among the completions, and it does no more.
+    /// Ends an operation now: it does no more, what it has done by then is pulled later, and what it had is free.
     pub(crate) fn cancel_now(&mut self, key: Key) {
         let Some(operation) = self.operation(key) else {
             return;
@@ -153,8 +156,16 @@ impl Ring {
             );
             self.io.submitter().register_sync_cancel(Some(wait), one)
         });
-        if !all || submitted.is_err() || cancelled.is_err() {
-            // It finds nothing when all has just ended by itself.
+        // The kernel may still have to say so.
+        seam::once(Call::IoUringEnter, || self.poll()).ok();
+        loop {
+            let completion = self.io.completion().next();
+            let Some(completion) = completion else { break };
+            let done = self.done(&completion);
+            self.ahead.extend(done);
+        }
+        self.found = 0;
+        if self.operation(key).is_some() && (!all || submitted.is_err() || cancelled.is_err()) {
             self.push_cancel(key);
         }
     }
@@ -164,7 +175,7 @@ impl Ring {
     /// # Errors
     /// The ring is of no use any more.
     pub(crate) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let all = self.push_waiting();
+        let all = self.push_waiting() && self.ahead.is_empty();
         let result = seam::once(Call::IoUringEnter, || match timeout {
             Some(timeout) if timeout.is_zero() || !all => self.poll(),
             None if !all => self.poll(),
@@ -184,6 +195,9 @@ impl Ring {
 
     /// The next of the completions that `enter` found.
     pub(crate) fn pull(&mut self) -> Option<Done> {
+        if !self.ahead.is_empty() {
+            return self.ahead.pop_front();
+        }
         while self.found > 0 {
             self.found -= 1;
             let completion = self.io.completion().next()?;
@@ -202,7 +216,7 @@ impl Ring {
 
     /// Whether something was started that the kernel does not know of yet.
     pub(crate) fn has_unsubmitted(&self) -> bool {
-        self.unsubmitted
+        self.unsubmitted || !self.ahead.is_empty()
     }
 
     /// The ring's own descriptor, readable while completions wait.

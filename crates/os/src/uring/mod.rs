@@ -93,7 +93,6 @@ pub struct Uring<C = SystemClock> {
     /// How many waits there were.
     turn: u32,
     bytes_per_turn: usize,
-    direct_send_bytes: usize,
     /// The buffer for what comes neither with the ring's buffers nor parked, while it is not lent.
     shared: Box<[u8]>,
     accepting: Accepting,
@@ -166,7 +165,6 @@ impl<C: Clock> Uring<C> {
             starved: Vec::new(),
             turn: 0,
             bytes_per_turn: 65_536,
-            direct_send_bytes: options.direct_send_bytes,
             shared: Box::default(),
             accepting,
             hosted: Cell::new(false),

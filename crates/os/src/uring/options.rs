@@ -24,9 +24,6 @@ pub struct UringOptions {
     pub buffer_bytes: usize,
     /// What one turn starts is handed to the kernel with one call at its end; otherwise each operation at once.
     pub batched_submission: bool,
-    /// From so many bytes on, output is first offered to the kernel with a call of its own, and the ring gets what is
-    /// left: 32,768 by default. `usize::MAX` never.
-    pub direct_send_bytes: usize,
     /// The kernel works for the ring only while this thread waits for it (Linux 6.1).
     pub deferred_work: bool,
 }
@@ -40,7 +37,6 @@ impl Default for UringOptions {
             buffers: 1024,
             buffer_bytes: 4096,
             batched_submission: true,
-            direct_send_bytes: 32_768,
             deferred_work: true,
         }
     }
@@ -59,7 +55,6 @@ impl UringOptions {
             multishot_receive: false,
             provided_buffers: false,
             batched_submission: false,
-            direct_send_bytes: usize::MAX,
             deferred_work: false,
             ..Self::default()
         }

@@ -23,6 +23,8 @@ use tress_core::{
 /// So many small pieces, of together so many bytes, are copied together: each piece costs a turn.
 const JOINED_PIECES: usize = 64;
 const JOINED_BYTES: usize = 32_768;
+/// From so many bytes on, a call of its own is cheaper than to have them wait for the ring.
+const DIRECT_BYTES: usize = 32_768;
 
 impl<C: Clock> Uring<C> {
     /// Takes a piece, unless one is in flight.
@@ -33,7 +35,7 @@ impl<C: Clock> Uring<C> {
         let (State::Open, None, Some(socket)) = (slot.state, slot.outgoing, &slot.socket) else {
             return Ok(());
         };
-        if out.unsent() >= self.direct_send_bytes {
+        if out.unsent() >= DIRECT_BYTES {
             send_directly(socket, out)?;
         }
         if let Some(taken) = take(out) {
