@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 use tracing::Level;
-use tress_app::{Application, Registry, RunError};
+use tress_app::{Application, Driver, DriverChoice, Registry, RunError};
 use tress_core::{Limits, Reactor, Result, Signal};
 
 /// Runs a file until it is told to stop.
@@ -17,7 +17,7 @@ pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), 
         .with_max_level(level)
         .try_init()
         .ok(); // a program of its own may have set one up
-    let reactor = reactor()?;
+    let reactor = reactor_for(file)?;
     let install = |reactor: &Reactor, reload: tress_app::Reload| {
         let hang_up = reactor.on_signal(Signal::Hup, move |_| {
             tracing::info!(target: "tress", "received SIGHUP, reading again");
@@ -56,6 +56,32 @@ pub(crate) fn plugins(name: Option<&str>, registry: &Registry) -> Result<(), End
     };
     io::stdout().write_all(text.as_bytes())?;
     Ok(())
+}
+
+/// On the driver that the file asks for.
+fn reactor_for(file: &Path) -> Result<Reactor, Ended> {
+    let choice = DriverChoice::read(file);
+    if choice.driver() == Driver::Mio {
+        return reactor();
+    }
+    match uring() {
+        Ok(reactor) => Ok(reactor),
+        Err(reason) if choice.driver() == Driver::Auto => {
+            tracing::info!(target: "tress", "driver = \"auto\" takes mio: io_uring cannot be had: {reason}");
+            reactor()
+        }
+        Err(reason) => Err(Ended::Because(choice.refused(&reason))),
+    }
+}
+
+#[cfg(all(feature = "uring", target_os = "linux"))]
+fn uring() -> Result<Reactor, String> {
+    tress::uring_reactor().map_err(|failure| failure.to_string())
+}
+
+#[cfg(not(all(feature = "uring", target_os = "linux")))]
+fn uring() -> Result<Reactor, String> {
+    Err("this program was built without it (feature `uring`, Linux only)".to_owned())
 }
 
 fn reactor() -> Result<Reactor, Ended> {

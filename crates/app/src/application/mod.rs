@@ -123,7 +123,7 @@ impl Application {
 }
 
 /// As much of a file as is looked at, and one byte more for the complaint.
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let most = config::MAX_FILE_BYTES as u64 + 1;
     File::open(path)?.take(most).read_to_end(&mut bytes)?;

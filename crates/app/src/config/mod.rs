@@ -54,13 +54,23 @@ pub const MAX_FILE_BYTES: usize = 1 << 20;
 pub const MAX_SECTIONS: usize = 1_000;
 
 /// The options of `[app]`.
-pub const APP_OPTIONS: &[OptionSpec] = &[OptionSpec {
-    name: "name",
-    value: ValueKind::String,
-    required: false,
-    default: "",
-    doc: "The application's name in logs; by default the name of the file without its ending.",
-}];
+pub const APP_OPTIONS: &[OptionSpec] = &[
+    OptionSpec {
+        name: "name",
+        value: ValueKind::String,
+        required: false,
+        default: "",
+        doc: "The application's name in logs; by default the name of the file without its ending.",
+    },
+    OptionSpec {
+        name: "driver",
+        value: ValueKind::Choice(crate::driver::NAMES),
+        required: false,
+        default: "",
+        doc: "What the loop takes its events from: `mio` (the default), `uring` (io_uring, or an error), or `auto` \
+              (io_uring where it can be had, and otherwise mio).",
+    },
+];
 
 /// One application, as its file describes it.
 #[derive(Clone, Debug)]

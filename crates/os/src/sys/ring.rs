@@ -83,7 +83,7 @@ impl Ring {
     }
 
     /// Shows the kernel the buffers. False when it knows of no such thing.
-    fn provide_buffers(&mut self) -> io::Result<bool> {
+    fn provide_buffers(&self) -> io::Result<bool> {
         let (address, count) = (self.buffers.address(), self.options.buffers);
         let submitter = self.io.submitter();
         seam::before(Call::IoUringRegister)?;

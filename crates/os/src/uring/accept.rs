@@ -5,7 +5,7 @@
 
 use super::{
     Uring,
-    slots::{Parked, READING, RESTING, State},
+    slots::{self, Parked, READING, RESTING, State, UNIX},
     work::Work,
 };
 use crate::{
@@ -111,7 +111,10 @@ impl<C: Clock> Uring<C> {
     pub(super) fn introduce(&mut self, port: Token, socket: Socket) -> Report {
         let peer = seam::call(Call::Getpeername, || socket.peer_addr());
         let peer = peer.map_or(Address::Unknown, |peer| unix::address_of(&peer));
-        let conn = self.slots.insert(Some(socket), State::Open, 0);
+        // The peer may be unknown, the port is not.
+        let port_flags = self.slots.get(port).map_or(0, |slot| slot.of(UNIX));
+        let flags = port_flags | slots::flags_of(&peer);
+        let conn = self.slots.insert(Some(socket), State::Open, flags);
         Report::Accepted { port, conn, peer }
     }
 

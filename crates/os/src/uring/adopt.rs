@@ -2,7 +2,7 @@
 
 use super::{
     Uring,
-    slots::{NO_WAIT_AFTER, READING, SHARED, State},
+    slots::{self, NO_WAIT_AFTER, READING, SHARED, State},
 };
 use crate::adopting::{self, Adopted};
 use socket2::Socket;
@@ -37,6 +37,7 @@ impl<C: Clock> Uring<C> {
     fn take(&mut self, adopted: Adopted, state: State, flags: u16) -> io::Result<(Token, Address)> {
         let socket = Socket::from(adopted.socket);
         socket.set_nonblocking(false)?;
+        let flags = flags | slots::flags_of(&adopted.address);
         let token = self.slots.insert(Some(socket), state, flags);
         Ok((token, adopted.address))
     }

@@ -88,7 +88,7 @@ pub struct Uring<C = SystemClock> {
     round: Vec<Token>,
     cursor: usize,
     again: Vec<Token>,
-    /// Connections that receive again once buffers have come back.
+    /// Connections that receive again once buffers have come back, or from the next round on.
     starved: Vec<Token>,
     /// How many waits there were.
     turn: u32,
@@ -418,7 +418,8 @@ impl<C: Clock> Driver for Uring<C> {
         let (socket, address, file) = streams::listen(at, options)?;
         // For others, io_uring would not wait.
         socket.set_nonblocking(false)?;
-        let token = self.slots.insert(Some(socket), State::Listening, READING);
+        let flags = READING | slots::flags_of(&address);
+        let token = self.slots.insert(Some(socket), State::Listening, flags);
         self.files.extend(file.map(|file| (token.slot, file)));
         self.arm(token);
         Ok((token, address))
@@ -433,7 +434,8 @@ impl<C: Clock> Driver for Uring<C> {
             }
         };
         socket.set_nonblocking(false)?;
-        let token = self.slots.insert(Some(socket), State::Connecting, 0);
+        let flags = slots::flags_of(to);
+        let token = self.slots.insert(Some(socket), State::Connecting, flags);
         match address {
             Some(address) => self.start_connecting(token, Rc::new(address)),
             // It is there, which the next round tells.
@@ -453,10 +455,13 @@ impl<C: Clock> Driver for Uring<C> {
             return;
         }
         slot.set(READING);
-        if slot.parked.is_empty() {
-            self.arm(token);
-        } else {
+        if !slot.parked.is_empty() {
             self.queue(token);
+        } else if slot.has(slots::UNIX) {
+            // Whoever asks for open files in the callback that follows is still to get the first ones.
+            self.starved.push(token);
+        } else {
+            self.arm(token);
         }
     }
 

@@ -28,6 +28,8 @@ pub(super) const PASSING: u16 = 32;
 pub(super) const SHARED: u16 = 64;
 /// A stream that did not wait before it was ours, and does not after.
 pub(super) const NO_WAIT_AFTER: u16 = 128;
+/// A stream that can carry open files.
+pub(super) const UNIX: u16 = 256;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
@@ -70,6 +72,11 @@ impl Slot {
     #[inline]
     pub(super) fn has(&self, flags: u16) -> bool {
         self.flags & flags != 0
+    }
+
+    /// Those of these flags that it has.
+    pub(super) fn of(&self, flags: u16) -> u16 {
+        self.flags & flags
     }
 
     #[inline]
@@ -161,6 +168,14 @@ impl Slot {
             }
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
+    }
+}
+
+/// The flags of a stream whose peer is there.
+pub(super) fn flags_of(peer: &Address) -> u16 {
+    match peer {
+        Address::Unix(_) => UNIX,
+        _ => 0,
     }
 }
 
