@@ -1,5 +1,5 @@
 //! The project's own commands, so that a contributor and CI run the same thing: `cargo xtask test`, `tidy`, `mutants`,
-//! `bench`.
+//! `asan`, `bench`.
 //! Must not know the crates it checks: no dependency on any of them, only their manifests and their text.
 #![forbid(unsafe_code)]
 #![expect(
@@ -8,6 +8,7 @@
     reason = "a command-line tool talks to its terminal"
 )]
 
+mod asan;
 mod bench;
 mod cargo;
 mod mutants;
@@ -26,6 +27,7 @@ usage: cargo xtask COMMAND
   test               everything that must hold before a commit: format, clippy, tests, docs, tidy
   tidy               only the project's own rules: layers, module docs, file length, banned words, paths
   works              bring the README's table of what works up to date
+  asan               the io_uring driver's tests under AddressSanitizer, compiled for it: a few minutes
   mutants [PART..]   plant known defects (those with a PART in them) in a copy of the tree, and count those that are noticed
   sim [ARGS]         the simulator's workload, while everything goes wrong: --seeds FROM..TO, --mutant NAME, --scale
   bench NAME [ARGS]  run one benchmark, `echo`, `deferred` or `tls`; results go to bench/results/, or with --out elsewhere
@@ -54,6 +56,7 @@ enum Command<'a> {
     Test,
     Tidy,
     Works,
+    Asan,
     /// Those that contain one of these; without any, all.
     Mutants(&'a [String]),
     /// What the workload is given.
@@ -69,6 +72,7 @@ impl<'a> Command<'a> {
             ("test", []) => Some(Self::Test),
             ("tidy", []) => Some(Self::Tidy),
             ("works", []) => Some(Self::Works),
+            ("asan", []) => Some(Self::Asan),
             ("mutants", parts) if parts.iter().all(|part| !part.starts_with('-')) => {
                 Some(Self::Mutants(parts))
             }
@@ -85,6 +89,7 @@ impl<'a> Command<'a> {
             Self::Test => suite::run(&workspace),
             Self::Tidy => tidy::run(&workspace),
             Self::Works => works::write(&workspace),
+            Self::Asan => asan::run(&workspace),
             Self::Mutants(parts) => mutants::run(&workspace, parts),
             Self::Sim(args) => sim::run(&workspace, args),
             Self::Bench(args) => bench::run(&workspace, args),
@@ -106,6 +111,7 @@ mod tests {
     fn commands() {
         check("test", |_| Some(Command::Test));
         check("tidy", |_| Some(Command::Tidy));
+        check("asan", |_| Some(Command::Asan));
         check("mutants", |_| Some(Command::Mutants(&[])));
         check("mutants sweep dial", |args| {
             Some(Command::Mutants(&args[1..]))
@@ -127,6 +133,7 @@ mod tests {
             "mutants --help",
             "test core",
             "tidy all",
+            "asan core",
             "tests",
         ] {
             check(line, |_| None);

@@ -11,7 +11,7 @@ const END: &str = "<!-- works:end -->";
 const BY_HAND: &[(&str, &str, &str)] = &[
     (
         "loops",
-        "mio (epoll); the simulator, with 22 kinds of faults; inside tokio, GLib, or any loop through C; io_uring as an experiment (feature `uring`)",
+        "mio (epoll); the simulator, with 22 kinds of faults; inside tokio, GLib, or any loop through C; io_uring (feature `uring`; `driver = \"uring\"` or `\"auto\"` in a file)",
         "",
     ),
     (
@@ -21,8 +21,8 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ),
     (
         "datagrams",
-        "UDP with multicast and broadcast, UNIX datagrams: `udp`, `unixgram`, on mio and in the simulator",
-        "on io_uring",
+        "UDP with multicast and broadcast, UNIX datagrams: `udp`, `unixgram`, on mio, io_uring and in the simulator",
+        "",
     ),
     (
         "waiting",
@@ -31,13 +31,13 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ),
     (
         "processes",
-        "`spawn_process` with any map of descriptors, terminals, users, signals, `get_process_output`; on mio and in the simulator",
-        "on io_uring",
+        "`spawn_process` with any map of descriptors, terminals, users, signals, `get_process_output`; on mio, io_uring and in the simulator",
+        "",
     ),
     (
         "surroundings",
         "standard input and output (`stdio`), sockets from systemd, adopted descriptors, signals (in the simulator, too), watched files (inotify), serial lines",
-        "adopted descriptors on io_uring",
+        "",
     ),
     (
         "framings",

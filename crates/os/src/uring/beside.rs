@@ -205,6 +205,8 @@ impl<C: Clock> Uring<C> {
             if let Err(error) = beside.mio.wait(Some(Duration::ZERO)) {
                 beside.stage = Stage::Quiet;
                 beside.failed = Some(error);
+                // Whoever was given up still has to be waited for.
+                self.watch_beside();
                 return None;
             }
             beside.stage = Stage::Pulled;

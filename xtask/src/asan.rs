@@ -1,0 +1,26 @@
+//! `cargo xtask asan`: the tests of the io_uring driver under AddressSanitizer, which sees what is freed too early, and at
+//! the end what was never freed. Must not know what they test.
+//!
+//! The sanitizer comes with the compiler; only the switch for it is not stable.
+
+use crate::cargo::{self, Workspace};
+use std::env;
+
+/// Compiles the tests anew, beside everything else, and runs them.
+pub(crate) fn run(workspace: &Workspace) -> Result<String, String> {
+    if env::consts::OS != "linux" {
+        return Err("io_uring is Linux's: there is nothing to test here".into());
+    }
+    let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+    let mut command = workspace.cargo();
+    command
+        .env("CARGO_TARGET_DIR", workspace.target.join("asan"))
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTFLAGS", "-Zsanitizer=address")
+        // With a target of its own, build scripts and macros are compiled without it.
+        .args(["test", "--locked", "--target", &target])
+        .args(["--package", "tress-os", "--features", "uring"])
+        .args(["--lib", "--test", "uring"]);
+    cargo::run(&mut command)?;
+    Ok("AddressSanitizer found nothing".into())
+}
