@@ -15,6 +15,12 @@ use tress_core::{
 };
 
 impl<C: Clock> Mio<C> {
+    /// A copy of its own descriptor, for another driver to watch.
+    #[cfg(all(feature = "uring", target_os = "linux"))]
+    pub(crate) fn copy_descriptor(&self) -> io::Result<OwnedFd> {
+        crate::sys::exec::copy_of(std::os::fd::AsRawFd::as_raw_fd(&self.poll).cast_unsigned())
+    }
+
     /// Takes it over. It is closed when that fails.
     pub(super) fn take_over(&mut self, opened: Opened) -> io::Result<(Token, Address)> {
         match opened {

@@ -137,12 +137,6 @@ impl<C: Clock> Mio<C> {
         })
     }
 
-    /// A copy of its own descriptor, for another driver to watch.
-    #[cfg(all(feature = "uring", target_os = "linux"))]
-    pub(crate) fn copy_descriptor(&self) -> io::Result<std::os::fd::OwnedFd> {
-        sys::exec::copy_of(self.poll.as_raw_fd().cast_unsigned())
-    }
-
     /// A slot for a socket, registered with the kernel.
     fn insert(&mut self, mut socket: Socket, flags: u16, interest: Interest) -> io::Result<Token> {
         let index = match self.free.pop() {
