@@ -1,5 +1,5 @@
 //! The project's own commands, so that a contributor and CI run the same thing: `cargo xtask test`, `tidy`, `mutants`,
-//! `bench`.
+//! `asan`, `bench`.
 //! Must not know the crates it checks: no dependency on any of them, only their manifests and their text.
 #![forbid(unsafe_code)]
 #![expect(
@@ -8,6 +8,7 @@
     reason = "a command-line tool talks to its terminal"
 )]
 
+mod asan;
 mod behaviours;
 mod bench;
 mod cargo;
@@ -28,6 +29,7 @@ usage: cargo xtask COMMAND
   tidy               only the project's own rules: layers, module docs, file length, banned words, paths
   works              bring the README's table of what works up to date
   behaviours         bring the README's table of behaviours up to date, from what `test` found
+  asan               the io_uring driver's tests under AddressSanitizer, compiled for it: a few minutes
   mutants [PART..]   plant known defects (those with a PART in them) in a copy of the tree, and count those that are noticed
   sim [ARGS]         the simulator's workload, while everything goes wrong: --seeds FROM..TO, --mutant NAME, --scale
   bench NAME [ARGS]  run one benchmark, `echo`, `deferred` or `tls`; results go to bench/results/, or with --out elsewhere
@@ -57,6 +59,7 @@ enum Command<'a> {
     Tidy,
     Works,
     Behaviours,
+    Asan,
     /// Those that contain one of these; without any, all.
     Mutants(&'a [String]),
     /// What the workload is given.
@@ -73,6 +76,7 @@ impl<'a> Command<'a> {
             ("tidy", []) => Some(Self::Tidy),
             ("works", []) => Some(Self::Works),
             ("behaviours", []) => Some(Self::Behaviours),
+            ("asan", []) => Some(Self::Asan),
             ("mutants", parts) if parts.iter().all(|part| !part.starts_with('-')) => {
                 Some(Self::Mutants(parts))
             }
@@ -90,6 +94,7 @@ impl<'a> Command<'a> {
             Self::Tidy => tidy::run(&workspace),
             Self::Works => works::write(&workspace),
             Self::Behaviours => behaviours::write(&workspace),
+            Self::Asan => asan::run(&workspace),
             Self::Mutants(parts) => mutants::run(&workspace, parts),
             Self::Sim(args) => sim::run(&workspace, args),
             Self::Bench(args) => bench::run(&workspace, args),
@@ -112,6 +117,7 @@ mod tests {
         check("test", |_| Some(Command::Test));
         check("tidy", |_| Some(Command::Tidy));
         check("behaviours", |_| Some(Command::Behaviours));
+        check("asan", |_| Some(Command::Asan));
         check("mutants", |_| Some(Command::Mutants(&[])));
         check("mutants sweep dial", |args| {
             Some(Command::Mutants(&args[1..]))
@@ -133,6 +139,7 @@ mod tests {
             "mutants --help",
             "test core",
             "tidy all",
+            "asan core",
             "tests",
         ] {
             check(line, |_| None);

@@ -10,7 +10,7 @@ const MARK: &str = "works";
 const BY_HAND: &[(&str, &str, &str)] = &[
     (
         "loops",
-        "mio (epoll); the simulator, with 22 kinds of faults; inside tokio, GLib, or any loop through C; io_uring as an experiment (feature `uring`)",
+        "mio (epoll); the simulator, with 22 kinds of faults; inside tokio, GLib, or any loop through C; io_uring (feature `uring`; `driver = \"uring\"` or `\"auto\"` in a file)",
         "",
     ),
     (
@@ -20,13 +20,13 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ),
     (
         "workers",
-        "several reactors on as many cores, listening at the same sockets (`workers = \"auto\"`), state on one or on each; on mio",
-        "on io_uring",
+        "several reactors on as many cores, listening at the same sockets (`workers = \"auto\"`), state on one or on each; on io_uring only the first gets peers of a shared socket, unless each has its own (`reuse=1`)",
+        "",
     ),
     (
         "datagrams",
-        "UDP with multicast and broadcast, UNIX datagrams: `udp`, `unixgram`, on mio and in the simulator",
-        "on io_uring",
+        "UDP with multicast and broadcast, UNIX datagrams: `udp`, `unixgram`, on mio, io_uring and in the simulator",
+        "",
     ),
     (
         "waiting",
@@ -35,13 +35,13 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ),
     (
         "processes",
-        "`spawn_process` with any map of descriptors, terminals, users, signals, `get_process_output`; on mio and in the simulator",
-        "on io_uring",
+        "`spawn_process` with any map of descriptors, terminals, users, signals, `get_process_output`; on mio, io_uring and in the simulator",
+        "",
     ),
     (
         "surroundings",
         "standard input and output (`stdio`), sockets from systemd, adopted descriptors, signals (in the simulator, too), watched files (inotify), serial lines",
-        "adopted descriptors on io_uring",
+        "",
     ),
     (
         "framings",

@@ -9,6 +9,7 @@
 pub mod application;
 mod builtin;
 pub mod config;
+pub mod driver;
 pub mod files;
 pub mod finger_file;
 pub mod registry;
@@ -19,5 +20,6 @@ pub mod services;
 mod testing;
 
 pub use application::{Application, Place};
+pub use driver::{Driver, DriverChoice};
 pub use registry::{Exposure, Provider, ProviderKind, Registry, Sharing};
 pub use run::{Plan, Reload, RunError, run};

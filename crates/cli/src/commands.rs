@@ -7,9 +7,12 @@ use std::{
     sync::Arc,
 };
 use tracing::Level;
-use tress_app::{Application, Place, Plan, Registry, Reload, RunError};
+use tress_app::{Application, Driver, DriverChoice, Place, Plan, Registry, Reload, RunError};
 use tress_core::{Limits, Reactor, Result, Signal, SignalHandle};
 use tress_os::Workers;
+
+/// Makes a reactor on the driver that was chosen.
+type Make = fn() -> Result<Reactor>;
 
 /// Runs a file until it is told to stop.
 pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), Ended> {
@@ -19,14 +22,15 @@ pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), 
         .with_max_level(level)
         .try_init()
         .ok(); // a program of its own may have set one up
+    let make = driver_of(file)?;
     let plan = Plan::read(file, registry);
     let count = plan
         .as_ref()
         .map_or(1, |plan| plan.workers().count(Workers::available()));
     match plan.filter(|_| count > 1) {
-        Some(plan) => run_workers(&Arc::new(plan), count),
+        Some(plan) => run_workers(&Arc::new(plan), count, make),
         None => {
-            let reactor = reactor()?;
+            let reactor = make().map_err(Ended::NoReactor)?;
             let install = |reactor: &Reactor, reload| install(reactor, reload, None);
             tress_app::run(file, registry, &reactor, install).map_err(Ended::Because)
         }
@@ -34,8 +38,8 @@ pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), 
 }
 
 /// Signals are the first worker's, as the process has them once.
-fn run_workers(plan: &Arc<Plan>, count: usize) -> Result<(), Ended> {
-    let workers = Workers::new(count, tress::reactor);
+fn run_workers(plan: &Arc<Plan>, count: usize, make: Make) -> Result<(), Ended> {
+    let workers = Workers::new(count, make);
     let workers = workers.map_err(|error| Ended::NoReactor(error.into()))?;
     let result = workers.run(|worker| {
         let place = if worker.is_home() {
@@ -93,6 +97,35 @@ pub(crate) fn plugins(name: Option<&str>, registry: &Registry) -> Result<(), End
     };
     io::stdout().write_all(text.as_bytes())?;
     Ok(())
+}
+
+/// The driver that the file asks for.
+fn driver_of(file: &Path) -> Result<Make, Ended> {
+    let choice = DriverChoice::read(file);
+    if choice.driver() == Driver::Mio {
+        return Ok(tress::reactor);
+    }
+    match uring() {
+        Ok(make) => Ok(make),
+        Err(reason) if choice.driver() == Driver::Auto => {
+            tracing::info!(target: "tress", "driver = \"auto\" takes mio: io_uring cannot be had: {reason}");
+            Ok(tress::reactor)
+        }
+        Err(reason) => Err(Ended::Because(choice.refused(&reason))),
+    }
+}
+
+/// What makes one on io_uring, once that has been tried.
+#[cfg(all(feature = "uring", target_os = "linux"))]
+fn uring() -> Result<Make, String> {
+    let tried = tress::uring_reactor();
+    tried.map_err(|failure| failure.to_string())?;
+    Ok(tress::uring_reactor)
+}
+
+#[cfg(not(all(feature = "uring", target_os = "linux")))]
+fn uring() -> Result<Make, String> {
+    Err("this program was built without it (feature `uring`, Linux only)".to_owned())
 }
 
 fn reactor() -> Result<Reactor, Ended> {

@@ -3,10 +3,12 @@
 //!
 //! Nothing else in tress opens a socket, starts a thread or reads a clock. Nothing here knows a protocol.
 
+mod adopting;
 mod blame;
 mod clock;
 pub mod lock_file;
 mod mio;
+mod passing;
 mod pool;
 mod process;
 pub mod resolver;
@@ -14,6 +16,7 @@ pub mod seam;
 pub mod serial;
 mod signals;
 pub mod stdio;
+mod streams;
 mod sys;
 pub mod systemd;
 mod unix;
@@ -28,5 +31,5 @@ pub use clock::SystemClock;
 pub use mio::Mio;
 pub use resolver::SystemResolver;
 #[cfg(all(feature = "uring", target_os = "linux"))]
-pub use uring::Uring;
+pub use uring::{Uring, UringOptions};
 pub use workers::{Worker, Workers};

@@ -1,4 +1,5 @@
-//! The behaviour suite on the io_uring driver.
+//! The behaviour suite on the io_uring driver, over TCP, over UNIX sockets and over pairs of pipes: with all that this kernel's io_uring can
+//! do, and with every knob off.
 //!
 //! One test for each theme, not for each behaviour: where this machine has no io_uring, they say so and pass.
 #![cfg(target_os = "linux")]
@@ -13,45 +14,44 @@
 )]
 mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use tress_core::{
-    Protocol, Reactor,
-    error::CannotListen,
-    testing::suite::{BEHAVIOURS, World},
+#[path = "suite/pipes.rs"]
+mod pipes;
+
+use pipes::Piped;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
 };
-use tress_os::Uring;
+use tress_core::{
+    Reactor,
+    testing::suite::{BEHAVIOURS, play},
+};
+use tress_os::{Uring, UringOptions};
 use world::{ALONE, SocketWorld};
 
-fn uring_world() -> SocketWorld {
-    let make = |clock| Reactor::with(Uring::with_clock(clock).expect("it worked a moment ago"));
-    SocketWorld::new(make, 3, "accept")
-        .with_datagrams(false)
-        .with_processes(false)
+fn world(options: &UringOptions, alone: &'static str) -> SocketWorld {
+    let make = |clock| {
+        let driver = Uring::with_options(clock, options);
+        Reactor::with(driver.expect("it worked a moment ago"))
+    };
+    SocketWorld::new(make, alone)
+        .with_datagrams(true)
+        .with_processes(true)
+        .with_adoption()
 }
 
-#[test]
-fn unix_sockets_are_refused() {
-    if let Err(error) = Uring::new() {
-        eprintln!("skipped: this machine has no io_uring for us: {error}");
-        return;
-    }
-    let world = uring_world().with_unix_sockets();
-    let listening = world.reactor().listen(&world.listen_at(), || Quiet);
-    let failure = listening.expect_err("it has none");
-    let cannot = failure.check::<CannotListen>().expect("it is that error");
-    let error = cannot.error.to_string();
-    assert!(
-        error.starts_with("the io_uring driver has no sockets for the address /"),
-        "{error}"
-    );
+/// Every connection is a pair of pipes.
+fn piped() -> SocketWorld {
+    let network = Rc::default();
+    let make = move |clock| {
+        let driver = Uring::with_clock(clock).expect("it worked a moment ago");
+        Reactor::with(Piped::new(driver, &network))
+    };
+    SocketWorld::new(make, "nothing").with_pipes()
 }
-
-struct Quiet;
-
-impl Protocol for Quiet {}
 
 /// Runs all behaviours of a theme and names those that fail.
-fn check(theme: &str) {
+fn check(theme: &str, world: impl Fn() -> SocketWorld) {
     if let Err(error) = Uring::new() {
         eprintln!("skipped: this machine has no io_uring for us: {error}");
         return;
@@ -63,7 +63,8 @@ fn check(theme: &str) {
         if !wanted(name) {
             continue;
         }
-        let run = || behaviour(&uring_world());
+        let of = format!("{theme}::{name}");
+        let run = || play("uring", &of, *behaviour, &world());
         if catch_unwind(AssertUnwindSafe(run)).is_err() {
             eprintln!("FAILED: {theme}::{name}");
             failed.push(*name);
@@ -73,22 +74,40 @@ fn check(theme: &str) {
 }
 
 macro_rules! themes {
-    ($($theme:ident)*) => {
-        $(#[test]
-        fn $theme() {
-            check(stringify!($theme));
-        })*
+    ($kind:ident, $world:expr; $($theme:ident)*) => {
+        mod $kind {
+            use super::*;
 
-        #[test]
-        fn every_theme_is_mounted() {
-            let mounted = [$(stringify!($theme)),*];
-            for (theme, ..) in BEHAVIOURS {
-                assert!(mounted.contains(theme), "{theme} is not mounted");
+            $(#[test]
+            fn $theme() {
+                let world: fn(&'static str) -> SocketWorld = $world;
+                check(stringify!($theme), || world(concat!(stringify!($kind), "::accept")));
+            })*
+
+            #[test]
+            fn every_theme_is_mounted() {
+                let mounted = [$(stringify!($theme)),*];
+                for (theme, ..) in BEHAVIOURS {
+                    assert!(mounted.contains(theme), "{theme} is not mounted");
+                }
             }
         }
     };
 }
 
-themes! {
-    connect connector accept read buffers write producers close half_close failures layers pushed_layers limits timers reactor_loop shutdown storms tasks jobs datagrams descriptors processes signals adopted
+macro_rules! kinds {
+    ($($kind:ident: $world:expr;)*) => {
+        $(themes! { $kind, $world;
+            connect connector accept read buffers write producers close half_close failures layers pushed_layers limits
+            timers reactor_loop shutdown storms tasks jobs datagrams descriptors processes signals adopted
+        })*
+    };
+}
+
+kinds! {
+    tcp: |alone| world(&UringOptions::default(), alone);
+    unix: |alone| world(&UringOptions::default(), alone).with_unix_sockets();
+    pipes_only: |_| piped();
+    plain_tcp: |alone| world(&UringOptions::plain(), alone);
+    plain_unix: |alone| world(&UringOptions::plain(), alone).with_unix_sockets();
 }

@@ -38,6 +38,11 @@ fn workers(count: usize) -> Workers {
     Workers::new(count, reactor).expect("there may be so many")
 }
 
+#[cfg(all(feature = "uring", target_os = "linux"))]
+fn on_uring() -> Result<Reactor> {
+    Ok(Reactor::with(tress_os::Uring::new()?))
+}
+
 /// Says which worker it is on, and sends back what it gets.
 struct Echo(usize);
 
@@ -170,6 +175,19 @@ fn free_port() -> u16 {
 
 #[test]
 fn each_has_a_socket_of_its_own_where_that_is_asked_for() {
+    check_sockets_of_their_own(reactor);
+}
+
+#[cfg(all(feature = "uring", target_os = "linux"))]
+#[test]
+fn each_has_a_socket_of_its_own_on_io_uring() {
+    match on_uring() {
+        Ok(_) => check_sockets_of_their_own(on_uring),
+        Err(error) => println!("skipped: this machine has no io_uring for us: {error}"),
+    }
+}
+
+fn check_sockets_of_their_own(make: fn() -> Result<Reactor>) {
     let _alone = alone();
     let port = free_port();
     let at = format!("tcp:{port}:interface=127.0.0.1:reuse=1");
@@ -193,7 +211,8 @@ fn each_has_a_socket_of_its_own_where_that_is_asked_for() {
             assert_eq!(seen, [true; 2]);
         });
         let tell = Mutex::new(tell);
-        workers(2).run(|worker| {
+        let two = Workers::new(2, make).expect("there may be two");
+        two.run(|worker| {
             let index = worker.index();
             worker.reactor().listen(&at, move || Echo(index))?;
             let remote = worker.reactor().remote();
@@ -202,7 +221,7 @@ fn each_has_a_socket_of_its_own_where_that_is_asked_for() {
         })
     });
     result.expect("they stop well");
-    let alone = reactor().expect("epoll works");
+    let alone = make().expect("it worked a moment ago");
     let first = alone.listen(&at, || Echo(0)).expect("it is free");
     let refused = alone.listen(&at.replace(":reuse=1", ""), || Echo(0));
     assert!(refused.is_err(), "the other did not say so");

@@ -72,6 +72,14 @@ pub const APP_OPTIONS: &[OptionSpec] = &[
         default: "",
         doc: "On how many threads it serves, 1 to 256; `auto` is one for each core. 1 by default.",
     },
+    OptionSpec {
+        name: "driver",
+        value: ValueKind::Choice(crate::driver::NAMES),
+        required: false,
+        default: "",
+        doc: "What the loop takes its events from: `mio` (the default), `uring` (io_uring, or an error), or `auto` \
+              (io_uring where it can be had, and otherwise mio).",
+    },
 ];
 
 /// One application, as its file describes it.

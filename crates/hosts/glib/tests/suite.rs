@@ -49,7 +49,7 @@ fn world(alone: &'static str) -> SocketWorld {
         wakers.borrow_mut().push(driver.waker());
         Reactor::with(driver)
     };
-    let mut world = SocketWorld::new(make, 0, alone)
+    let mut world = SocketWorld::new(make, alone)
         .with_datagrams(true)
         .with_adoption()
         .with_processes(true);

@@ -1,16 +1,12 @@
 //! Takes over what was opened elsewhere: inherited from who started this process, received through a socket, or made by
-//! other code. Looks at what it is, since nobody else did.
+//! other code.
 
 use super::{Mio, Socket, files::Files, socket};
-use crate::{
-    seam::{self, Call},
-    unix,
-};
+use crate::adopting::{self, Adopted};
 use mio::{
     Interest,
     net::{TcpListener, TcpStream, UdpSocket, UnixListener},
 };
-use socket2::{Domain, SockRef, Type};
 use std::{
     io,
     os::fd::{AsFd, OwnedFd},
@@ -22,13 +18,19 @@ use tress_core::{
 };
 
 impl<C: Clock> Mio<C> {
+    /// A copy of its own descriptor, for another driver to watch.
+    #[cfg(all(feature = "uring", target_os = "linux"))]
+    pub(crate) fn copy_descriptor(&self) -> io::Result<OwnedFd> {
+        crate::sys::exec::copy_of(std::os::fd::AsRawFd::as_raw_fd(&self.poll).cast_unsigned())
+    }
+
     /// Takes it over. It is closed when that fails.
     pub(super) fn take_over(&mut self, opened: Opened) -> io::Result<(Token, Address)> {
         match opened {
             Opened::Port(descriptor) => self.take_port(descriptor.into()),
             Opened::Stream(descriptor) => self.take_stream(descriptor.into()),
             Opened::Datagrams(descriptor, longest) => {
-                let socket = checked(descriptor.into(), Type::DGRAM, false, "a datagram socket")?;
+                let socket = adopting::datagrams(descriptor.into())?;
                 self.insert_datagrams(UdpSocket::from_std(socket.into()), None, longest)
             }
             Opened::Files { input, output } => {
@@ -54,21 +56,12 @@ impl<C: Clock> Mio<C> {
     }
 
     fn take_port(&mut self, descriptor: OwnedFd) -> io::Result<(Token, Address)> {
-        let socket = checked(
-            descriptor,
-            Type::STREAM,
-            true,
-            "a stream socket that listens",
-        )?;
-        let address = seam::call(Call::Getsockname, || SockRef::from(&socket).local_addr())?;
-        let address = unix::address_of(&address);
-        let listener = if let Address::Unix(_) = address {
-            Socket::UnixListener(UnixListener::from_std(socket.into()))
-        } else {
-            // What it accepts inherits it.
-            let shown = SockRef::from(&socket);
-            seam::call(Call::Setsockopt, || shown.set_tcp_nodelay(true))?;
-            Socket::Listener(TcpListener::from_std(socket.into()))
+        let Adopted {
+            socket, address, ..
+        } = adopting::port(descriptor)?;
+        let listener = match address {
+            Address::Unix(_) => Socket::UnixListener(UnixListener::from_std(socket.into())),
+            _ => Socket::Listener(TcpListener::from_std(socket.into())),
         };
         let flags = socket::READING | socket::SHARED;
         let token = self.insert(listener, flags, Interest::READABLE)?;
@@ -76,59 +69,14 @@ impl<C: Clock> Mio<C> {
     }
 
     fn take_stream(&mut self, descriptor: OwnedFd) -> io::Result<(Token, Address)> {
-        let flags = rustix::fs::fcntl_getfl(&descriptor)?;
-        let socket = checked(
-            descriptor,
-            Type::STREAM,
-            false,
-            "a stream socket that is connected",
-        )?;
-        let shown = SockRef::from(&socket);
-        let peer = seam::call(Call::Getpeername, || shown.peer_addr())?;
-        let peer = unix::address_of(&peer);
-        if shown.domain()? != Domain::UNIX {
-            seam::call(Call::Setsockopt, || shown.set_tcp_nodelay(true))?;
-        }
+        let Adopted {
+            socket,
+            address,
+            has_waited,
+        } = adopting::connection(descriptor)?;
         let stream = Socket::Stream(TcpStream::from_std(socket.into()));
-        let waits = !flags.contains(rustix::fs::OFlags::NONBLOCK);
-        let flags = socket::SHARED | if waits { socket::WAITS_AFTER } else { 0 };
-        let token = self.insert(stream, flags, Interest::READABLE)?;
-        Ok((token, peer))
-    }
-}
-
-/// The socket, which no longer waits, if it is one of that type.
-fn checked(descriptor: OwnedFd, expected: Type, listens: bool, what: &str) -> io::Result<OwnedFd> {
-    let socket = SockRef::from(&descriptor);
-    let found = match seam::call(Call::Getsockopt, || socket.r#type()) {
-        Ok(found) if found != expected => Some(name_of(found)),
-        Ok(_) if !is_family(socket.domain()?) => Some("a socket that is neither of IP nor of UNIX"),
-        Ok(Type::STREAM) if socket.is_listener()? != listens && listens => {
-            Some("a socket that does not listen")
-        }
-        Ok(Type::STREAM) if socket.is_listener()? != listens => Some("a socket that listens"),
-        Ok(_) => None,
-        Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => Some("no socket"),
-        Err(error) => return Err(error),
-    };
-    if let Some(found) = found {
-        let text = format!("expected {what}; it is {found}");
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-    }
-    socket.set_nonblocking(true)?;
-    rustix::io::fcntl_setfd(descriptor.as_fd(), rustix::io::FdFlags::CLOEXEC)?;
-    Ok(descriptor)
-}
-
-fn is_family(domain: Domain) -> bool {
-    [Domain::IPV4, Domain::IPV6, Domain::UNIX].contains(&domain)
-}
-
-fn name_of(found: Type) -> &'static str {
-    match found {
-        Type::STREAM => "a stream socket",
-        Type::DGRAM => "a datagram socket",
-        Type::SEQPACKET => "a socket of packets in order",
-        _ => "another kind of socket",
+        let waits = if has_waited { socket::WAITS_AFTER } else { 0 };
+        let token = self.insert(stream, socket::SHARED | waits, Interest::READABLE)?;
+        Ok((token, address))
     }
 }

@@ -293,7 +293,9 @@ impl<C: Clock> Mio<C> {
         loop {
             // Behind what came with open files, or from some files, there may be more, however little came.
             let (received, may_have_more) = match &mut slot.socket {
-                Socket::Stream(stream) if is_passing => (passing::receive(stream, lease), true),
+                Socket::Stream(stream) if is_passing => {
+                    (crate::passing::receive(stream, lease), true)
+                }
                 Socket::Stream(stream) => {
                     let room = seam::room(Call::Recv, lease.buffer.len());
                     let read = room.and_then(|room| stream.read(&mut lease.buffer[..room]));

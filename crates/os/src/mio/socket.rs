@@ -3,16 +3,16 @@
 use super::{children::Child, datagrams, files::Files};
 use crate::{
     seam::{self, Call},
+    streams,
     unix::{self, SocketFile},
 };
 use mio::{
     event::Source,
     net::{TcpListener, TcpStream, UdpSocket, UnixListener},
 };
-use socket2::{Domain, Protocol, SockRef, Type};
+use socket2::SockRef;
 use std::{
     io,
-    net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
@@ -229,31 +229,12 @@ pub(super) fn listen(
     at: &Address,
     options: &ListenOptions,
 ) -> io::Result<(Socket, Address, Option<SocketFile>)> {
-    if let Address::Unix(name) = at {
-        let (socket, file) = unix::listen(name, options)?;
-        let listener = UnixListener::from_std(socket.into());
-        return Ok((Socket::UnixListener(listener), at.clone(), file));
-    }
-    let listener = listen_at_ip(ip(at)?, options)?;
-    let address = Address::Ip(seam::call(Call::Getsockname, || listener.local_addr())?);
-    Ok((Socket::Listener(listener), address, None))
-}
-
-/// What it accepts inherits `TCP_NODELAY` from it on Linux, which saves a call a connection.
-fn listen_at_ip(address: SocketAddr, options: &ListenOptions) -> io::Result<TcpListener> {
-    let socket = new_stream(address)?;
-    seam::call(Call::Setsockopt, || socket.set_reuse_address(true))?;
-    if options.reuse_port {
-        seam::call(Call::Setsockopt, || socket.set_reuse_port(true))?;
-    }
-    if address.is_ipv6() {
-        seam::call(Call::Setsockopt, || socket.set_only_v6(true))?;
-    }
-    seam::call(Call::Setsockopt, || socket.set_tcp_nodelay(true))?;
-    seam::call(Call::Bind, || socket.bind(&address.into()))?;
-    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
-    seam::call(Call::Listen, || socket.listen(backlog))?;
-    Ok(TcpListener::from_std(socket.into()))
+    let (socket, address, file) = streams::listen(at, options)?;
+    let listener = match at {
+        Address::Unix(_) => Socket::UnixListener(UnixListener::from_std(socket.into())),
+        _ => Socket::Listener(TcpListener::from_std(socket.into())),
+    };
+    Ok((listener, address, file))
 }
 
 /// A socket that has started to connect.
@@ -262,28 +243,13 @@ pub(super) fn connect(to: &Address, options: &ConnectOptions) -> io::Result<TcpS
         let socket = unix::connect(name, options)?;
         return Ok(TcpStream::from(OwnedFd::from(socket)));
     }
-    let address = ip(to)?;
-    let socket = new_stream(address)?;
-    seam::call(Call::Setsockopt, || socket.set_tcp_nodelay(true))?;
-    if let Some(bind) = &options.bind {
-        let bind = ip(bind)?.into();
-        seam::call(Call::Bind, || socket.bind(&bind))?;
-    }
-    match seam::call(Call::Connect, || socket.connect(&address.into())) {
+    let (socket, address) = streams::prepare(to, options)?;
+    match seam::call(Call::Connect, || socket.connect(&address)) {
         Ok(()) => {}
         Err(error) if in_progress(&error) => {}
         Err(error) => return Err(error),
     }
     Ok(TcpStream::from_std(socket.into()))
-}
-
-fn new_stream(address: SocketAddr) -> io::Result<socket2::Socket> {
-    let of = Domain::for_address(address);
-    let socket = seam::call(Call::Socket, || {
-        socket2::Socket::new(of, Type::STREAM, Some(Protocol::TCP))
-    })?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
 }
 
 /// The latter two when a signal has interrupted the first call. `EAGAIN` is not among them: nothing has begun.
@@ -293,14 +259,4 @@ fn in_progress(error: &io::Error) -> bool {
         error,
         Some(libc::EINPROGRESS | libc::EALREADY | libc::EISCONN)
     )
-}
-
-fn ip(address: &Address) -> io::Result<SocketAddr> {
-    match address {
-        Address::Ip(address) => Ok(*address),
-        other => Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            format!("the mio driver has no sockets for the address {other}"),
-        )),
-    }
 }

@@ -123,6 +123,12 @@ pub(crate) fn owes_events() -> bool {
     })
 }
 
+/// Whether it is so, without taking note.
+#[cfg(all(feature = "uring", target_os = "linux"))]
+pub(crate) fn will_owe_events() -> bool {
+    RUNNING.with_borrow(|running| running.as_ref().is_some_and(|running| running.owes_events))
+}
+
 /// At most a moment, while a test counts.
 #[cfg(all(feature = "uring", target_os = "linux"))]
 pub(super) fn rest(rest: Duration) -> Duration {

@@ -9,11 +9,16 @@ use std::{os::fd::AsRawFd, ptr};
 
 /// What is put to the kernel instead of `real`, for this work under this key. It refers to the work's own memory or to
 /// none.
-pub(crate) fn entry(real: squeue::Entry, work: &Work, group: u16, key: Key) -> squeue::Entry {
+pub(crate) fn entry(
+    real: squeue::Entry,
+    work: &Work,
+    group: Option<u16>,
+    key: Key,
+) -> squeue::Entry {
     let most = match work {
         Work::Receive(_) => usize::MAX,
         Work::Send(_, piece) => piece.rest().len(),
-        Work::Accept(_) | Work::Connect(..) | Work::Rest(_) | Work::Watch(_) => 0,
+        _ => 0,
     };
     match (faults::room(name(work), most), work) {
         (Err(error), _) => {
@@ -21,19 +26,22 @@ pub(crate) fn entry(real: squeue::Entry, work: &Work, group: u16, key: Key) -> s
             opcode::Nop::new().build()
         }
         (Ok(room), _) if room == most => real,
-        (Ok(_), Work::Receive(socket)) => {
-            let one = opcode::Recv::new(Fd(socket.as_raw_fd()), ptr::null_mut(), 1);
-            one.buf_group(group)
-                .build()
-                .flags(squeue::Flags::BUFFER_SELECT)
-        }
+        (Ok(_), Work::Receive(socket)) => match group {
+            Some(group) => {
+                let one = opcode::Recv::new(Fd(socket.as_raw_fd()), ptr::null_mut(), 1);
+                one.buf_group(group)
+                    .build()
+                    .flags(squeue::Flags::BUFFER_SELECT)
+            }
+            None => real,
+        },
         (Ok(_), Work::Send(socket, piece)) => {
             let rest = piece.rest();
             opcode::Send::new(Fd(socket.as_raw_fd()), rest.as_ptr(), 1)
                 .flags(libc::MSG_NOSIGNAL)
                 .build()
         }
-        (Ok(_), Work::Accept(_) | Work::Connect(..) | Work::Rest(_) | Work::Watch(_)) => real,
+        (Ok(_), _) => real,
     }
 }
 
@@ -63,9 +71,7 @@ pub(crate) fn before(done: &Done) -> Option<Done> {
     let outcome = match &done.outcome {
         Outcome::Accepted(_) => Outcome::Accepted(Err(fails(Call::Accept)?)),
         Outcome::Received(..) => Outcome::Received(Err(fails(Call::Recv)?), None),
-        Outcome::Connected(..) | Outcome::Sent(..) | Outcome::Rested | Outcome::Woken => {
-            return None;
-        }
+        _ => return None,
     };
     Some(Done {
         token: done.token,
@@ -81,6 +87,6 @@ fn name(work: &Work) -> Call {
         Work::Receive(_) => Call::Recv,
         Work::Send(..) => Call::Send,
         Work::Rest(_) => Call::Timeout,
-        Work::Watch(_) => Call::PollAdd,
+        Work::Watch(_) | Work::AwaitInput(_) | Work::AwaitRoom(_) => Call::PollAdd,
     }
 }

@@ -5,17 +5,19 @@
 
 use super::{
     Uring,
-    slots::{self, Parked, READING, RESTING, State},
+    slots::{self, Parked, READING, RESTING, State, UNIX},
     work::Work,
 };
 use crate::{
     blame::{Blame, blame},
     seam::{self, Call},
+    unix,
 };
 use io_uring::types::Timespec;
 use socket2::Socket;
 use std::{fs::File, io, rc::Rc, time::Duration};
 use tress_core::{
+    Address,
     clock::Clock,
     driver::{Report, Token},
 };
@@ -81,6 +83,10 @@ impl<C: Clock> Uring<C> {
                 }
             }
             Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => None,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                slot.wait_again();
+                None
+            }
             Err(error) => match blame(&error) {
                 // Nothing is wrong with the port.
                 Blame::Nobody | Blame::Peer => None,
@@ -103,8 +109,12 @@ impl<C: Clock> Uring<C> {
 
     /// Makes a connection of a peer's socket.
     pub(super) fn introduce(&mut self, port: Token, socket: Socket) -> Report {
-        let peer = slots::address_of(seam::call(Call::Getpeername, || socket.peer_addr()).ok());
-        let conn = self.slots.insert(socket, State::Open, 0);
+        let peer = seam::call(Call::Getpeername, || socket.peer_addr());
+        let peer = peer.map_or(Address::Unknown, |peer| unix::address_of(&peer));
+        // The peer may be unknown, the port is not.
+        let port_flags = self.slots.get(port).map_or(0, |slot| slot.of(UNIX));
+        let flags = port_flags | slots::flags_of(&peer);
+        let conn = self.slots.insert(Some(socket), State::Open, flags);
         Report::Accepted { port, conn, peer }
     }
 

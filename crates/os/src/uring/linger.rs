@@ -16,8 +16,9 @@ use tress_core::{clock::Clock, driver::Token};
 
 /// How long a peer may take to close its side.
 const LINGER: Duration = Duration::from_secs(2);
-/// Thrown away at once; a peer that sends more than this without a pause is reset.
-pub(super) const DISCARDED_BYTES: usize = 262_144;
+/// Thrown away at once; a peer that sends more than this without a pause is reset. Mio's 262,144, and what mio would have
+/// read before.
+pub(super) const DISCARDED_BYTES: usize = 262_144 + 65_536;
 
 /// What is left of a connection that is to be closed.
 enum Unread {

@@ -6,7 +6,11 @@
 //! completion, which finds nobody. Knows no protocol.
 
 mod accept;
+mod adopt;
+mod beside;
 mod linger;
+mod options;
+mod passing;
 mod reading;
 mod slots;
 pub(crate) mod work;
@@ -20,13 +24,18 @@ use crate::{
     pool::{self, Pool},
     seam::{self, Call},
     signals::Caught,
+    streams,
     sys::{self, ring::Ring},
+    unix::{self, SocketFile},
 };
 use accept::Accepting;
-use slots::{READING, Slots, State};
+use beside::{Beside, SHARED_BUFFER, SharedClock};
+pub use options::UringOptions;
+use slots::{READING, SHARED, Slots, State};
 use socket2::SockAddr;
 use std::{
     cell::Cell,
+    collections::BTreeMap,
     fs::File,
     io::{self, Write},
     rc::Rc,
@@ -35,13 +44,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tress_core::{
-    Address, Signal, Time,
+    Address, Descriptor, Signal, Time,
     clock::Clock,
+    datagram::DatagramQueue,
+    descriptor::Passing,
     driver::{
-        ConnectOptions, Driver, Lease, ListenOptions, Report, SocketOption, Stopwatch, Token,
+        BindOptions, ConnectOptions, Driver, Lease, ListenOptions, Opened, Report, SocketOption,
+        Spawned, Stopwatch, Token,
     },
     jobs::{Job, JobCounts, JobId, JobLimits, Refused},
     outgoing::Outgoing,
+    process::{Command, SpawnError},
     reactor::SignalSender,
 };
 use work::{Done, Loan, Outcome, Setup, Work};
@@ -51,12 +64,21 @@ const NOBODY: Token = Token {
     slot: u32::MAX,
     generation: 0,
 };
+/// The same for the driver beside the ring.
+const BESIDE: Token = Token {
+    slot: u32::MAX,
+    generation: 1,
+};
 
 /// The experimental driver on io_uring. `new` fails where Linux does not offer it: then take [`crate::Mio`].
 ///
 /// A callback gets at most 4096 bytes, the size of the ring's buffers; `bytes_per_turn` bounds how many such
 /// callbacks a connection has in a turn. It belongs to the thread that made it.
 pub struct Uring<C = SystemClock> {
+    /// The files of UNIX ports, by slot. Dropped before the sockets: see [`SocketFile`].
+    files: BTreeMap<u32, SocketFile>,
+    /// What epoll does as well, once there is some of it.
+    beside: Option<Box<Beside<C>>>,
     ring: Ring,
     /// A completion before which a test has put another.
     #[cfg(feature = "faults")]
@@ -66,11 +88,13 @@ pub struct Uring<C = SystemClock> {
     round: Vec<Token>,
     cursor: usize,
     again: Vec<Token>,
-    /// Connections that receive again once buffers have come back.
+    /// Connections that receive again once buffers have come back, or from the next round on.
     starved: Vec<Token>,
     /// How many waits there were.
     turn: u32,
     bytes_per_turn: usize,
+    /// The buffer for what comes neither with the ring's buffers nor parked, while it is not lent.
+    shared: Box<[u8]>,
     accepting: Accepting,
     /// A foreign loop watches the ring's descriptor.
     hosted: Cell<bool>,
@@ -78,7 +102,7 @@ pub struct Uring<C = SystemClock> {
     waker: Arc<UringWaker>,
     signals: Caught,
     random: fastrand::Rng,
-    clock: C,
+    clock: SharedClock<C>,
 }
 
 impl Uring {
@@ -97,16 +121,29 @@ impl<C: Clock> Uring<C> {
     /// # Errors
     /// As [`Uring::new`].
     pub fn with_clock(clock: C) -> io::Result<Self> {
-        Self::with_setup(Setup::best(), clock).or_else(|(clock, _)| {
-            let plain = Self::with_setup(Setup::Plain, clock);
+        Self::with_options(clock, &UringOptions::default())
+    }
+
+    /// A driver that uses of io_uring what these options say.
+    ///
+    /// # Errors
+    /// As [`Uring::new`]; and `InvalidInput` for a number out of its bounds.
+    pub fn with_options(clock: C, options: &UringOptions) -> io::Result<Self> {
+        options.check()?;
+        if !options.deferred_work {
+            return Self::with_setup(Setup::Plain, clock, options).map_err(|(_, error)| error);
+        }
+        Self::with_setup(Setup::best(), clock, options).or_else(|(clock, _)| {
+            let plain = Self::with_setup(Setup::Plain, clock, options);
             plain.map_err(|(_, error)| error)
         })
     }
 
     /// A driver on a ring of this kind; gives the clock back on failure.
-    fn with_setup(setup: Setup, clock: C) -> Result<Self, (C, io::Error)> {
+    fn with_setup(setup: Setup, clock: C, options: &UringOptions) -> Result<Self, (C, io::Error)> {
         let made = || {
-            let ring = Ring::new(setup.build()?)?;
+            let (io, options) = setup.build(options)?;
+            let ring = Ring::new(io, options)?;
             let waker = Arc::new(sys::event_descriptor()?);
             Ok((ring, waker, Accepting::new()?))
         };
@@ -116,6 +153,8 @@ impl<C: Clock> Uring<C> {
         };
         ring.start(NOBODY, Work::Watch(Arc::clone(&event)));
         Ok(Self {
+            files: BTreeMap::new(),
+            beside: None,
             ring,
             #[cfg(feature = "faults")]
             held: None,
@@ -126,13 +165,14 @@ impl<C: Clock> Uring<C> {
             starved: Vec::new(),
             turn: 0,
             bytes_per_turn: 65_536,
+            shared: Box::default(),
             accepting,
             hosted: Cell::new(false),
             jobs: pool::for_jobs(),
             waker: Arc::new(UringWaker(event)),
             signals: Caught::default(),
             random: fastrand::Rng::new(),
-            clock,
+            clock: SharedClock::new(clock),
         })
     }
 
@@ -180,7 +220,7 @@ impl<C: Clock> Uring<C> {
             outcome,
             more,
         } = done;
-        if !more && token != NOBODY && self.slots.get(token).is_none() {
+        if !more && token.slot != NOBODY.slot && self.slots.get(token).is_none() {
             // With the last operation of a socket that was closed goes its descriptor.
             self.accepting.descriptor_freed();
         }
@@ -193,6 +233,12 @@ impl<C: Clock> Uring<C> {
                 self.rest_is_over(token);
                 None
             }
+            Outcome::Readable if token == BESIDE => {
+                self.beside_is_ready();
+                None
+            }
+            Outcome::Readable => self.readable(token, lease),
+            Outcome::Writable => self.writable(token),
             Outcome::Woken => {
                 if !more {
                     let event = Arc::clone(&self.waker.0);
@@ -243,7 +289,7 @@ impl<C: Clock> Uring<C> {
         match self.slots.get(token).map(|slot| slot.state) {
             Some(State::Listening) => self.rested(token),
             Some(State::Lingering) => self.remove(token),
-            Some(State::Free | State::Connecting | State::Open) | None => {}
+            Some(State::Free | State::Connecting | State::Open | State::Beside(_)) | None => {}
         }
     }
 
@@ -259,9 +305,14 @@ impl<C: Clock> Uring<C> {
 
     /// The token dies; the socket is closed when its last operation is done.
     fn remove(&mut self, token: Token) {
+        // Before the socket is closed.
+        if !self.files.is_empty() && self.slots.get(token).is_some() {
+            self.files.remove(&token.slot);
+        }
         let Some(slot) = self.slots.remove(token) else {
             return;
         };
+        slot.restore();
         let operations = [slot.incoming, slot.outgoing];
         for key in operations.into_iter().flatten() {
             self.ring.cancel(key);
@@ -274,13 +325,16 @@ impl<C: Clock> Uring<C> {
     /// What the last `Data` lent goes back to the ring.
     #[inline]
     fn take_back(&mut self, lease: &mut Lease) {
-        if let Some(id) = lease.mark.checked_sub(1)
-            && let Ok(id) = u16::try_from(id)
-        {
+        if let Some(id) = lease.mark.checked_sub(1) {
+            let shared = lease.mark == SHARED_BUFFER;
             lease.mark = 0;
             lease.length = 0;
             let buffer = std::mem::take(&mut lease.buffer);
-            self.ring.give_back(Loan { buffer, id });
+            if shared {
+                self.shared = buffer;
+            } else {
+                self.ring.give_back(Loan { buffer, id });
+            }
         }
     }
 }
@@ -314,11 +368,22 @@ impl<C: Clock> Driver for Uring<C> {
     /// Hosted, also while the kernel has not been told of everything: the host would wait for it in vain.
     fn backlog(&self) -> bool {
         let unsubmitted = || self.ring.has_unsubmitted() || !self.starved.is_empty();
-        !self.again.is_empty() || self.hosted.get() && unsubmitted()
+        let beside = self.beside.as_ref();
+        !self.again.is_empty()
+            || beside.is_some_and(|beside| beside.mio.backlog())
+            || self.hosted.get() && unsubmitted()
+    }
+
+    fn deadline(&self) -> Time {
+        let beside = self.beside.as_ref();
+        beside.map_or(Time::NEVER, |beside| beside.mio.deadline())
     }
 
     fn set_bytes_per_turn(&mut self, bytes: usize) {
         self.bytes_per_turn = bytes.max(1);
+        if let Some(beside) = &mut self.beside {
+            beside.mio.set_bytes_per_turn(bytes);
+        }
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
@@ -328,6 +393,7 @@ impl<C: Clock> Driver for Uring<C> {
         } else {
             Some(Duration::ZERO)
         };
+        let timeout = self.wait_beside(timeout)?;
         self.ring.enter(timeout)
     }
 
@@ -339,28 +405,42 @@ impl<C: Clock> Driver for Uring<C> {
                 return report;
             }
         }
-        loop {
-            let done = self.pull()?;
+        while let Some(done) = self.pull() {
             let report = self.completed(done, lease);
             if report.is_some() {
                 return report;
             }
         }
+        self.next_beside(lease)
     }
 
     fn listen(&mut self, at: &Address, options: &ListenOptions) -> io::Result<(Token, Address)> {
-        let socket = slots::listen(at, options)?;
-        let address =
-            slots::address_of(Some(seam::call(Call::Getsockname, || socket.local_addr())?));
-        let token = self.slots.insert(socket, State::Listening, READING);
+        let (socket, address, file) = streams::listen(at, options)?;
+        // For others, io_uring would not wait.
+        socket.set_nonblocking(false)?;
+        let flags = READING | slots::flags_of(&address);
+        let token = self.slots.insert(Some(socket), State::Listening, flags);
+        self.files.extend(file.map(|file| (token.slot, file)));
         self.arm(token);
         Ok((token, address))
     }
 
     fn connect(&mut self, to: &Address, options: &ConnectOptions) -> io::Result<Token> {
-        let (socket, address) = slots::connect(to, options)?;
-        let token = self.slots.insert(socket, State::Connecting, 0);
-        self.start_connecting(token, Rc::new(address));
+        let (socket, address) = match to {
+            Address::Unix(name) => (unix::connect(name, options)?, None),
+            _ => {
+                let (socket, address) = streams::prepare(to, options)?;
+                (socket, Some(address))
+            }
+        };
+        socket.set_nonblocking(false)?;
+        let flags = slots::flags_of(to);
+        let token = self.slots.insert(Some(socket), State::Connecting, flags);
+        match address {
+            Some(address) => self.start_connecting(token, Rc::new(address)),
+            // It is there, which the next round tells.
+            None => self.queue(token),
+        }
         Ok(token)
     }
 
@@ -368,15 +448,27 @@ impl<C: Clock> Driver for Uring<C> {
         let Some(slot) = self.slots.get(token) else {
             return;
         };
+        if let State::Beside(_) = slot.state {
+            if let Some((mio, inner)) = self.beside_of(token) {
+                mio.start_reading(inner);
+            }
+            return;
+        }
         slot.set(READING);
-        if slot.parked.is_empty() {
-            self.arm(token);
-        } else {
+        if !slot.parked.is_empty() {
             self.queue(token);
+        } else if slot.has(slots::UNIX) {
+            // Whoever asks for open files in the callback that follows is still to get the first ones.
+            self.starved.push(token);
+        } else {
+            self.arm(token);
         }
     }
 
     fn stop_reading(&mut self, token: Token) {
+        if let Some((mio, inner)) = self.beside_of(token) {
+            return mio.stop_reading(inner);
+        }
         if let Some(slot) = self.slots.get(token) {
             slot.clear(READING);
             self.disarm(token);
@@ -384,19 +476,33 @@ impl<C: Clock> Driver for Uring<C> {
     }
 
     fn send(&mut self, token: Token, out: &mut Outgoing) -> io::Result<()> {
+        if let Some((mio, inner)) = self.beside_of(token) {
+            return mio.send(inner, out);
+        }
         self.start_sending(token, out)
     }
 
     fn shutdown_write(&mut self, token: Token) {
+        if let Some((mio, inner)) = self.beside_of(token) {
+            return mio.shutdown_write(inner);
+        }
         self.shut_after_sending(token);
     }
 
     fn close(&mut self, token: Token, abort: bool) {
+        if self.close_beside(token, abort) {
+            return;
+        }
         let Some(slot) = self.slots.get(token) else {
             return;
         };
         if abort {
             slot.reset_on_close();
+        } else if slot.state == State::Listening && slot.has(SHARED) {
+            // Others go on accepting.
+            if let Some(key) = slot.incoming {
+                self.ring.cancel_now(key);
+            }
         } else if slot.state == State::Listening {
             // Otherwise it would go on accepting until the cancellation is through.
             if let Some(socket) = &slot.socket {
@@ -409,8 +515,13 @@ impl<C: Clock> Driver for Uring<C> {
     }
 
     fn local_address(&self, token: Token) -> Address {
-        let slot = self.slots.peek(token);
-        slot.map_or(Address::Unknown, slots::Slot::local_address)
+        match (self.slots.peek(token), &self.beside) {
+            (None, _) => Address::Unknown,
+            (Some(slot), beside) => match (slot.state, beside) {
+                (State::Beside(inner), Some(beside)) => beside.mio.local_address(inner),
+                _ => slot.local_address(),
+            },
+        }
     }
 
     fn catch_signal(&mut self, signal: Signal, sender: SignalSender) -> io::Result<()> {
@@ -422,8 +533,57 @@ impl<C: Clock> Driver for Uring<C> {
     }
 
     fn set_option(&mut self, token: Token, option: SocketOption) -> io::Result<()> {
+        if let Some((mio, inner)) = self.beside_of(token) {
+            return mio.set_option(inner, option);
+        }
+        if let SocketOption::Descriptors(yes) = option {
+            return self.set_passing(token, yes);
+        }
         let slot = self.slots.get(token).ok_or(io::ErrorKind::NotConnected)?;
         slot.set_option(option)
+    }
+
+    fn send_passing(
+        &mut self,
+        token: Token,
+        out: &mut Outgoing,
+        files: &mut Passing,
+    ) -> io::Result<()> {
+        if let Some((mio, inner)) = self.beside_of(token) {
+            return mio.send_passing(inner, out, files);
+        }
+        self.send_files(token, out, files)
+    }
+
+    fn adopt(&mut self, opened: Opened) -> io::Result<(Token, Address)> {
+        self.take_over(opened)
+    }
+
+    fn copy_port(&mut self, token: Token) -> io::Result<Descriptor> {
+        self.copied(token)
+    }
+
+    fn spawn(&mut self, command: &Command) -> Result<Spawned, SpawnError> {
+        self.spawn_beside(command)
+    }
+
+    fn signal_child(&mut self, child: Token, signal: Signal) -> io::Result<()> {
+        let (mio, inner) = self.beside_of(child).ok_or(io::ErrorKind::NotFound)?;
+        mio.signal_child(inner, signal)
+    }
+
+    fn bind(&mut self, at: &Address, options: &BindOptions) -> io::Result<(Token, Address)> {
+        self.open_beside(|mio| mio.bind(at, options))
+    }
+
+    fn connect_datagrams(&mut self, token: Token, to: &Address) -> io::Result<Address> {
+        let (mio, inner) = self.beside_of(token).ok_or(io::ErrorKind::NotConnected)?;
+        mio.connect_datagrams(inner, to)
+    }
+
+    fn send_datagrams(&mut self, token: Token, out: &mut DatagramQueue) -> io::Result<()> {
+        let (mio, inner) = self.beside_of(token).ok_or(io::ErrorKind::NotConnected)?;
+        mio.send_datagrams(inner, out)
     }
 
     fn start_job(&mut self, job: Job) -> Result<JobId, Refused> {
@@ -440,6 +600,12 @@ impl<C: Clock> Driver for Uring<C> {
 
     fn job_counts(&self) -> JobCounts {
         self.jobs.counts()
+    }
+}
+
+impl<C> Drop for Uring<C> {
+    fn drop(&mut self) {
+        self.slots.iter().for_each(slots::Slot::restore);
     }
 }
 

@@ -5,7 +5,7 @@
 use super::{
     Uring,
     linger::DISCARDED_BYTES,
-    slots::{ENDED, Parked, QUEUED, READING, RESTING, State},
+    slots::{ENDED, PASSING, Parked, QUEUED, READING, RESTING, State},
     work::{Loan, Work},
 };
 use std::{io, rc::Rc};
@@ -27,8 +27,9 @@ impl<C: Clock> Uring<C> {
         let socket = Rc::clone(socket);
         let work = match slot.state {
             State::Listening => Work::Accept(socket),
+            State::Open if slot.has(PASSING) => Work::AwaitInput(socket),
             State::Open | State::Lingering => Work::Receive(socket),
-            State::Free | State::Connecting => return,
+            State::Free | State::Connecting | State::Beside(_) => return,
         };
         slot.incoming = Some(self.ring.start(token, work));
     }
@@ -75,14 +76,20 @@ impl<C: Clock> Uring<C> {
                 self.deliver_or_park(conn, Parked::Failed(lost))
             }
             (Err(error), loan) => {
-                self.give_back(loan);
+                if let Some(loan) = loan {
+                    self.ring.give_back(loan);
+                }
                 match error.raw_os_error() {
                     // All buffers were in use: they have come back when the next round starts.
                     Some(libc::ENOBUFS) => {
                         self.starved.push(conn);
                         return None;
                     }
-                    Some(libc::ECANCELED | libc::EINTR | libc::EAGAIN) => None,
+                    Some(libc::ECANCELED | libc::EINTR) => None,
+                    Some(libc::EAGAIN) => {
+                        slot.wait_again();
+                        None
+                    }
                     _ => self.deliver_or_park(conn, Parked::Failed(error)),
                 }
             }
@@ -108,7 +115,7 @@ impl<C: Clock> Uring<C> {
             slot.took(length);
             lease.length = length.min(loan.buffer.len());
             lease.buffer = loan.buffer;
-            lease.mark = u32::from(loan.id) + 1;
+            lease.mark = loan.id + 1;
             lease.reused = true;
             return Some(Report::Data { conn });
         }
@@ -125,7 +132,7 @@ impl<C: Clock> Uring<C> {
     }
 
     /// Reports the end of a connection's input, or keeps it until the core wants it.
-    fn deliver_or_park(&mut self, conn: Token, what: Parked) -> Option<Report> {
+    pub(super) fn deliver_or_park(&mut self, conn: Token, what: Parked) -> Option<Report> {
         let slot = self.slots.get(conn)?;
         slot.set(ENDED);
         if slot.has(READING) && slot.parked.is_empty() {
@@ -181,6 +188,13 @@ impl<C: Clock> Uring<C> {
             self.cursor += 1;
             return None;
         };
+        if slot.state == State::Connecting && slot.incoming.is_none() {
+            slot.clear(QUEUED);
+            slot.state = State::Open;
+            self.cursor += 1;
+            self.arm(token);
+            return Some(Report::Connected { conn: token });
+        }
         if slot.has(READING)
             && slot.may_take(turn, most)
             && let Some(what) = slot.parked.pop_front()

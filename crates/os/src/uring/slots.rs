@@ -1,24 +1,35 @@
 //! The sockets of the io_uring driver and what is known of each. Starts and ends no operation.
 
 use super::work::Key;
-use crate::seam::{self, Call};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use std::{collections::VecDeque, io, net::SocketAddr, rc::Rc, time::Duration};
+use crate::{
+    seam::{self, Call},
+    unix,
+};
+use socket2::Socket;
+use std::{collections::VecDeque, io, rc::Rc, time::Duration};
 use tress_core::{
     Address,
-    driver::{ConnectOptions, ListenOptions, SocketOption, Token},
+    driver::{SocketOption, Token},
 };
 
 /// A slot's flags. The core wants what comes in.
-pub(super) const READING: u8 = 1;
+pub(super) const READING: u16 = 1;
 /// Nothing more comes in.
-pub(super) const ENDED: u8 = 2;
+pub(super) const ENDED: u16 = 2;
 /// The slot is on the list of the next round.
-pub(super) const QUEUED: u8 = 4;
+pub(super) const QUEUED: u16 = 4;
 /// The write side is to be shut once the send in flight is done.
-pub(super) const SHUT: u8 = 8;
+pub(super) const SHUT: u16 = 8;
 /// A port that has failed to accept rests.
-pub(super) const RESTING: u8 = 16;
+pub(super) const RESTING: u16 = 16;
+/// The core wants the open files that come.
+pub(super) const PASSING: u16 = 32;
+/// Another process may have it open as well.
+pub(super) const SHARED: u16 = 64;
+/// A stream that did not wait before it was ours, and does not after.
+pub(super) const NO_WAIT_AFTER: u16 = 128;
+/// A stream that can carry open files.
+pub(super) const UNIX: u16 = 256;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
@@ -29,6 +40,8 @@ pub(super) enum State {
     Open,
     /// Closed by the core; what the peer still sends is thrown away.
     Lingering,
+    /// The driver beside the ring has it, under this token.
+    Beside(Token),
 }
 
 /// What came in while nobody wanted it.
@@ -44,7 +57,7 @@ pub(super) enum Parked {
 pub(super) struct Slot {
     pub(super) socket: Option<Rc<Socket>>,
     pub(super) state: State,
-    flags: u8,
+    flags: u16,
     generation: u32,
     /// The operation that accepts, connects or receives, and the one that sends.
     pub(super) incoming: Option<Key>,
@@ -57,17 +70,22 @@ pub(super) struct Slot {
 
 impl Slot {
     #[inline]
-    pub(super) fn has(&self, flags: u8) -> bool {
+    pub(super) fn has(&self, flags: u16) -> bool {
         self.flags & flags != 0
     }
 
+    /// Those of these flags that it has.
+    pub(super) fn of(&self, flags: u16) -> u16 {
+        self.flags & flags
+    }
+
     #[inline]
-    pub(super) fn set(&mut self, flags: u8) {
+    pub(super) fn set(&mut self, flags: u16) {
         self.flags |= flags;
     }
 
     #[inline]
-    pub(super) fn clear(&mut self, flags: u8) {
+    pub(super) fn clear(&mut self, flags: u16) {
         self.flags &= !flags;
     }
 
@@ -93,6 +111,27 @@ impl Slot {
         self.used += bytes;
     }
 
+    /// Whoever else has it open has made it such that it does not wait: for that io_uring would not wait either, but fail
+    /// again and again.
+    #[cold]
+    pub(super) fn wait_again(&self) {
+        if self.has(SHARED)
+            && let Some(socket) = &self.socket
+        {
+            socket.set_nonblocking(false).ok();
+        }
+    }
+
+    /// Others that have it open find it as it was.
+    pub(super) fn restore(&self) {
+        if self.has(NO_WAIT_AFTER)
+            && let Some(socket) = &self.socket
+        {
+            // It worked the other way round.
+            socket.set_nonblocking(true).ok();
+        }
+    }
+
     /// Closing it will reset the connection.
     pub(super) fn reset_on_close(&self) {
         if let Some(socket) = &self.socket {
@@ -105,11 +144,11 @@ impl Slot {
         if self.state == State::Lingering {
             return Address::Unknown;
         }
-        let address = self
-            .socket
-            .as_ref()
-            .and_then(|socket| seam::call(Call::Getsockname, || socket.local_addr()).ok());
-        address_of(address)
+        let Some(socket) = &self.socket else {
+            return Address::Unknown;
+        };
+        let address = seam::call(Call::Getsockname, || socket.local_addr());
+        address.map_or(Address::Unknown, |address| unix::address_of(&address))
     }
 
     pub(super) fn set_option(&self, option: SocketOption) -> io::Result<()> {
@@ -118,13 +157,25 @@ impl Slot {
         };
         match option {
             SocketOption::NoDelay(yes) => {
-                seam::call(Call::Setsockopt, || socket.set_tcp_nodelay(yes))
+                match seam::call(Call::Setsockopt, || socket.set_tcp_nodelay(yes)) {
+                    // A UNIX socket never delays anything.
+                    Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
+                    result => result,
+                }
             }
             SocketOption::KeepAlive(yes) => {
                 seam::call(Call::Setsockopt, || socket.set_keepalive(yes))
             }
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
+    }
+}
+
+/// The flags of a stream whose peer is there.
+pub(super) fn flags_of(peer: &Address) -> u16 {
+    match peer {
+        Address::Unix(_) => UNIX,
+        _ => 0,
     }
 }
 
@@ -137,13 +188,13 @@ pub(super) struct Slots {
 
 impl Slots {
     /// A slot for a socket.
-    pub(super) fn insert(&mut self, socket: Socket, state: State, flags: u8) -> Token {
+    pub(super) fn insert(&mut self, socket: Option<Socket>, state: State, flags: u16) -> Token {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             u32::try_from(self.slots.len() - 1).expect("descriptors are 31 bits")
         });
         let slot = &mut self.slots[index as usize];
-        slot.socket = Some(Rc::new(socket));
+        slot.socket = socket.map(Rc::new);
         slot.state = state;
         slot.flags = flags;
         Token {
@@ -176,59 +227,13 @@ impl Slots {
         Some(removed)
     }
 
+    /// All that have been given out once.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter()
+    }
+
     /// How many slots are in use.
     pub(super) fn count(&self) -> usize {
         self.slots.len() - self.free.len()
-    }
-}
-
-/// A listening socket. What it accepts inherits `TCP_NODELAY` from it, which saves a call a connection.
-pub(super) fn listen(at: &Address, options: &ListenOptions) -> io::Result<Socket> {
-    let address = ip(at)?;
-    let socket = new_socket(address)?;
-    seam::call(Call::Setsockopt, || socket.set_reuse_address(true))?;
-    if address.is_ipv6() {
-        seam::call(Call::Setsockopt, || socket.set_only_v6(true))?;
-    }
-    seam::call(Call::Bind, || socket.bind(&address.into()))?;
-    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
-    seam::call(Call::Listen, || socket.listen(backlog))?;
-    Ok(socket)
-}
-
-/// A socket that is to connect, and to what.
-pub(super) fn connect(to: &Address, options: &ConnectOptions) -> io::Result<(Socket, SockAddr)> {
-    let address = ip(to)?;
-    let socket = new_socket(address)?;
-    if let Some(bind) = &options.bind {
-        let bind = ip(bind)?.into();
-        seam::call(Call::Bind, || socket.bind(&bind))?;
-    }
-    Ok((socket, address.into()))
-}
-
-/// A blocking socket: for others, io_uring would not wait.
-fn new_socket(address: SocketAddr) -> io::Result<Socket> {
-    let of = Domain::for_address(address);
-    let socket = seam::call(Call::Socket, || {
-        Socket::new(of, Type::STREAM, Some(Protocol::TCP))
-    })?;
-    seam::call(Call::Setsockopt, || socket.set_tcp_nodelay(true))?;
-    Ok(socket)
-}
-
-/// The address, when the system could say it.
-pub(super) fn address_of(address: Option<SockAddr>) -> Address {
-    let address = address.and_then(|address| address.as_socket());
-    address.map_or(Address::Unknown, Address::Ip)
-}
-
-fn ip(address: &Address) -> io::Result<SocketAddr> {
-    match address {
-        Address::Ip(address) => Ok(*address),
-        other => Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            format!("the io_uring driver has no sockets for the address {other}"),
-        )),
     }
 }

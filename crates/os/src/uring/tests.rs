@@ -25,7 +25,7 @@ struct World {
 
 /// A driver that listens; `None`, with a word, where there is no io_uring.
 fn world(setup: Setup) -> Option<World> {
-    let mut driver = match Uring::with_setup(setup, SystemClock) {
+    let mut driver = match Uring::with_setup(setup, SystemClock, &UringOptions::default()) {
         Ok(driver) => driver,
         Err((_, error)) => {
             eprintln!("skipped: this machine has no io_uring for us: {error}");
@@ -318,4 +318,37 @@ fn the_deferred_ring_is_not_for_every_linux() {
     ] {
         assert_eq!(Setup::best_for(release), best, "{release}");
     }
+}
+
+#[test]
+fn what_is_beside_the_ring_ends_a_wait() {
+    on_both(|mut world| {
+        let (reader, mut writer) = io::pipe().expect("there is a pipe");
+        let opened = Opened::Files {
+            input: Some(std::os::fd::OwnedFd::from(reader).into()),
+            output: None,
+        };
+        let (conn, _) = world.driver.adopt(opened).expect("it is a pipe");
+        world.driver.start_reading(conn);
+        assert!(world.quiet().0.is_empty(), "nothing was written");
+        for round in 0..10 {
+            let late = std::thread::spawn(move || {
+                writer.write_all(b"x").expect("it is open");
+                writer
+            });
+            let start = Instant::now();
+            let mut seen = Seen(Vec::new());
+            while seen.bytes().is_empty() {
+                world.driver.wait(Some(PATIENCE)).expect("io_uring works");
+                while let Some(report) = world.driver.next(&mut world.lease) {
+                    seen.0.push((report, world.lease.bytes().to_vec()));
+                }
+            }
+            assert!(start.elapsed() < PATIENCE / 2, "it slept in round {round}");
+            writer = late.join().expect("it only writes");
+        }
+        drop(writer);
+        let mut seen = Seen(Vec::new());
+        world.until(&mut seen, Seen::is_read_closed);
+    });
 }

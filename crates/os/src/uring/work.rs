@@ -1,9 +1,10 @@
 //! What the kernel is asked to do and what comes of it: plain values. Owns memory, but shares none with the kernel.
 
+use super::UringOptions;
 use crate::seam::{self, Call};
 use io_uring::{IoUring, Probe, opcode, types::Timespec};
 use socket2::{SockAddr, Socket};
-use std::{fs::File, io, rc::Rc, sync::Arc};
+use std::{fs::File, io, os::fd::AsRawFd, rc::Rc, sync::Arc};
 use tress_core::{driver::Token, outgoing::Taken};
 
 /// Operations handed to the kernel at once; more are handed over in parts.
@@ -13,11 +14,11 @@ const COMPLETIONS: u32 = 8192;
 
 /// What the kernel is asked to do, with all it needs for that.
 pub(crate) enum Work {
-    /// Accept until cancelled.
+    /// Accept, until cancelled where the kernel can.
     Accept(Rc<Socket>),
     /// Connect to this address.
     Connect(Rc<Socket>, Rc<SockAddr>),
-    /// Receive into the ring's own buffers until cancelled.
+    /// Receive into the ring's own buffers, until cancelled where the kernel can.
     Receive(Rc<Socket>),
     /// Send what is left of the piece.
     Send(Rc<Socket>, Piece),
@@ -25,6 +26,10 @@ pub(crate) enum Work {
     Rest(Rc<Timespec>),
     /// Tell whenever this descriptor becomes readable, until cancelled.
     Watch(Arc<File>),
+    /// Tell once when it is readable.
+    AwaitInput(Rc<dyn AsRawFd>),
+    /// Tell once when there is room for output.
+    AwaitRoom(Rc<dyn AsRawFd>),
 }
 
 /// Bytes that are being sent, and how many of them have left.
@@ -49,12 +54,14 @@ pub(crate) enum Outcome {
     Sent(io::Result<usize>, Piece),
     Rested,
     Woken,
+    Readable,
+    Writable,
 }
 
 /// A buffer that the kernel has filled; whoever has it gives it back with its number.
 pub(crate) struct Loan {
     pub(crate) buffer: Box<[u8]>,
-    pub(crate) id: u16,
+    pub(crate) id: u32,
 }
 
 /// One completion.
@@ -123,8 +130,8 @@ impl Setup {
         }
     }
 
-    /// An empty ring.
-    pub(super) fn build(self) -> io::Result<IoUring> {
+    /// An empty ring, and what of the options this kernel can do.
+    pub(super) fn build(self, options: &UringOptions) -> io::Result<(IoUring, UringOptions)> {
         let mut builder = IoUring::builder();
         builder.setup_cqsize(COMPLETIONS);
         if self == Self::Deferred {
@@ -139,13 +146,21 @@ impl Setup {
         seam::once(Call::IoUringRegister, || {
             io.submitter().register_probe(&mut probe)
         })?;
-        // Receiving until cancelled came with the same Linux as this operation, 6.0, and cannot be asked for.
-        if !probe.is_supported(opcode::SendZc::CODE) {
+        let has = io.params();
+        // Linux 5.11: it waits with a time, polls by itself where an operation would wait, and loses no completion.
+        if !(has.is_feature_ext_arg() && has.is_feature_fast_poll() && has.is_feature_nodrop()) {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
-                "this Linux cannot receive repeatedly",
+                "its io_uring is older than that of Linux 5.11",
             ));
         }
-        Ok(io)
+        let mut options = options.clone();
+        // What cannot be asked for came with the same Linux as these: 5.19, and 6.0.
+        let is_5_19 = probe.is_supported(opcode::Socket::CODE);
+        let is_6_0 = probe.is_supported(opcode::SendZc::CODE);
+        options.multishot_accept &= is_5_19;
+        options.provided_buffers &= is_5_19;
+        options.multishot_receive &= is_6_0 && options.provided_buffers;
+        Ok((io, options))
     }
 }

@@ -73,7 +73,7 @@ fn world(unix: bool) -> SocketWorld {
         reactor.endpoint_kind("kept", Kept::default());
         reactor
     };
-    let world = SocketWorld::new(make, 0, "nothing").with_datagrams(false);
+    let world = SocketWorld::new(make, "nothing").with_datagrams(false);
     let world = if unix {
         world.with_unix_sockets()
     } else {

@@ -3,8 +3,8 @@
 use crate::{
     actor::Actor,
     gram::GramLife,
-    scenarios::{echoes, pattern},
-    stage::{Check, Kind, Scenario, Stage, to},
+    scenarios::{ALL, echoes, pattern},
+    stage::{Check, Scenario, Stage, to},
 };
 use std::{
     os::{
@@ -21,10 +21,10 @@ const OVER: Duration = Duration::from_millis(10);
 /// No process has such an id: Linux has at most 2^22.
 const DEAD: &str = "2147483646";
 
-const fn on_mio(name: &'static str, play: fn(&Rc<Stage>) -> Result<Check>) -> Scenario {
+const fn on_all(name: &'static str, play: fn(&Rc<Stage>) -> Result<Check>) -> Scenario {
     Scenario {
         name,
-        kinds: &[Kind::Mio],
+        kinds: ALL,
         makes_reactor: false,
         play,
     }
@@ -32,22 +32,22 @@ const fn on_mio(name: &'static str, play: fn(&Rc<Stage>) -> Result<Check>) -> Sc
 
 /// All of them.
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    on_mio("unix, with a lock file", |stage| unix(stage, "")),
-    on_mio("unix, with a mode", |stage| {
+    on_all("unix, with a lock file", |stage| unix(stage, "")),
+    on_all("unix, with a mode", |stage| {
         unix(stage, ":lockfile=0:mode=600")
     }),
-    on_mio("unix, a stale socket", stale),
-    on_mio("unix, a stale lock", stale_lock),
-    on_mio("unix, abstract", abstract_name),
-    on_mio("unix, nobody there", nobody_there),
-    on_mio("unix, open files", open_files),
-    on_mio("a child", |stage| child(stage, 10)),
-    on_mio("a child that says much", |stage| child(stage, 200_000)),
-    on_mio("udp, echo", |stage| udp(stage, 5)),
-    on_mio("udp, many", |stage| udp(stage, 150)),
-    on_mio("unixgram, many", unixgram),
-    on_mio("udp, refused", udp_refused),
-    on_mio("udp, multicast", multicast),
+    on_all("unix, a stale socket", stale),
+    on_all("unix, a stale lock", stale_lock),
+    on_all("unix, abstract", abstract_name),
+    on_all("unix, nobody there", nobody_there),
+    on_all("unix, open files", open_files),
+    on_all("a child", |stage| child(stage, 10)),
+    on_all("a child that says much", |stage| child(stage, 200_000)),
+    on_all("udp, echo", |stage| udp(stage, 5)),
+    on_all("udp, many", |stage| udp(stage, 150)),
+    on_all("unixgram, many", unixgram),
+    on_all("udp, refused", udp_refused),
+    on_all("udp, multicast", multicast),
 ];
 
 fn path(stage: &Stage, name: &str) -> String {

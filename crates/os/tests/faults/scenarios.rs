@@ -13,7 +13,7 @@ use std::{
 };
 use tress_core::{Deferred, Pace, Producer, Result, Transport, testing};
 
-const ALL: &[Kind] = &[
+pub(crate) const ALL: &[Kind] = &[
     Kind::Mio,
     #[cfg(all(feature = "uring", target_os = "linux"))]
     Kind::Uring,

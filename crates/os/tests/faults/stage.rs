@@ -105,7 +105,7 @@ impl Stage {
         let reactor = match kind {
             Kind::Mio => Reactor::with(Mio::with_clock(clock.clone())?),
             #[cfg(all(feature = "uring", target_os = "linux"))]
-            Kind::Uring => Reactor::with(tress_os::Uring::with_clock(clock.clone())?),
+            Kind::Uring => Reactor::with(uring(clock.clone())?),
         };
         let mut limits = (*reactor.limits()).clone();
         // Nothing but what the scenario does ends anything: a connection that waits for these hangs.
@@ -388,6 +388,17 @@ pub(crate) fn to(port: &Port) -> String {
         Address::Ip(address) => format!("tcp:127.0.0.1:{}", address.port()),
         other => format!("unix:{other}"),
     }
+}
+
+/// The driver with all that it ever has: what it makes with the first datagram port stays as long as it does.
+#[cfg(all(feature = "uring", target_os = "linux"))]
+fn uring(clock: ManualClock) -> std::io::Result<tress_os::Uring<ManualClock>> {
+    use tress_core::driver::{BindOptions, Driver};
+    let mut driver = tress_os::Uring::with_clock(clock)?;
+    let any = Address::Ip(([127, 0, 0, 1], 0).into());
+    let (port, _) = driver.bind(&any, &BindOptions::default())?;
+    driver.close(port, false);
+    Ok(driver)
 }
 
 /// Plays a scenario once, with a fault or without one.

@@ -16,7 +16,7 @@ fn no_behaviour_leaves_anything() {
     let make = |clock| Reactor::with(Mio::with_clock(clock).expect("epoll works"));
     for (theme, name, behaviour) in BEHAVIOURS.iter().filter(|(_, name, _)| *name != ALONE) {
         for unix in [false, true] {
-            let world = SocketWorld::new(make, 0, "")
+            let world = SocketWorld::new(make, "")
                 .with_datagrams(true)
                 .with_processes(true)
                 .with_adoption();

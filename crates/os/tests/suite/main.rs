@@ -24,7 +24,7 @@ fn unix_world() -> SocketWorld {
 
 fn world(alone: &'static str) -> SocketWorld {
     let make = |clock| Reactor::with(Mio::with_clock(clock).expect("epoll works"));
-    SocketWorld::new(make, 0, alone)
+    SocketWorld::new(make, alone)
         .with_datagrams(true)
         .with_processes(true)
         .with_adoption()
@@ -33,8 +33,11 @@ fn world(alone: &'static str) -> SocketWorld {
 /// Every connection is a pair of pipes.
 fn pipe_world() -> SocketWorld {
     let network = Rc::default();
-    let make = move |clock| Reactor::with(Piped::new(clock, &network));
-    SocketWorld::new(make, 0, "nothing").with_pipes()
+    let make = move |clock| {
+        let driver = Mio::with_clock(clock).expect("epoll works");
+        Reactor::with(Piped::new(driver, &network))
+    };
+    SocketWorld::new(make, "nothing").with_pipes()
 }
 
 tress_core::check_driver!(mio, mio_world);

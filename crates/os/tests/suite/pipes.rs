@@ -1,5 +1,5 @@
 //! A driver whose connections are pairs of pipes that it adopts, for whoever connects to a port of its network. All else
-//! is the mio driver's.
+//! is another driver's.
 
 use std::{
     cell::RefCell,
@@ -21,9 +21,7 @@ use tress_core::{
     outgoing::Outgoing,
     reactor::SignalSender,
     signal::Signal,
-    testing::ManualClock,
 };
-use tress_os::Mio;
 
 /// Who listens, by port number.
 #[derive(Default)]
@@ -35,8 +33,8 @@ pub(crate) struct Network {
 /// Ends of connections that a driver has not taken yet, by port.
 type Arrived = VecDeque<(Token, Opened, Address)>;
 
-pub(crate) struct Piped {
-    inner: Mio<ManualClock>,
+pub(crate) struct Piped<D> {
+    inner: D,
     network: Rc<RefCell<Network>>,
     arrived: Rc<RefCell<Arrived>>,
     /// The number of each port.
@@ -45,10 +43,10 @@ pub(crate) struct Piped {
     local: BTreeMap<Token, Address>,
 }
 
-impl Piped {
-    pub(crate) fn new(clock: ManualClock, network: &Rc<RefCell<Network>>) -> Self {
+impl<D: Driver> Piped<D> {
+    pub(crate) fn new(inner: D, network: &Rc<RefCell<Network>>) -> Self {
         Self {
-            inner: Mio::with_clock(clock).expect("epoll works"),
+            inner,
             network: Rc::clone(network),
             arrived: Rc::default(),
             ports: BTreeMap::new(),
@@ -93,7 +91,7 @@ impl Piped {
     }
 }
 
-impl Driver for Piped {
+impl<D: Driver> Driver for Piped<D> {
     fn start_job(&mut self, job: Job) -> Result<JobId, Refused> {
         self.inner.start_job(job)
     }

@@ -289,10 +289,12 @@ pub fn close_peer_on_emfile(world: &dyn World) {
     let reactor = world.reactor();
     let port = listen(world, Recorder::echo);
     check_echo(world, &port);
-    let client = connect(world, &port, Recorder::new());
+    // What has ended gives its descriptor back.
+    world.settle();
     let Some(exhausted) = world.exhaust() else {
         return;
     };
+    let client = connect(world, &port, Recorder::new());
     world.until(&mut || reactor.statistics().accept_errors > 0);
     world.settle();
     let errors = reactor.statistics().accept_errors;

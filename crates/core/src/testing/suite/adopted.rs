@@ -123,7 +123,11 @@ pub fn an_adopted_connection_begins_in_a_later_turn(world: &dyn World) {
     world.until(&mut || seen.received() == 100_000);
     seen.transport().lose_connection();
     world.until(&mut || seen.is_lost() && served.is_lost());
-    served.check(&["made", "data", "read closed", "lost: done"]);
+    // How much output counts as waiting is the driver's matter.
+    let mut events = served.events();
+    events.retain(|event| !event.starts_with("write "));
+    events.dedup();
+    assert_eq!(events, ["made", "data", "read closed", "lost: done"]);
     assert_eq!(world.reactor().statistics().connections, 0);
 }
 

@@ -198,7 +198,8 @@ pub trait World {
         None
     }
 
-    /// Leaves no descriptor to be had until what it returns is dropped, if this world can.
+    /// Leaves one descriptor to be had for a client, and none for the server, until what it returns is dropped; if this
+    /// world can.
     fn exhaust(&self) -> Option<Box<dyn Any>> {
         None
     }
