@@ -13,13 +13,15 @@ use std::{
     time::Duration,
 };
 use tress_core::{
-    Failure, Reactor, Result, WeakReactor,
+    Failure, Limits, Reactor, Result, Time, WeakReactor,
     client::{ClientService, Jitter, ReconnectPolicy},
     framing::{LineReceiver, LineTransport, Lines},
 };
 
 /// How long a client waits for the server.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How late the engine may be to notice that a deadline has passed: it looks twice a second.
+const NOTICED: Duration = Duration::from_secs(1);
 
 /// Who is there, by name.
 pub(crate) struct Room {
@@ -103,6 +105,8 @@ pub(crate) struct Talker {
     within: RefCell<Option<(u64, LineTransport)>>,
     /// Lines that it heard, over all connections.
     heard: Cell<u64>,
+    /// The connection that it left last, and when that was gone, or is at the latest.
+    left: Cell<Option<(u64, Time)>>,
     is_stopping: Cell<bool>,
 }
 
@@ -123,6 +127,7 @@ impl Talker {
             connections: Cell::new(ledger.below(1 << 40)),
             within: RefCell::default(),
             heard: Cell::new(0),
+            left: Cell::new(None),
             is_stopping: Cell::new(false),
         });
         let maker = Rc::clone(&talker);
@@ -147,6 +152,37 @@ impl Talker {
         (self.within.borrow().is_some(), self.heard.get())
     }
 
+    /// When it was gone, or is at the latest, after it left by itself: until then it hears nothing.
+    pub(crate) fn gone_at(&self) -> Option<Time> {
+        self.left.get().map(|(_, gone)| gone)
+    }
+
+    /// Leaves. What it said is sent first, which over a small window takes as long as the engine lets it.
+    fn leave(&self, connection: u64, transport: &LineTransport) {
+        if let Some(reactor) = self.reactor.upgrade() {
+            let latest = reactor.now() + Limits::default().shutdown + NOTICED;
+            self.left.set(Some((connection, latest)));
+        }
+        transport.lose_connection();
+    }
+
+    /// This connection is gone; if it was left, then in time.
+    fn is_gone(&self, connection: u64) {
+        if let Some((left, latest)) = self.left.get()
+            && left == connection
+            && let Some(reactor) = self.reactor.upgrade()
+        {
+            let now = reactor.now();
+            self.ledger.check(now <= latest, || {
+                format!(
+                    "c{}n{connection} was gone at {now:?}, not by {latest:?}",
+                    self.number
+                )
+            });
+            self.left.set(Some((left, now)));
+        }
+    }
+
     /// Says something now and then, for as long as this connection is there.
     fn talk(self: &Rc<Self>, connection: u64, name: Rc<str>, said: u64, is_paused: Rc<Cell<bool>>) {
         let Some(reactor) = self.reactor.upgrade() else {
@@ -169,7 +205,7 @@ impl Talker {
                 transport.send_line(line.as_bytes());
             }
             match ledger.below(120) {
-                0 => transport.lose_connection(),
+                0 => talker.leave(connection, &transport),
                 1 => transport.abort_connection(),
                 2..8 => talker.pause(&transport, &is_paused),
                 _ => {}
@@ -300,6 +336,7 @@ impl LineReceiver for Speaker {
             self.broke("a second end", "");
         }
         self.greeting = Greeting::Lost;
+        self.talker.is_gone(self.connection);
         let mut within = self.talker.within.borrow_mut();
         if within
             .as_ref()

@@ -27,7 +27,7 @@ const CLIENTS: [&str; 5] = ["10.0.1.1", "10.0.1.2", "10.0.1.3", "10.0.1.4", "10.
 const STORM: Duration = Duration::from_secs(8);
 /// How long everybody has afterwards to find back.
 const CALM: Duration = Duration::from_secs(12);
-/// In this time everybody must have heard from everybody.
+/// In this time everybody must have heard something; who leaves the chat, in this time from when it is gone.
 const WATCH: Duration = Duration::from_secs(5);
 /// A stop takes no longer.
 const STOP: Duration = Duration::from_secs(20);
@@ -352,22 +352,39 @@ impl Town {
             .collect();
         let log = self.server.as_ref().map(|server| server.log.state());
         self.run_for(WATCH)?;
+        let mut deaf = Vec::new();
         for (number, (client, before)) in self.clients.iter().flatten().zip(before).enumerate() {
-            let after = client.progress();
-            for (what, (before, after)) in ["chat", "finger", "pings"]
-                .iter()
-                .zip(before.iter().zip(after))
-            {
-                self.ledger.check(after > *before, || {
-                    let is_within = client.talker.state().0;
-                    format!("client {number} gets nothing of the {what} any more (in: {is_within})")
+            let [chat, finger, pings] = client.progress();
+            for (what, gets) in [("finger", finger > before[1]), ("pings", pings > before[2])] {
+                self.ledger.check(gets, || {
+                    format!("client {number} gets nothing of the {what} any more")
                 });
+            }
+            if chat == before[0] {
+                deaf.push((number, client, chat));
             }
         }
         if let (Some(server), Some((_, before))) = (&self.server, log) {
             let (lives, after) = server.log.state();
             self.ledger.check(lives && after > before, || {
                 format!("the child gives nothing back any more (lives: {lives})")
+            });
+        }
+        self.check_they_come_back(&deaf)
+    }
+
+    /// Whoever has heard nothing of the chat was leaving it, and hears once it is back. To leave takes up to
+    /// `Limits::shutdown`, as long as a watch: a connection keeps the window that it got in the storm, so what was said
+    /// last may need a minute to go, and who leaves is not read to any more.
+    fn check_they_come_back(&self, deaf: &[(usize, &Client, u64)]) -> Result {
+        for (number, client, before) in deaf {
+            let talker = &client.talker;
+            if let Some(gone) = talker.gone_at() {
+                self.run_for((gone + WATCH).since(self.world.now()))?;
+            }
+            let (is_within, after) = talker.state();
+            self.ledger.check(after > *before, || {
+                format!("client {number} gets nothing of the chat any more (in: {is_within})")
             });
         }
         Ok(())
