@@ -1,22 +1,24 @@
-//! The generic client: calls by name, carried by anything that can carry a call. Knows no interface; the twins of an
-//! interface are implemented over [`Client`], today by hand.
+//! The generic client: calls by name, carried by anything that can carry a call. Knows no interface; `#[interface]`
+//! implements each over [`Client`].
 
 use crate::{
+    arguments::Arguments,
     descriptor::Descriptor,
     object::{CallContext, Object},
-    value::{Value, Valued},
+    value::{BadValue, Value, from_value},
 };
+use serde::de::DeserializeOwned;
 use std::{fmt, rc::Rc};
 use tress_core::{Deferred, Failure};
 
-/// Carries calls to an object, wherever that is: on this thread ([`Object`]) or on another's
-/// ([`Distant`](crate::Distant)).
+/// Carries calls to an object, wherever that is: on this thread ([`Object`]), on another's
+/// ([`Distant`](crate::Distant)), or behind a protocol.
 pub trait Carrier: 'static {
     /// What the object offers.
     fn descriptor(&self) -> &'static Descriptor;
 
     /// Makes a call. Fails with [`BadCall`](crate::BadCall) when it is none of the object's; cancelling cancels it there.
-    fn call(&self, context: &CallContext, method: &str, arguments: Vec<Value>) -> Deferred<Value>;
+    fn call(&self, context: &CallContext, method: &str, arguments: Arguments) -> Deferred<Value>;
 }
 
 impl Carrier for Object {
@@ -24,7 +26,7 @@ impl Carrier for Object {
         Self::descriptor(self)
     }
 
-    fn call(&self, context: &CallContext, method: &str, arguments: Vec<Value>) -> Deferred<Value> {
+    fn call(&self, context: &CallContext, method: &str, arguments: Arguments) -> Deferred<Value> {
         Self::call(self, context, method, arguments)
     }
 }
@@ -51,14 +53,29 @@ impl Client {
 
     /// Makes a call, and reads its result.
     #[must_use]
-    pub fn call<T: Valued>(
+    pub fn call<T: DeserializeOwned + 'static>(
         &self,
         context: &CallContext,
         method: &str,
-        arguments: Vec<Value>,
+        arguments: impl Into<Arguments>,
     ) -> Deferred<T> {
-        let called = self.0.call(context, method, arguments);
-        called.add_callback(|value| T::from_value(value).map_err(Failure::from))
+        let called = self.0.call(context, method, arguments.into());
+        called.add_callback(|value| from_value(value).map_err(Failure::from))
+    }
+
+    /// The same with arguments that were typed; one that is no value fails the call.
+    #[must_use]
+    pub fn call_with<T: DeserializeOwned + 'static>(
+        &self,
+        context: &CallContext,
+        method: &str,
+        arguments: impl IntoIterator<Item = Result<Value, BadValue>>,
+    ) -> Deferred<T> {
+        let arguments: Result<Vec<Value>, BadValue> = arguments.into_iter().collect();
+        match arguments {
+            Ok(arguments) => self.call(context, method, arguments),
+            Err(bad) => Deferred::fail(bad),
+        }
     }
 }
 

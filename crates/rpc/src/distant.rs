@@ -5,6 +5,7 @@
 //! cancel, or by the home's end. On the home's side a call that is dropped unanswered says so.
 
 use crate::{
+    arguments::Arguments,
     client::Carrier,
     descriptor::Descriptor,
     object::{CallContext, Object},
@@ -162,9 +163,10 @@ impl Homes {
         let Some(object) = object.filter(|_| !self.stopped.get()) else {
             return; // the answer, when it is dropped, says that nobody is at home
         };
+        let peer = call.peer.map_or(Address::Unknown, Address::from);
         let context = CallContext {
-            reactor: reactor.clone(),
-            peer: call.peer.map_or(Address::Unknown, Address::from),
+            avatar: call.avatar.map(Rc::from),
+            ..CallContext::from_peer(reactor, peer)
         };
         let called = object.call(&context, &call.method, call.arguments);
         let id = self.last.get() + 1;
@@ -222,8 +224,9 @@ struct Call {
     name: String,
     interface: &'static str,
     method: String,
-    arguments: Vec<Value>,
+    arguments: Arguments,
     peer: Option<std::net::SocketAddr>,
+    avatar: Option<String>,
     key: CallKey,
     answer: Answer,
 }
@@ -369,7 +372,7 @@ impl Carrier for Distant {
         self.descriptor
     }
 
-    fn call(&self, context: &CallContext, method: &str, arguments: Vec<Value>) -> Deferred<Value> {
+    fn call(&self, context: &CallContext, method: &str, arguments: Arguments) -> Deferred<Value> {
         let limit = self.limits.in_flight;
         if self.in_flight.get() >= limit {
             return Deferred::fail(TooManyCalls { limit });
@@ -388,6 +391,7 @@ impl Carrier for Distant {
                 Address::Ip(address) => Some(address),
                 _ => None,
             },
+            avatar: context.avatar.as_deref().map(str::to_owned),
             key: key.clone(),
             answer: Answer {
                 back: reactor.remote(),

@@ -1,43 +1,55 @@
 //! An object behind an interface, with the interface forgotten and found again. Knows no interface by name.
 
 use crate::{
-    descriptor::{Descriptor, Kind, Method},
+    arguments::{Arguments, BadCall, Taken},
+    descriptor::Descriptor,
     value::Value,
 };
 use std::{any::Any, error::Error, fmt, rc::Rc};
-use tress_core::{Address, Deferred, Reactor, Result, Transport, wording::quoted};
+use tress_core::{Address, Deferred, Reactor, Result, Time, Transport};
 
-/// The object-safe twin of an interface, as in `dyn DynFinger`: it knows its descriptor.
+/// The object-safe twin of an interface, as in `dyn DynFinger`: it knows its descriptor. `#[interface]` implements it.
 pub trait Interface: 'static {
     /// What it offers.
     fn descriptor() -> &'static Descriptor;
 
-    /// Makes the call of that name. The method, the count and the kinds are those of the descriptor: who is called has
-    /// been through [`Object::call`].
+    /// Makes the call of the method at that place in the descriptor. Nothing is called when an argument does not fit.
     fn dispatch(
         self: Rc<Self>,
         context: &CallContext,
-        method: &'static Method,
-        arguments: Vec<Value>,
+        method: usize,
+        arguments: Taken,
     ) -> Deferred<Value>;
 }
 
-/// Who calls, and the loop that the call runs on.
+/// Who calls, until when, and the loop that the call runs on.
 #[derive(Clone, Debug)]
 pub struct CallContext {
     /// Where the call's tasks run.
     pub reactor: Reactor,
     /// Whose call it is; [`Address::Unknown`] for a call from inside the program.
     pub peer: Address,
+    /// Who has logged in, by the name that the application knows; nothing for one who has not.
+    pub avatar: Option<Rc<str>>,
+    /// When the caller stops waiting.
+    pub deadline: Option<Time>,
 }
 
 impl CallContext {
     /// A call from inside the program.
     #[must_use]
     pub fn local(reactor: &Reactor) -> Self {
+        Self::from_peer(reactor, Address::Unknown)
+    }
+
+    /// A call that this peer makes.
+    #[must_use]
+    pub fn from_peer(reactor: &Reactor, peer: Address) -> Self {
         Self {
             reactor: reactor.clone(),
-            peer: Address::Unknown,
+            peer,
+            avatar: None,
+            deadline: None,
         }
     }
 
@@ -46,10 +58,7 @@ impl CallContext {
     /// # Errors
     /// The reactor has been dropped.
     pub fn of(transport: &Transport) -> Result<Self> {
-        Ok(Self {
-            reactor: transport.reactor()?,
-            peer: transport.peer(),
-        })
+        Ok(Self::from_peer(&transport.reactor()?, transport.peer()))
     }
 }
 
@@ -62,7 +71,7 @@ pub struct Object {
     dispatch: Dispatch,
 }
 
-type Dispatch = fn(&Rc<dyn Any>, &CallContext, &'static Method, Vec<Value>) -> Deferred<Value>;
+type Dispatch = fn(&Rc<dyn Any>, &CallContext, usize, Taken) -> Deferred<Value>;
 
 impl Object {
     /// The object behind this twin.
@@ -92,35 +101,15 @@ impl Object {
         &self,
         context: &CallContext,
         method: &str,
-        arguments: Vec<Value>,
+        arguments: impl Into<Arguments>,
     ) -> Deferred<Value> {
-        let bad = |problem| {
-            Deferred::fail(BadCall {
-                interface: self.descriptor.name,
-                method: method.to_owned(),
-                problem,
-            })
+        let Some((index, known)) = self.descriptor.method(method) else {
+            return Deferred::fail(BadCall::unknown(self.descriptor, method));
         };
-        let Some(known) = self.descriptor.method(method) else {
-            return bad(Problem::Unknown);
-        };
-        let expected = known.arguments;
-        if arguments.len() != expected.len() {
-            return bad(Problem::Count {
-                expected: expected.len(),
-                found: arguments.len(),
-            });
+        match arguments.into().arranged(self.descriptor, known) {
+            Ok(arguments) => (self.dispatch)(&self.handle, context, index, arguments),
+            Err(bad) => Deferred::fail(bad),
         }
-        for (argument, value) in expected.iter().zip(&arguments) {
-            if !value.is(argument.kind) {
-                return bad(Problem::Kind {
-                    argument: argument.name,
-                    expected: argument.kind,
-                    found: value.described(),
-                });
-            }
-        }
-        (self.dispatch)(&self.handle, context, known, arguments)
     }
 
     /// The twin again.
@@ -162,55 +151,6 @@ impl fmt::Display for WrongInterface {
 
 impl Error for WrongInterface {}
 
-/// A call that an interface does not have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadCall {
-    interface: &'static str,
-    method: String,
-    problem: Problem,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Problem {
-    Unknown,
-    Count {
-        expected: usize,
-        found: usize,
-    },
-    Kind {
-        argument: &'static str,
-        expected: Kind,
-        found: &'static str,
-    },
-}
-
-impl fmt::Display for BadCall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            interface, method, ..
-        } = self;
-        match &self.problem {
-            Problem::Unknown => write!(f, "`{interface}` has no method {}", quoted(method)),
-            Problem::Count { expected, found } => {
-                write!(
-                    f,
-                    "`{interface}.{method}` takes {expected} arguments, not {found}"
-                )
-            }
-            Problem::Kind {
-                argument,
-                expected,
-                found,
-            } => write!(
-                f,
-                "`{interface}.{method}`: `{argument}` is {found}; expected `{expected}`"
-            ),
-        }
-    }
-}
-
-impl Error for BadCall {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,10 +178,10 @@ mod tests {
         fn dispatch(
             self: Rc<Self>,
             _context: &CallContext,
-            _method: &'static Method,
-            _arguments: Vec<Value>,
+            _method: usize,
+            _arguments: Taken,
         ) -> Deferred<Value> {
-            Deferred::succeed(Value::String(self.number().to_string()))
+            Deferred::succeed(Value::Integer(self.number().into()))
         }
     }
     impl Interface for dyn Two {
@@ -252,8 +192,8 @@ mod tests {
         fn dispatch(
             self: Rc<Self>,
             _context: &CallContext,
-            _method: &'static Method,
-            _arguments: Vec<Value>,
+            _method: usize,
+            _arguments: Taken,
         ) -> Deferred<Value> {
             Deferred::succeed(Value::Nothing)
         }

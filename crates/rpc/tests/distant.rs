@@ -7,39 +7,29 @@ use tress_core::{
     testing::memory::Table,
 };
 use tress_rpc::{
-    Argument, CallContext, CallLimits, Carrier, Client, Descriptor, Distant, HomeStopped, Homes,
-    Interface, Kind, Method, NoAnswer, Object, TooManyCalls, Value, Valued, WrongKind,
+    BadValue, CallContext, CallLimits, Carrier, Client, Distant, HomeStopped, Homes, NoAnswer,
+    TooManyCalls, Value, interface,
 };
 
-const TEXT: Argument = Argument {
-    name: "text",
-    doc: "A text.",
-    kind: Kind::String,
-};
-
-static SLOW: Descriptor = Descriptor {
-    name: "Slow",
-    doc: "Answers when it is told to.",
-    methods: &[Method {
-        name: "say",
-        doc: "Says it again.",
-        arguments: &[TEXT],
-        result: Kind::String,
-    }],
-};
+/// Answers when it is told to.
+#[interface(crate = "tress_rpc")]
+trait Slow {
+    /// Says it again.
+    async fn say(&self, text: String) -> Result<String>;
+}
 
 /// The calls that it has got, with what to answer them with.
 #[derive(Default)]
-struct Slow {
+struct Slowly {
     calls: RefCell<Vec<(String, Resolver<String>)>>,
     cancelled: Rc<RefCell<Vec<String>>>,
 }
 
-trait DynSlow {
-    fn say(&self, text: String) -> Deferred<String>;
-}
-
-impl DynSlow for Slow {
+impl Slow for Slowly {
+    #[expect(
+        refining_impl_trait,
+        reason = "a Deferred is as good as an async function"
+    )]
     fn say(&self, text: String) -> Deferred<String> {
         let (cancelled, name) = (Rc::clone(&self.cancelled), text.clone());
         let (resolver, deferred) =
@@ -49,28 +39,10 @@ impl DynSlow for Slow {
     }
 }
 
-impl Interface for dyn DynSlow {
-    fn descriptor() -> &'static Descriptor {
-        &SLOW
-    }
-
-    fn dispatch(
-        self: Rc<Self>,
-        _context: &CallContext,
-        _method: &'static Method,
-        mut arguments: Vec<Value>,
-    ) -> Deferred<Value> {
-        match arguments.pop().map(String::from_value) {
-            Some(Ok(text)) => self.say(text).map(Valued::into_value),
-            other => Deferred::fail(Failure::msg(format!("{other:?}"))),
-        }
-    }
-}
-
 struct Pair {
     home: Table,
     away: Table,
-    slow: Rc<Slow>,
+    slow: Rc<Slowly>,
 }
 
 /// What a call ended with, once it has.
@@ -78,20 +50,30 @@ type End = Rc<RefCell<Vec<Result<String>>>>;
 
 impl Pair {
     fn new() -> Self {
-        let (home, away, slow) = (Table::new(), Table::new(), Rc::<Slow>::default());
-        let object = Object::new::<dyn DynSlow>(Rc::clone(&slow) as Rc<dyn DynSlow>);
+        let (home, away, slow) = (Table::new(), Table::new(), Rc::<Slowly>::default());
+        let object = <dyn DynSlow>::object(Rc::clone(&slow));
         Homes::of(home.reactor()).publish("slow", object);
         Self { home, away, slow }
     }
 
     fn client(&self, limits: CallLimits) -> Client {
         let home = self.home.reactor().remote();
-        Client::new(Distant::with_limits(&home, "slow", &SLOW, limits))
+        Client::new(Distant::with_limits(
+            &home,
+            "slow",
+            <dyn DynSlow>::DESCRIPTOR,
+            limits,
+        ))
     }
 
-    fn call<T: Valued>(&self, client: &Client, method: &str, text: &str) -> Deferred<T> {
+    fn call<T: serde::de::DeserializeOwned + 'static>(
+        &self,
+        client: &Client,
+        method: &str,
+        text: &str,
+    ) -> Deferred<T> {
         let context = CallContext::local(self.away.reactor());
-        client.call(&context, method, vec![text.to_owned().into_value()])
+        client.call(&context, method, vec![Value::from(text)])
     }
 
     /// Both loops do what they were asked.
@@ -146,7 +128,7 @@ fn a_call_is_answered_once() {
 #[test]
 fn bad_calls_say_what_is_bad_here_and_there() {
     let pair = Pair::new();
-    let object = Object::new::<dyn DynSlow>(Rc::clone(&pair.slow) as Rc<dyn DynSlow>);
+    let object = <dyn DynSlow>::object(Rc::clone(&pair.slow));
     let near = Client::new(object);
     let far = pair.client(CallLimits::default());
     for client in [near, far] {
@@ -154,15 +136,12 @@ fn bad_calls_say_what_is_bad_here_and_there() {
         pair.turn();
         assert_eq!(failure(&unknown).to_string(), "`Slow` has no method `sya`");
         let context = CallContext::local(pair.away.reactor());
-        let few = end(client.call(&context, "say", vec![]));
+        let few = end(client.call(&context, "say", Vec::<Value>::new()));
         pair.turn();
-        assert_eq!(
-            failure(&few).to_string(),
-            "`Slow.say` takes 1 arguments, not 0"
-        );
+        assert_eq!(failure(&few).to_string(), "`Slow.say`: `text` is missing");
         let kind = end(client.call(&context, "say", vec![Value::Nothing]));
         pair.turn();
-        let text = "`Slow.say`: `text` is nothing; expected `string`";
+        let text = "`Slow.say`: `text`: invalid type: unit value, expected a string";
         assert_eq!(failure(&kind).to_string(), text);
     }
     assert!(pair.slow.calls.borrow().is_empty(), "none was made");
@@ -173,7 +152,7 @@ fn bad_calls_say_what_is_bad_here_and_there() {
     resolver.resolve("a".to_owned());
     pair.turn();
     let result = wrong.try_result().expect("it is there");
-    assert!(result.expect_err("no list").check::<WrongKind>().is_some());
+    assert!(result.expect_err("no list").check::<BadValue>().is_some());
 }
 
 #[test]
@@ -256,7 +235,7 @@ fn a_home_that_goes_fails_what_runs_and_what_waits() {
     failure(&runs);
     assert!(failure(&waits).check::<HomeStopped>().is_some());
     let context = CallContext::local(away.reactor());
-    let after = client.call::<String>(&context, "say", vec!["c".to_owned().into_value()]);
+    let after = client.call::<String>(&context, "say", vec![Value::from("c")]);
     let result = after.try_result().expect("at once");
     assert!(result.expect_err("gone").check::<HomeStopped>().is_some());
 }
@@ -290,9 +269,9 @@ fn a_home_that_stops_fails_what_runs() {
 fn nobody_of_that_name_is_a_failure() {
     let pair = Pair::new();
     let home = pair.home.reactor().remote();
-    let nobody = Distant::new(&home, "nobody", &SLOW);
+    let nobody = Distant::new(&home, "nobody", <dyn DynSlow>::DESCRIPTOR);
     let context = CallContext::local(pair.away.reactor());
-    let called = nobody.call(&context, "say", vec!["a".to_owned().into_value()]);
+    let called = nobody.call(&context, "say", vec![Value::from("a")].into());
     pair.turn();
     let result = called.try_result().expect("it has an end");
     let text = result.expect_err("nobody").to_string();

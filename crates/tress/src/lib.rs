@@ -23,7 +23,8 @@
 //! The [`guide`] goes on from here. This crate holds no logic: it gathers the engine (`tress-core`) and its drivers
 //! under one name. Features: `mio` (on by default) is the driver that [`reactor`] makes, `uring` the experimental one
 //! over io_uring (Linux), `sim` the simulator, `streams` transports as `AsyncRead` and `AsyncWrite` and `hyper` the same
-//! for hyper, `tls` TLS and its endpoint kinds, `protocols` the wire protocols and the endpoint kind `haproxy`, `tokio`
+//! for hyper, `tls` TLS and its endpoint kinds, `protocols` the wire protocols and the endpoint kind `haproxy`, `rpc`
+//! objects that every protocol can call, `tokio`
 //! tokio as a host and beside, `app` the applications that a TOML file describes.
 
 #![forbid(unsafe_code)]
@@ -64,6 +65,13 @@ pub use tress_streams as streams;
 /// Wire protocols (feature `protocols`). With it, [`reactor`] knows the endpoint kind `haproxy`.
 #[cfg(feature = "protocols")]
 pub use tress_protocols as protocols;
+
+/// Objects that every protocol can call (feature `rpc`): what `#[interface]` stands on, and the protocols.
+#[cfg(feature = "rpc")]
+pub use tress_rpc as rpc;
+
+#[cfg(feature = "rpc")]
+pub use tress_rpc::interface;
 
 /// TLS below any protocol (feature `tls`). Its endpoint kinds are known to [`reactor`], with the system's files.
 #[cfg(feature = "tls")]

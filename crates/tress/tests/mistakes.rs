@@ -16,6 +16,8 @@ fn each_mistake_gets_an_error_that_helps() {
     }
     let cases = trybuild::TestCases::new();
     cases.compile_fail("tests/mistakes/*.rs");
+    #[cfg(feature = "rpc")]
+    cases.compile_fail("tests/mistakes/interface/*.rs");
     // Where the compiler has the standard library's source, it shows it.
     if sysroot().join("lib/rustlib/src/rust").exists() {
         println!(

@@ -14,7 +14,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tress-tokio", &["tress-core"]),
     // What C is given is ready to use: a reactor on the system's driver.
     ("tress-c", &["tress-core", "tress-os"]),
-    ("tress-rpc", &["tress-core"]),
+    // A proc macro: it runs in the compiler and is in no program.
+    ("tress-macros", &[]),
+    ("tress-rpc", &["tress-core", "tress-macros"]),
     ("tress-protocols", &["tress-core", "tress-rpc"]),
     ("tress-app", &["tress-core", "tress-rpc", "tress-protocols"]),
     (

@@ -11,7 +11,7 @@ mod setter;
 mod tests;
 
 pub use interface::{
-    DynFinger, DynFingerSetter, Finger, FingerHandle, FingerSetter, FingerSetterHandle,
+    DynFinger, DynFingerSetter, Finger, FingerClient, FingerSetter, FingerSetterClient,
 };
 pub use query::{Query, parse};
 pub use server::{FingerFactory, FingerOptions, FingerProtocol};

@@ -3,7 +3,7 @@
 use super::{
     MAX_BYTES,
     forward::{self, Forwarding},
-    interface::{DynFinger, Finger, FingerHandle},
+    interface::{DynFinger, Finger, FingerClient},
     query::{Query, parse, push_line},
 };
 use std::{
@@ -103,7 +103,7 @@ impl FingerProtocol {
     }
 
     fn answer(&mut self, transport: &Transport, line: &[u8]) -> Result {
-        let finger = FingerHandle::new(Rc::clone(&self.finger), CallContext::of(transport)?);
+        let finger = FingerClient::new(Rc::clone(&self.finger), CallContext::of(transport)?);
         self.state = match parse(line) {
             Query::Unprintable => say(transport, NO_SUCH_USER),
             Query::Forward { .. } if !self.options.forwarding => say(transport, FORWARDING_DENIED),
@@ -214,7 +214,7 @@ fn one(status: Option<String>) -> String {
 }
 
 /// A line for each user. Who goes away meanwhile has none. A long list lets the loop turn now and then.
-async fn everybody(finger: FingerHandle) -> Result<String> {
+async fn everybody(finger: FingerClient) -> Result<String> {
     let mut answer = String::new();
     for (index, name) in finger.users().await?.into_iter().enumerate() {
         if index > 0 && index.is_multiple_of(USERS_AT_ONCE) {

@@ -3,7 +3,7 @@
 
 use super::{
     MAX_BYTES,
-    interface::{DynFingerSetter, FingerSetter, FingerSetterHandle},
+    interface::{DynFingerSetter, FingerSetter, FingerSetterClient},
 };
 use std::{fmt, rc::Rc};
 use tress_core::{Address, Factory, Failure, Protocol, Result, Transport};
@@ -92,7 +92,7 @@ impl Protocol for FingerSetterProtocol {
                 return Ok(());
             }
         };
-        let setter = FingerSetterHandle::new(Rc::clone(&self.setter), CallContext::of(transport)?);
+        let setter = FingerSetterClient::new(Rc::clone(&self.setter), CallContext::of(transport)?);
         let client = transport.clone();
         let set = setter.set_user(name.to_owned(), status.to_owned());
         set.add_both(move |result| {

@@ -410,11 +410,11 @@ fn descriptors_name_what_the_interfaces_have() {
     };
     assert_eq!(
         methods(<dyn DynFinger>::DESCRIPTOR),
-        ["user(name: string) -> string?", "users() -> [string]"]
+        ["getUser(name: string) -> string?", "getUsers() -> [string]"]
     );
     assert_eq!(
         methods(<dyn DynFingerSetter>::DESCRIPTOR),
-        ["set_user(name: string, status: string)"]
+        ["setUser(name: string, status: string)"]
     );
 }
 

@@ -1,0 +1,10 @@
+use tress::{Result, interface};
+
+#[interface]
+trait Quoter {
+    async fn quote(&self) -> Result<String> {
+        Ok(String::new())
+    }
+}
+
+fn main() {}

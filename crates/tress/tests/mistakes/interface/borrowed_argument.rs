@@ -1,0 +1,8 @@
+use tress::{Result, interface};
+
+#[interface]
+trait Quoter {
+    async fn find(&self, text: &str) -> Result<String>;
+}
+
+fn main() {}

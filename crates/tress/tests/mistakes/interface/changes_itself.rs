@@ -1,0 +1,8 @@
+use tress::{Result, interface};
+
+#[interface]
+trait Quoter {
+    async fn quote(&mut self) -> Result<String>;
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use tress::{Result, interface};
+
+#[interface]
+trait Quoter {
+    const MOST: u32;
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use tress::{Result, interface};
+
+#[interface]
+trait Quoter {
+    async fn quote<T>(&self, it: T) -> Result<String>;
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use tress::{Result, interface};
+
+struct Own;
+
+#[interface]
+trait Quoter {
+    async fn keep(&self, it: Own) -> Result;
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use tress::{Result, interface};
+
+#[interface]
+trait Quoter {
+    fn quote(&self) -> Result<String>;
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use tress::interface;
+
+#[interface]
+struct Quoter;
+
+fn main() {}

@@ -1,0 +1,8 @@
+use tress::{Result, interface};
+
+#[interface]
+trait Quoter {
+    async fn quote(&self) -> std::result::Result<String, std::io::Error>;
+}
+
+fn main() {}

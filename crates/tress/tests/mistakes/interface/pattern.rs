@@ -1,0 +1,8 @@
+use tress::{Result, interface};
+
+#[interface]
+trait Quoter {
+    async fn quotes(&self, (a, b): (u8, u8)) -> Result<String>;
+}
+
+fn main() {}
