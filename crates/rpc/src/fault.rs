@@ -3,6 +3,7 @@
 
 use crate::{
     arguments::BadCall,
+    cred::Unauthorized,
     distant::{HomeStopped, NoAnswer, TooManyCalls},
 };
 use std::{borrow::Cow, error::Error, fmt};
@@ -70,6 +71,9 @@ impl Fault {
         }
         if failure.check::<NoAnswer>().is_some() {
             return Self::new(DEADLINE, "no answer in time");
+        }
+        if failure.check::<Unauthorized>().is_some() {
+            return Self::new(UNAUTHORIZED, failure);
         }
         if failure.check::<Cancelled>().is_some() {
             return Self::new(CANCELLED, "the call was cancelled");

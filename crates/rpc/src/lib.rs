@@ -51,6 +51,7 @@
 mod arguments;
 mod calls;
 mod client;
+pub mod cred;
 mod descriptor;
 mod distant;
 pub mod fault;

@@ -1,3 +1,5 @@
+//! Types there and back; what does not fit, and where; texts of a format as values.
+
 use super::*;
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+//! A default body: that belongs to who implements the trait.
+
 use tress::{Result, interface};
 
 #[interface]

@@ -1,3 +1,5 @@
+//! An argument is borrowed: it could not cross a wire.
+
 use tress::{Result, interface};
 
 #[interface]

@@ -1,3 +1,5 @@
+//! `&mut self`: an object is called by several at once.
+
 use tress::{Result, interface};
 
 #[interface]

@@ -1,3 +1,5 @@
+//! A constant: it cannot be called.
+
 use tress::{Result, interface};
 
 #[interface]

@@ -1,3 +1,5 @@
+//! A method with generics: a caller by name could not choose them.
+
 use tress::{Result, interface};
 
 #[interface]

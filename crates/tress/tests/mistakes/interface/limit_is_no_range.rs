@@ -1,3 +1,5 @@
+//! A limit that is a number and no range.
+
 use tress::{Result, interface};
 
 #[interface]

@@ -1,3 +1,5 @@
+//! A call that cannot fail: it may, on its way.
+
 use tress::{Result, interface};
 
 #[interface]

@@ -1,3 +1,5 @@
+//! A type that cannot be read, written or described.
+
 use tress::{Result, interface};
 
 struct Own;

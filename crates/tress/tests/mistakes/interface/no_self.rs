@@ -1,3 +1,5 @@
+//! A method without an object.
+
 use tress::{Result, interface};
 
 #[interface]

@@ -1,3 +1,5 @@
+//! A method that is not async.
+
 use tress::{Result, interface};
 
 #[interface]

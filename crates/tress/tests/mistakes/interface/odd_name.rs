@@ -1,3 +1,5 @@
+//! A name that not every protocol can say.
+
 use tress::{Result, interface};
 
 #[interface]

@@ -1,3 +1,5 @@
+//! On a struct: an interface is a trait.
+
 use tress::interface;
 
 #[interface]

@@ -1,3 +1,5 @@
+//! An error of its own type: callers are told a Fault.
+
 use tress::{Result, interface};
 
 #[interface]

@@ -1,3 +1,5 @@
+//! An argument without a name.
+
 use tress::{Result, interface};
 
 #[interface]

@@ -1,3 +1,5 @@
+//! Two methods that are called the same on the wire.
+
 use tress::{Result, interface};
 
 #[interface]

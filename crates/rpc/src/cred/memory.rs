@@ -1,0 +1,107 @@
+//! Checkers that hold what they know: nobody, users with passwords, tokens. They read no file.
+
+use super::{Avatar, Checker, Credentials, Sort, Unauthorized};
+use std::{collections::BTreeMap, fmt};
+use subtle::ConstantTimeEq;
+use tress_core::{Deferred, Reactor};
+
+/// Lets everybody in who shows nothing, without a name. Source: Twisted's `AllowAnonymousAccess`.
+#[derive(Clone, Copy, Debug)]
+pub struct Anonymous;
+
+impl Checker for Anonymous {
+    fn sorts(&self) -> &[Sort] {
+        &[Sort::Anonymous]
+    }
+
+    fn check(&self, _reactor: &Reactor, _credentials: &Credentials) -> Deferred<Avatar> {
+        Deferred::succeed(None)
+    }
+}
+
+/// Users whose passwords it knows as they are: for tests, and for protocols with challenges. Source: Twisted's
+/// `InMemoryUsernamePasswordDatabaseDontUse`.
+#[derive(Clone, Default)]
+pub struct Memory(BTreeMap<String, String>);
+
+impl Memory {
+    /// Users and their passwords.
+    pub fn new(users: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(users.into_iter().collect())
+    }
+}
+
+impl Checker for Memory {
+    fn sorts(&self) -> &[Sort] {
+        &[Sort::Password, Sort::Challenge]
+    }
+
+    fn check(&self, _reactor: &Reactor, credentials: &Credentials) -> Deferred<Avatar> {
+        let (user, good) = match credentials {
+            Credentials::Password { user, password } => {
+                let known = self.0.get(user);
+                (user, known.is_some_and(|known| same(known, password)))
+            }
+            Credentials::Challenge { user, answers } => {
+                (user, self.0.get(user).is_some_and(|known| answers(known)))
+            }
+            Credentials::Anonymous | Credentials::Token(_) => return Deferred::fail(Unauthorized),
+        };
+        if good {
+            Deferred::succeed(Some(user.as_str().into()))
+        } else {
+            Deferred::fail(Unauthorized)
+        }
+    }
+}
+
+/// Users by tokens.
+#[derive(Clone, Default)]
+pub struct Tokens(Vec<(String, String)>);
+
+impl Tokens {
+    /// Tokens, and whose they are.
+    pub fn new(tokens: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(tokens.into_iter().collect())
+    }
+}
+
+impl Checker for Tokens {
+    fn sorts(&self) -> &[Sort] {
+        &[Sort::Token]
+    }
+
+    fn check(&self, _reactor: &Reactor, credentials: &Credentials) -> Deferred<Avatar> {
+        let Credentials::Token(shown) = credentials else {
+            return Deferred::fail(Unauthorized);
+        };
+        // All are looked at: how long it takes says nothing about any.
+        let mut found = None;
+        for (token, user) in &self.0 {
+            if same(token, shown) {
+                found = Some(user);
+            }
+        }
+        match found {
+            Some(user) => Deferred::succeed(Some(user.as_str().into())),
+            None => Deferred::fail(Unauthorized),
+        }
+    }
+}
+
+/// Whether they are equal, in a time that does not say where they differ.
+fn same(known: &str, shown: &str) -> bool {
+    known.as_bytes().ct_eq(shown.as_bytes()).into()
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Memory({} users)", self.0.len())
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tokens({})", self.0.len())
+    }
+}

@@ -1,0 +1,162 @@
+//! Who may call: credentials go to a [`Portal`], which asks its checkers and gives the avatar, the name that the application
+//! knows its user by. Knows no protocol: each has its own way to come by credentials. Source: Twisted's `cred/portal.py`
+//! and `cred/checkers.py`.
+
+mod file;
+mod memory;
+
+pub use file::{BadPasswordFile, PasswordFile, hash_password};
+pub use memory::{Anonymous, Memory, Tokens};
+
+use std::{error::Error, fmt, rc::Rc};
+use tress_core::{Deferred, Reactor, Result};
+
+/// Who has logged in; `None` for anonymous, whom a portal has let in without a name.
+pub type Avatar = Option<Rc<str>>;
+
+/// What somebody shows to prove who they are. Its secrets are never shown.
+#[derive(Clone)]
+pub enum Credentials {
+    /// Nothing.
+    Anonymous,
+    /// A name and a password.
+    Password {
+        /// The name.
+        user: String,
+        /// The password as it was typed.
+        password: String,
+    },
+    /// Something that only its owner has, such as HTTP's bearer token.
+    Token(String),
+    /// A name, and the answer to a challenge that only who has the password can give.
+    Challenge {
+        /// The name.
+        user: String,
+        /// Whether the answer is that of this password.
+        answers: Rc<dyn Fn(&str) -> bool>,
+    },
+}
+
+/// Which of the [`Credentials`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// [`Credentials::Anonymous`]
+    Anonymous,
+    /// [`Credentials::Password`]
+    Password,
+    /// [`Credentials::Token`]
+    Token,
+    /// [`Credentials::Challenge`]
+    Challenge,
+}
+
+impl Credentials {
+    /// Which they are.
+    #[must_use]
+    pub fn sort(&self) -> Sort {
+        match self {
+            Self::Anonymous => Sort::Anonymous,
+            Self::Password { .. } => Sort::Password,
+            Self::Token(_) => Sort::Token,
+            Self::Challenge { .. } => Sort::Challenge,
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anonymous => f.write_str("Anonymous"),
+            Self::Password { user, .. } => write!(f, "Password({user:?}, …)"),
+            Self::Token(_) => f.write_str("Token(…)"),
+            Self::Challenge { user, .. } => write!(f, "Challenge({user:?}, …)"),
+        }
+    }
+}
+
+/// Knows some users.
+pub trait Checker: 'static {
+    /// Which credentials it can check.
+    fn sorts(&self) -> &[Sort];
+
+    /// Who shows them; fails with [`Unauthorized`] for nobody it knows. Is asked only for its sorts.
+    fn check(&self, reactor: &Reactor, credentials: &Credentials) -> Deferred<Avatar>;
+}
+
+/// Lets in who shows what one of its checkers knows; clones are the same portal.
+#[derive(Clone)]
+pub struct Portal(Rc<[Rc<dyn Checker>]>);
+
+impl Portal {
+    /// Of these checkers, which are asked in this order.
+    #[must_use]
+    pub fn new(checkers: impl IntoIterator<Item = Rc<dyn Checker>>) -> Self {
+        Self(checkers.into_iter().collect())
+    }
+
+    /// For everybody, without a name.
+    #[must_use]
+    pub fn open() -> Self {
+        Self::new([Rc::new(Anonymous) as Rc<dyn Checker>])
+    }
+
+    /// Whether somebody could show credentials of this sort.
+    #[must_use]
+    pub fn takes(&self, sort: Sort) -> bool {
+        self.0.iter().any(|checker| checker.sorts().contains(&sort))
+    }
+
+    /// Who shows these. Fails with [`Unauthorized`] when no checker knows them, or with what a checker failed with.
+    #[must_use]
+    pub fn login(&self, reactor: &Reactor, credentials: Credentials) -> Deferred<Avatar> {
+        let (checkers, asked) = (Rc::clone(&self.0), reactor.clone());
+        reactor.spawn(async move { login(&checkers, &asked, &credentials).await })
+    }
+}
+
+async fn login(
+    checkers: &[Rc<dyn Checker>],
+    reactor: &Reactor,
+    credentials: &Credentials,
+) -> Result<Avatar> {
+    let sort = credentials.sort();
+    let mut first = None;
+    for checker in checkers
+        .iter()
+        .filter(|checker| checker.sorts().contains(&sort))
+    {
+        match checker.check(reactor, credentials).await {
+            Ok(avatar) => return Ok(avatar),
+            // That the disk is broken is more than that one checker knows nobody of that name.
+            Err(failure) if failure.check::<Unauthorized>().is_none() => {
+                first.get_or_insert(failure);
+            }
+            Err(_) => {}
+        }
+    }
+    Err(first.unwrap_or_else(|| Unauthorized.into()))
+}
+
+impl fmt::Debug for Portal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sorts = self.0.iter().flat_map(|checker| checker.sorts());
+        f.debug_tuple("Portal")
+            .field(&sorts.collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// No checker knows these credentials: which half of them is wrong is not said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unauthorized;
+
+impl fmt::Display for Unauthorized {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no user with these credentials")
+    }
+}
+
+impl Error for Unauthorized {}
+
+#[cfg(test)]
+mod tests;
