@@ -30,7 +30,12 @@ usage: cargo xtask sim [--seeds FROM..TO] [--mutant NAME] [--quiet]
   --mutant NAME      plants a bug: lost-write, double-close, stale-token, timer-reorder, no-pause
   --quiet            prints no line for a seed that is well
   --scale            100000 virtual connections through one reactor
+
+ends with 1 when an invariant broke, or when in 1000 seeds or more a kind of fault never struck
 ";
+
+/// In this many seeds every kind of fault has to strike.
+const SEEDS_FOR_EVERY_FAULT: u64 = 1000;
 
 #[derive(Debug, PartialEq)]
 enum Command {
@@ -141,9 +146,19 @@ fn run_all(seeds: Range<u64>, mutation: Option<Mutation>, quiet: bool) -> ExitCo
         }
     });
     totals.print(start);
-    match totals.broken {
-        0 => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
+    let idle = totals.idle().filter(|_| mutation.is_none());
+    let idle: Vec<&str> = idle.map(Fault::name).collect();
+    if !idle.is_empty() {
+        let seeds = totals.seeds;
+        eprintln!(
+            "in {seeds} seeds these faults never struck: {}",
+            idle.join(", ")
+        );
+    }
+    if totals.broken == 0 && idle.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
 }
 
@@ -179,6 +194,13 @@ impl Totals {
         }
     }
 
+    /// The kinds of faults that never struck, in so many seeds that each should have: what strikes nowhere tests nothing.
+    fn idle(&self) -> impl Iterator<Item = Fault> {
+        let counts = Fault::ALL.into_iter().zip(self.faults);
+        let enough = self.seeds >= SEEDS_FOR_EVERY_FAULT;
+        counts.filter_map(move |(fault, count)| (enough && count == 0).then_some(fault))
+    }
+
     fn print(&self, start: Instant) {
         for (fault, count) in Fault::ALL.iter().zip(self.faults) {
             println!("{fault} {count}");
@@ -197,6 +219,26 @@ impl Totals {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fault_that_never_strikes_is_noticed() {
+        let check = |seeds, counts: &[(Fault, u64)], expected: &[Fault]| {
+            let mut totals = Totals {
+                seeds,
+                faults: [7; Fault::ALL.len()],
+                ..Totals::default()
+            };
+            for (fault, count) in counts {
+                totals.faults[*fault as usize] = *count;
+            }
+            assert_eq!(totals.idle().collect::<Vec<_>>(), expected);
+        };
+        let all = [(Fault::Reset, 0), (Fault::SpuriousWakeup, 0)];
+        check(1000, &[], &[]);
+        check(1000, &all, &[Fault::Reset, Fault::SpuriousWakeup]);
+        check(1000, &[(Fault::HostCrash, 1)], &[]);
+        check(999, &all, &[]);
+    }
 
     #[test]
     fn arguments() {

@@ -45,7 +45,7 @@ const CHANCES: [(Fault, f64); 20] = [
     (Fault::ShortRead, 0.2),
     (Fault::ShortWrite, 0.2),
     (Fault::SpuriousReadiness, 0.1),
-    (Fault::SpuriousWakeup, 0.1),
+    (Fault::SpuriousWakeup, 0.02),
     (Fault::LostDatagram, 0.2),
     (Fault::DuplicatedDatagram, 0.2),
     (Fault::ReorderedDatagram, 0.2),

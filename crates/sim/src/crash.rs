@@ -7,6 +7,7 @@ use crate::{
     world::{World, find},
 };
 use std::{io, time::Duration};
+use tress_core::Time;
 
 impl World {
     /// For this long, two hosts do not hear of each other: what one sends to the other on a connection arrives
@@ -78,6 +79,16 @@ impl Network {
                 self.calendar + by
             };
         }
+    }
+
+    /// When a wait until this time ends for nothing, if it does.
+    pub(crate) fn woken_before(&mut self, time: Time) -> Option<Time> {
+        let now = self.now();
+        let longest = time.since(now).saturating_sub(Duration::from_nanos(1));
+        if time <= now || !self.faults.strikes(Fault::SpuriousWakeup) {
+            return None;
+        }
+        Some(now + self.faults.while_up_to(longest))
     }
 
     fn crash(&mut self, host: usize) {

@@ -197,17 +197,14 @@ impl Driver for SimDriver {
         let mut network = self.network.borrow_mut();
         network.may_jump();
         let ready = !self.batch.is_empty() || network.process(self.process).is_ready();
-        if !ready
-            && !woken
-            && timeout != Some(Duration::ZERO)
-            && !network.faults.strikes(Fault::SpuriousWakeup)
-        {
+        if !ready && !woken && timeout != Some(Duration::ZERO) {
             let end = timeout.map(|timeout| network.now() + timeout);
             let arrival = network.next_arrival();
             let next = end.into_iter().chain(arrival).min();
             let Some(next) = next.filter(|next| *next != Time::NEVER) else {
                 return Err(io::Error::other("deadlock: nothing will ever happen"));
             };
+            let next = network.woken_before(next).unwrap_or(next);
             self.clock.advance_to(next);
             drop(network);
             children::deliver(&self.network);

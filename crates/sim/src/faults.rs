@@ -32,7 +32,8 @@ pub enum Fault {
     ShortWrite,
     /// A connection is said to have room for more although nobody waited for it. Chance for each report of bytes.
     SpuriousReadiness,
-    /// A wait ends although nothing has happened and no time has passed. Chance for each that would let time pass.
+    /// A wait ends before anything has happened. Chance for each that would let time pass: a reactor's own, or that of each
+    /// reactor that the world turns.
     SpuriousWakeup,
     /// A datagram is lost. Chance for each, and for each host that it goes to.
     LostDatagram,

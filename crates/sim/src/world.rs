@@ -170,7 +170,7 @@ impl World {
         let Some(next) = self.next_event(reactors) else {
             return Ok(false);
         };
-        self.advance_to(next);
+        self.wait_until(next, reactors)?;
         self.settle(reactors)?;
         Ok(true)
     }
@@ -191,7 +191,7 @@ impl World {
                 return Ok(());
             };
             let before = self.statistics().reports;
-            self.advance_to(next);
+            self.wait_until(next, reactors)?;
             self.settle(reactors)?;
             let reported = self.statistics().reports > before;
             quiet = if reported { 0 } else { quiet + 1 };
@@ -214,10 +214,10 @@ impl World {
         while let Some(next) = self.next_event(reactors)
             && next <= end
         {
-            self.advance_to(next);
+            self.wait_until(next, reactors)?;
             self.settle(reactors)?;
         }
-        self.advance_to(end);
+        self.wait_until(end, reactors)?;
         self.settle(reactors)
     }
 
@@ -232,6 +232,19 @@ impl World {
     #[must_use]
     pub fn trace_hash(&self) -> u64 {
         self.0.borrow().statistics.hash
+    }
+
+    /// The reactors wait, and it is this time when the clock stops. A wait that ends before, for nothing, is a turn.
+    fn wait_until(&self, time: Time, reactors: &[&Reactor]) -> io::Result<()> {
+        for reactor in reactors {
+            let woken = self.0.borrow_mut().woken_before(time);
+            if let Some(woken) = woken {
+                self.0.borrow().clock.advance_to(woken);
+                reactor.turn(Some(Duration::ZERO))?;
+            }
+        }
+        self.advance_to(time);
+        Ok(())
     }
 
     fn advance_to(&self, time: Time) {

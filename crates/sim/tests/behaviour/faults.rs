@@ -1,7 +1,7 @@
 //! Everything that can go wrong: each kind strikes, is counted, and costs what it says and no more.
 
 use crate::peer::{Peer, Seen};
-use std::{io, path::Path, time::Duration};
+use std::{cell::RefCell, io, path::Path, rc::Rc, time::Duration};
 use tress_core::{
     Address, DatagramProtocol, DatagramTransport, Failure, Protocol, Reactor, Result, Transport,
     driver::Driver, names::NameResolver, process::Command,
@@ -70,6 +70,7 @@ fn what_only_delays_loses_nothing() {
         Fault::ShortRead,
         Fault::ShortWrite,
         Fault::SpuriousReadiness,
+        Fault::SpuriousWakeup,
         Fault::ClockJump,
     ] {
         let world = World::new(1);
@@ -359,6 +360,41 @@ fn a_wait_ends_for_nothing_and_the_next_goes_on() {
     reactor.run_until(after).expect("it ends");
     assert!(world.fault_count(Fault::SpuriousWakeup) > 0);
     assert_eq!(world.now().0, 5_000_000_000);
+}
+
+/// A reactor that the world turns waits, too: it is turned once more, on the way to what comes next.
+#[test]
+fn a_wait_for_the_world_ends_for_nothing() {
+    let run = |chance: f64| {
+        let world = World::new(1);
+        world.set_fault(Fault::SpuriousWakeup, chance);
+        let reactors = [SERVER, CLIENT].map(|host| Reactor::with(world.host(host)));
+        let fired = Rc::new(RefCell::new(Vec::new()));
+        for second in 1..=20 {
+            let (fired, at) = (Rc::clone(&fired), world.clone());
+            reactors[0].call_later(Duration::from_secs(second), move || {
+                fired.borrow_mut().push((second, at.now().0));
+            });
+        }
+        let all: Vec<&Reactor> = reactors.iter().collect();
+        let time = Duration::from_secs(21);
+        world.run_for(time, &all).expect("it goes on");
+        let turns: u64 = all.iter().map(|reactor| reactor.statistics().turns).sum();
+        (
+            fired.take(),
+            turns,
+            world.fault_count(Fault::SpuriousWakeup),
+        )
+    };
+    let (in_order, least, none) = run(0.0);
+    let on_time: Vec<(u64, u64)> = (1..=20)
+        .map(|second| (second, second * 1_000_000_000))
+        .collect();
+    assert_eq!((&in_order, none), (&on_time, 0));
+    let (fired, turns, woken) = run(0.5);
+    assert_eq!(fired, on_time, "nothing comes before its time, or after it");
+    assert!((10..35).contains(&woken), "{woken} of 42");
+    assert_eq!(turns, least + woken);
 }
 
 #[test]
