@@ -35,6 +35,7 @@ at = "tcp:1079"
 [[serve]]
 what = "users"
 as = "finger-setter"
+anonymous = true
 at = "tcp:1080"
 "#;
 /// How long a client waits for an answer.

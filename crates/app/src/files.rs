@@ -26,6 +26,12 @@ pub trait Files: fmt::Debug {
     /// # Errors
     /// The old content is there still.
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+
+    /// A variable of the environment, if it is there and text. None elsewhere than in the operating system.
+    fn variable(&self, name: &str) -> Option<String> {
+        let _ = name;
+        None
+    }
 }
 
 /// What tells one state of a file from another without reading it.
@@ -62,6 +68,10 @@ impl Files for SystemFiles {
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         write_atomically(path, bytes)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
     }
 }
 

@@ -21,5 +21,7 @@ mod testing;
 
 pub use application::{Application, Place};
 pub use driver::{Driver, DriverChoice};
-pub use registry::{Exposure, Provider, ProviderKind, Registry, Sharing};
+pub use registry::{
+    Access, CheckerKind, Exposure, Provider, ProviderKind, Registry, Serves, Serving, Sharing,
+};
 pub use run::{Plan, Reload, RunError, run};

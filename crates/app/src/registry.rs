@@ -8,7 +8,10 @@ use crate::{
 use std::{collections::BTreeMap, fmt, rc::Rc, sync::Arc};
 use tress_core::{Deferred, Reactor, Result, SharedFactory, endpoint::EndpointKind};
 use tress_protocols::haproxy::HaProxy;
-use tress_rpc::{Descriptor, MakeTwin, Object};
+use tress_rpc::{
+    Descriptor, ExposureLimits, MakeTwin, Object,
+    cred::{Checker, Portal, Sort},
+};
 
 /// A kind of provider: what `kind` in `[provide.NAME]` names.
 #[derive(Clone, Copy)]
@@ -77,25 +80,76 @@ pub trait Provider {
     }
 }
 
-/// A way to serve one interface through one protocol: what `as` in `[[serve]]` names.
+/// A kind of checker: what `kind` in `[auth.NAME]` names.
+#[derive(Clone, Copy)]
+pub struct CheckerKind {
+    /// The name in files.
+    pub name: &'static str,
+    /// One sentence for operators.
+    pub doc: &'static str,
+    /// The keys beside `kind`.
+    pub options: &'static [OptionSpec],
+    /// Makes one from options that were checked, or says what else is wrong with them.
+    pub make: fn(&Options, &Rc<dyn Files>) -> Result<Rc<dyn Checker>, Problem>,
+}
+
+/// A way to serve objects through one protocol: what `as` in `[[serve]]` names.
 #[derive(Clone, Copy)]
 pub struct Exposure {
     /// The name in files.
     pub name: &'static str,
     /// What an object must offer.
-    pub interface: &'static Descriptor,
+    pub serves: Serves,
+    /// Who may call through it.
+    pub access: Access,
     /// One sentence for operators.
     pub doc: &'static str,
-    /// The keys beside `what`, `as` and `at`.
+    /// The keys beside `what`, `as`, `at`, and those that every `[[serve]]` may have.
     pub options: &'static [OptionSpec],
     /// Makes the factory from options that were checked.
-    pub make: fn(Object, &Options, &Reactor) -> Result<SharedFactory, Problem>,
+    pub make: fn(&Serving<'_>) -> Result<SharedFactory, Problem>,
+}
+
+/// What a protocol can be made of.
+#[derive(Clone, Copy)]
+pub enum Serves {
+    /// This interface, whose meaning it knows.
+    Interface(&'static Descriptor),
+    /// Every interface that it can say; the function tells why it cannot say one. An adapter for the interface wins.
+    Any(fn(&'static Descriptor) -> Result<(), String>),
+}
+
+/// Who may call through a protocol.
+#[derive(Clone, Copy, Debug)]
+pub enum Access {
+    /// Everybody: it was made for that, and has no logins.
+    Public,
+    /// Who shows one of these credentials. Where not only this machine reaches it, `auth` or `anonymous = true` must say
+    /// that this is meant.
+    Logins(&'static [Sort]),
+}
+
+/// An object that is to be served.
+#[derive(Debug)]
+pub struct Serving<'s> {
+    /// What is called.
+    pub object: Object,
+    /// The keys of the `[[serve]]`, checked.
+    pub options: &'s Options,
+    /// The loop that it is served on.
+    pub reactor: &'s Reactor,
+    /// Who is let in.
+    pub portal: Portal,
+    /// What callers are allowed.
+    pub limits: ExposureLimits,
 }
 
 /// Everything that a file may name.
 pub struct Registry {
     providers: BTreeMap<&'static str, ProviderKind>,
-    /// By protocol, then by interface: an adapter of your own for one pair wins over what was there.
+    checkers: BTreeMap<&'static str, CheckerKind>,
+    /// By protocol, then by interface, which is empty for those of every interface: an adapter of your own for one pair wins
+    /// over what was there.
     exposures: BTreeMap<(&'static str, &'static str), Exposure>,
     endpoints: Vec<InstallEndpoint>,
     files: Rc<dyn Files>,
@@ -106,6 +160,7 @@ pub struct Registry {
 /// All of a [`Registry`] that may go to another thread; becomes one there.
 pub struct Portable {
     providers: BTreeMap<&'static str, ProviderKind>,
+    checkers: BTreeMap<&'static str, CheckerKind>,
     exposures: BTreeMap<(&'static str, &'static str), Exposure>,
     endpoints: Vec<InstallEndpoint>,
 }
@@ -116,6 +171,7 @@ impl Portable {
     pub fn registry(&self) -> Registry {
         Registry {
             providers: self.providers.clone(),
+            checkers: self.checkers.clone(),
             exposures: self.exposures.clone(),
             endpoints: self.endpoints.clone(),
             files: Rc::new(SystemFiles),
@@ -139,6 +195,7 @@ impl Registry {
     pub fn empty() -> Self {
         Self {
             providers: BTreeMap::new(),
+            checkers: BTreeMap::new(),
             exposures: BTreeMap::new(),
             endpoints: Vec::new(),
             files: Rc::new(SystemFiles),
@@ -153,6 +210,9 @@ impl Registry {
         for kind in crate::builtin::PROVIDERS {
             registry.register_provider(*kind);
         }
+        for kind in crate::builtin::CHECKERS {
+            registry.register_checker(*kind);
+        }
         for exposure in crate::builtin::EXPOSURES {
             registry.register_exposure(*exposure);
         }
@@ -166,10 +226,19 @@ impl Registry {
         self
     }
 
-    /// Adds a protocol for an interface, or replaces that pair.
+    /// Adds a kind of checker, or replaces the one of that name.
+    pub fn register_checker(&mut self, kind: CheckerKind) -> &mut Self {
+        self.checkers.insert(kind.name, kind);
+        self
+    }
+
+    /// Adds a protocol for an interface, or for all, or replaces that pair.
     pub fn register_exposure(&mut self, exposure: Exposure) -> &mut Self {
-        let pair = (exposure.name, exposure.interface.name);
-        self.exposures.insert(pair, exposure);
+        let interface = match exposure.serves {
+            Serves::Interface(interface) => interface.name,
+            Serves::Any(_) => "",
+        };
+        self.exposures.insert((exposure.name, interface), exposure);
         self
     }
 
@@ -203,6 +272,7 @@ impl Registry {
     pub fn portable(&self) -> Option<Portable> {
         (!self.own_files).then(|| Portable {
             providers: self.providers.clone(),
+            checkers: self.checkers.clone(),
             exposures: self.exposures.clone(),
             endpoints: self.endpoints.clone(),
         })
@@ -231,12 +301,56 @@ impl Registry {
         self.exposures.values()
     }
 
-    /// How an object of that kind is served through that protocol.
+    /// The kind of checker of that name.
     #[must_use]
-    pub fn exposure(&self, kind: &ProviderKind, protocol: &str) -> Option<&Exposure> {
-        let exposures = || self.exposures.values().filter(|e| e.name == protocol);
-        let of = |interface: &Descriptor| exposures().find(|e| e.interface.name == interface.name);
-        kind.interfaces.iter().find_map(|interface| of(interface))
+    pub fn checker(&self, name: &str) -> Option<&CheckerKind> {
+        self.checkers.get(name)
+    }
+
+    /// All kinds of checker, by name.
+    pub fn checkers(&self) -> impl Iterator<Item = &CheckerKind> {
+        self.checkers.values()
+    }
+
+    /// How an object of that kind is served through that protocol, and which of its interfaces; `wanted` is the only one
+    /// that may be, if it is there. An adapter for one of the interfaces wins over the protocol for all.
+    ///
+    /// # Errors
+    /// Why it cannot be; nothing when there is no more to say.
+    pub fn exposure(
+        &self,
+        kind: &ProviderKind,
+        protocol: &str,
+        wanted: Option<&str>,
+    ) -> Result<(&Exposure, &'static Descriptor), Option<String>> {
+        let interfaces = || {
+            let all = kind.interfaces.iter().copied();
+            all.filter(move |interface| wanted.is_none_or(|wanted| wanted == interface.name))
+        };
+        let named = || self.exposures.values().filter(|e| e.name == protocol);
+        for interface in interfaces() {
+            let adapter = named().find(|exposure| {
+                matches!(exposure.serves, Serves::Interface(served) if served.name == interface.name)
+            });
+            if let Some(adapter) = adapter {
+                return Ok((adapter, interface));
+            }
+        }
+        let mut why = None;
+        for exposure in named() {
+            let Serves::Any(check) = exposure.serves else {
+                continue;
+            };
+            for interface in interfaces() {
+                match check(interface) {
+                    Ok(()) => return Ok((exposure, interface)),
+                    Err(reason) => {
+                        why.get_or_insert(reason);
+                    }
+                }
+            }
+        }
+        Err(why)
     }
 
     /// The names of all protocols, each once.
@@ -251,7 +365,7 @@ impl Registry {
     #[must_use]
     pub fn protocols_of(&self, kind: &ProviderKind) -> Vec<&'static str> {
         let mut names = self.protocols();
-        names.retain(|name| self.exposure(kind, name).is_some());
+        names.retain(|name| self.exposure(kind, name, None).is_ok());
         names
     }
 }
@@ -266,6 +380,21 @@ impl fmt::Debug for Registry {
     }
 }
 
+impl fmt::Debug for Serves {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interface(interface) => write!(f, "Interface({})", interface.name),
+            Self::Any(_) => f.write_str("Any"),
+        }
+    }
+}
+
+impl fmt::Debug for CheckerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CheckerKind({})", self.name)
+    }
+}
+
 impl fmt::Debug for ProviderKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ProviderKind({})", self.name)
@@ -274,6 +403,11 @@ impl fmt::Debug for ProviderKind {
 
 impl fmt::Debug for Exposure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Exposure({} of {})", self.name, self.interface.name)
+        match self.serves {
+            Serves::Interface(interface) => {
+                write!(f, "Exposure({} of {})", self.name, interface.name)
+            }
+            Serves::Any(_) => write!(f, "Exposure({})", self.name),
+        }
     }
 }

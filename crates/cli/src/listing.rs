@@ -1,7 +1,7 @@
 //! What a file can name, as text. Writes nowhere.
 
 use crate::table::columns;
-use tress_app::{Exposure, ProviderKind, Registry, config::OptionSpec};
+use tress_app::{Exposure, ProviderKind, Registry, Serves, config::OptionSpec};
 use tress_core::{Reactor, endpoint::Side, wording::unknown};
 use tress_rpc::Descriptor;
 
@@ -17,7 +17,10 @@ pub(crate) fn all(registry: &Registry, reactor: &Reactor) -> String {
     let rows: Vec<_> = registry
         .exposures()
         .map(|e| {
-            let interface = format!("of {}", e.interface.name);
+            let interface = match e.serves {
+                Serves::Interface(interface) => format!("of {}", interface.name),
+                Serves::Any(_) => "of every interface".to_owned(),
+            };
             [e.name.to_owned(), interface, e.doc.to_owned()]
         })
         .collect();
@@ -96,7 +99,10 @@ fn provider(kind: &ProviderKind, registry: &Registry) -> String {
 fn exposure(exposure: &Exposure) -> String {
     let mut text = format!("{}: a protocol\n  {}\n", exposure.name, exposure.doc);
     text.push_str(&options(exposure.options));
-    text.push_str(&methods("serves", exposure.interface));
+    match exposure.serves {
+        Serves::Interface(interface) => text.push_str(&methods("serves", interface)),
+        Serves::Any(_) => text.push_str("\n  serves objects of every interface that it can say\n"),
+    }
     text
 }
 

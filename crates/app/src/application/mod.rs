@@ -3,22 +3,18 @@
 #[cfg(test)]
 mod tests;
 
+mod serve;
+
 use crate::{
-    config::{
-        self, Config, Position, Problem, Problems, ProvideSection, ServeSection, Text,
-        WorkersWanted,
-    },
-    registry::{Exposure, Provider, ProviderContext, ProviderKind, Registry, Sharing},
+    config::{self, Config, Position, Problem, Problems, ProvideSection, WorkersWanted},
+    registry::{Provider, ProviderContext, ProviderKind, Registry, Sharing},
     services::{CannotStart, MultiService, Service},
 };
-use std::{fs::File, io::Read, path::Path};
+use std::{fs::File, io::Read, path::Path, rc::Rc};
 use tress_core::{
-    Deferred, Limits, Port, Reactor, Remote, Result, SharedFactory,
-    endpoint::{BadEndpoint, EndpointSpec, Side},
-    limits,
-    wording::{one_of, unknown},
+    Deferred, Limits, Port, Reactor, Remote, Result, SharedFactory, limits, wording::unknown,
 };
-use tress_rpc::{CallLimits, Client, Descriptor, Distant, Homes, MakeTwin, Object};
+use tress_rpc::{CallLimits, Client, Descriptor, Distant, Homes, MakeTwin, Object, cred::Checker};
 
 /// An application that was found right and can be started.
 #[derive(Debug)]
@@ -88,6 +84,7 @@ impl Application {
             reactor,
             problems: Problems::new(file),
             provided: Vec::new(),
+            checkers: Vec::new(),
             ports: Vec::new(),
             workers: WorkersWanted::default(),
             calls: CallLimits::default(),
@@ -99,6 +96,9 @@ impl Application {
         let limits = loader.limits(&config);
         for section in config.provide {
             loader.provide(section);
+        }
+        for section in config.auth {
+            loader.auth(section);
         }
         for section in config.serve {
             loader.serve(section);
@@ -185,6 +185,8 @@ struct Loader<'l> {
     reactor: &'l Reactor,
     problems: Problems,
     provided: Vec<Provided<'l>>,
+    /// By the name of their sections; none where something is wrong with one.
+    checkers: Vec<(String, Option<Rc<dyn Checker>>)>,
     ports: Vec<PortService>,
     workers: WorkersWanted,
     calls: CallLimits,
@@ -296,89 +298,6 @@ impl<'l> Loader<'l> {
             kind,
             provider,
         });
-    }
-
-    fn serve(&mut self, mut section: ServeSection) {
-        let before = self.problems.count();
-        for at in &section.endpoints {
-            self.endpoint(&section, at);
-        }
-        let mut exposures: Vec<&Exposure> = Vec::new();
-        for name in &section.protocols {
-            exposures.extend(self.exposure(&section, name));
-        }
-        if let Some(second) = section.protocols.get(1) {
-            let message =
-                "one protocol for each endpoint so far; write a [[serve]] section for each";
-            let problem = section.problem_at("as", second, message);
-            self.problems.push(problem);
-        }
-        let [exposure] = exposures[..] else { return };
-        section.options.check(exposure.options, &mut self.problems);
-        if self.problems.count() > before {
-            return;
-        }
-        let provided = self.provided.iter().find(|p| p.name == section.what);
-        let Some(provider) = provided.and_then(|provided| provided.provider.as_ref()) else {
-            return; // whatever is wrong with it has been said
-        };
-        let Some(object) = provider.object(exposure.interface.name) else {
-            let interface = exposure.interface.name;
-            let message = format!("this provider offers no `{interface}`, although its kind does");
-            self.problems.push(section.problem("what", message));
-            return;
-        };
-        match (exposure.make)(object, &section.options, self.reactor) {
-            Ok(factory) => self.ports.extend(section.endpoints.into_iter().map(|at| {
-                let at = at.value;
-                PortService::new(at, exposure.name, factory.clone())
-            })),
-            Err(problem) => self.problems.push(problem),
-        }
-    }
-
-    /// How the section's object is served through the protocol of this name.
-    fn exposure(&mut self, section: &ServeSection, name: &Text) -> Option<&'l Exposure> {
-        let known = self.registry.protocols();
-        if !known.contains(&name.value.as_str()) {
-            let message = unknown("protocol", &name.value, &known);
-            let problem = section.problem_at("as", name, message);
-            self.problems.push(problem);
-            return None;
-        }
-        let provided = self.provided.iter().find(|p| p.name == section.what)?;
-        let kind = provided.kind?;
-        let found = self.registry.exposure(kind, &name.value);
-        if found.is_none() {
-            let message = format!(
-                "`{}` is a `{}`, which cannot be served as `{}`; expected {}",
-                section.what,
-                kind.name,
-                name.value,
-                one_of(&self.registry.protocols_of(kind)),
-            );
-            let problem = section.problem_at("as", name, message);
-            self.problems.push(problem);
-        }
-        found
-    }
-
-    fn endpoint(&mut self, section: &ServeSection, at: &Text) {
-        let checked = self.reactor.check_endpoint(&at.value, Side::Server);
-        let checked = checked.and_then(|()| {
-            if self.workers.may_be_many() {
-                self.reactor.check_shared(&EndpointSpec::parse(&at.value)?)
-            } else {
-                Ok(())
-            }
-        });
-        let Err(failure) = checked else { return };
-        let message = match failure.check::<BadEndpoint>() {
-            Some(bad) => bad.problem.clone(),
-            None => failure.to_string(),
-        };
-        let problem = section.problem_at("at", at, message);
-        self.problems.push(problem);
     }
 }
 

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::testing::{Directory, logged};
+use crate::{Access, Exposure, Serves};
 use std::{cell::RefCell, time::Duration};
 use tress_core::{Address, Factory, Protocol, testing::memory::Table};
+use tress_rpc::cred::Sort;
 
 const USERS: &str = "[provide.users]\nkind = 'finger.memory'\nusers = {moshez = 'Happy'}\n";
 const FINGER: &str = "[[serve]]\nwhat = 'users'\nas = 'finger'\nat = 'tcp:79'\n";
@@ -65,7 +67,8 @@ fn wrong_services() {
     check(
         "what = 'users'\nas = 'finger'\nforwading = true\nat = 'tcp:79'",
         "f.toml:7: serve.forwading: unknown key `forwading`; expected one of \
-         `what`, `as`, `at`, `forwarding`, `forwarding_port`; did you mean `forwarding`?",
+         `what`, `as`, `at`, `interface`, `auth`, `anonymous`, `forwarding`, `forwarding_port`; did you mean \
+         `forwarding`?",
     );
     check(
         "what = 'users'\nas = 'finger'\nforwarding_port = 65536\nat = 'tcp:79'",
@@ -208,6 +211,185 @@ fn an_object_is_served_only_as_what_it_offers() {
 struct Quiet;
 impl Protocol for Quiet {}
 
+/// A protocol for every interface whose methods take nothing; lets in who has a password.
+const EVERY: Exposure = Exposure {
+    name: "every",
+    serves: Serves::Any(|interface| {
+        match interface
+            .methods
+            .iter()
+            .find(|method| !method.arguments.is_empty())
+        {
+            None => Ok(()),
+            Some(method) => Err(format!("`{}` takes something", method.name)),
+        }
+    }),
+    access: Access::Logins(&[Sort::Password]),
+    doc: "",
+    options: &[],
+    make: |serving| {
+        LET_IN.set([Sort::Password, Sort::Anonymous].map(|sort| serving.portal.takes(sort)));
+        Ok(SharedFactory::new(|| Quiet))
+    },
+};
+
+thread_local! {
+    /// Whether the last portal takes passwords, and lets in who shows nothing.
+    static LET_IN: std::cell::Cell<[bool; 2]> = const { std::cell::Cell::new([false; 2]) };
+}
+
+/// Says only who is there.
+#[tress_rpc::interface(crate = "tress_rpc")]
+trait Crowd {
+    /// Everybody.
+    async fn everybody(&self) -> Result<Vec<String>>;
+}
+
+struct Nobody;
+
+impl Crowd for Nobody {
+    async fn everybody(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+}
+
+impl Provider for Nobody {
+    fn object(&self, interface: &str) -> Option<Object> {
+        (interface == "Crowd").then(|| <dyn DynCrowd>::object(Rc::new(Self)))
+    }
+}
+
+const CROWD: ProviderKind = ProviderKind {
+    name: "crowd",
+    doc: "",
+    options: &[],
+    interfaces: &[
+        <dyn tress_protocols::finger::DynFinger>::DESCRIPTOR,
+        <dyn DynCrowd>::DESCRIPTOR,
+    ],
+    make: |_, _| Ok(Box::new(Nobody)),
+    sharing: Sharing::PerWorker,
+};
+
+#[test]
+fn who_may_call_is_said_or_only_this_machine_can() {
+    let directory = Directory::new();
+    directory.file("pw", "secret\n");
+    let file = directory.file("users", "alice:secret\n");
+    let file = file.with_file_name("f.toml").display().to_string();
+    let table = Table::new();
+    let mut registry = Registry::builtin();
+    registry.register_provider(CROWD).register_exposure(EVERY);
+    let load = |auth: &str, serve: &str| {
+        LET_IN.set([false; 2]);
+        let text = format!(
+            "[provide.all]\nkind = 'crowd'\n{auth}[[serve]]\nwhat = 'all'\nas = 'every'\n{serve}\n"
+        );
+        let loaded = Application::parse(&file, text.as_bytes(), &registry, table.reactor());
+        match loaded {
+            Ok(_) => format!("{:?}", LET_IN.get()),
+            Err(problems) => problems.to_string().replace(&format!("{file}:"), ""),
+        }
+    };
+    let memory = "[auth.staff]\nkind = 'memory'\nusers = { alice = { file = 'pw' } }\n";
+    let open = "others than this machine reach it, and nothing says who may call; expected `auth`, `anonymous = true`, or \
+                an endpoint such as";
+    for (auth, serve, expected) in [
+        ("", "at = 'tcp:7:interface=127.0.0.1'", "[false, true]"),
+        ("", "at = 'tcp:7:interface=\\:\\:1'", "[false, true]"),
+        ("", "at = 'unix:/tmp/x'", "[false, true]"),
+        (
+            "",
+            "at = 'haproxy:tcp:7:interface=127.0.0.1'",
+            "[false, true]",
+        ),
+        (
+            "",
+            "at = ['unix:/tmp/x', 'tcp:7']",
+            &format!("6: serve.at: {open} `tcp:7:interface=127.0.0.1`"),
+        ),
+        (
+            "",
+            "at = 'tcp:7:interface=192.0.2.2'",
+            &format!("6: serve.at: {open} `tcp:7:interface=192.0.2.2:interface=127.0.0.1`"),
+        ),
+        ("", "at = 'tcp:7'\nanonymous = true", "[false, true]"),
+        (
+            "",
+            "at = 'unix:/tmp/x'\nanonymous = false",
+            "7: serve.anonymous: nobody could call: expected `auth` beside it, or `anonymous = true`",
+        ),
+        (memory, "at = 'tcp:7'\nauth = 'staff'", "[true, false]"),
+        (
+            memory,
+            "at = 'tcp:7'\nauth = 'staff'\nanonymous = true",
+            "[true, true]",
+        ),
+        (
+            memory,
+            "at = 'tcp:7'\nauth = 'stuff'",
+            "10: serve.auth: unknown auth `stuff`; expected `staff`; did you mean `staff`?",
+        ),
+        (
+            "[auth.robots]\nkind = 'tokens'\nusers = { robot = { file = 'pw' } }\n",
+            "at = 'tcp:7'\nauth = 'robots'",
+            "10: serve.auth: `robots` cannot check what callers show through `every`: a password",
+        ),
+        (
+            "[auth.staff]\nkind = 'memory'\nusers = { alice = 'secret' }\n",
+            "at = 'tcp:7'\nauth = 'staff'",
+            "5: auth.staff.users.alice: expected where the secret is: `{ env = \"NAME\" }` or `{ file = \"path\" }`",
+        ),
+        (
+            "[auth.staff]\nkind = 'memory'\nusers = { alice = { env = 'TRESS_NO_SUCH' } }\n",
+            "at = 'tcp:7'\nauth = 'staff'",
+            "5: auth.staff.users.alice: the environment has no variable `TRESS_NO_SUCH`",
+        ),
+        (
+            "[auth.staff]\nkind = 'file'\npath = 'users'\n",
+            "at = 'tcp:7'\nauth = 'staff'",
+            "5: auth.staff.path: line 1: expected an Argon2 hash, such as `$argon2id$v=19$m=19456,t=2,p=1$…`",
+        ),
+        (
+            "",
+            "at = 'unix:/tmp/x'\ninterface = 'Finger'",
+            "5: serve.as: `all` is a `crowd`, which cannot be served as `every`: `getUser` takes something; expected one of \
+             `every`, `finger`",
+        ),
+        (
+            "",
+            "at = 'unix:/tmp/x'\ninterface = 'Crwd'",
+            "7: serve.interface: unknown interface `Crwd`; expected one of `Finger`, `Crowd`; did you mean `Crowd`?",
+        ),
+    ] {
+        let found = load(auth, serve);
+        assert!(
+            found.starts_with(expected),
+            "{auth}{serve}\n  {found}\n  {expected}"
+        );
+        assert!(!found.contains("secret\""), "{found}");
+    }
+}
+
+#[test]
+fn what_is_for_everybody_has_no_logins() {
+    let table = Table::new();
+    let check = |serve: &str, expected: &str| {
+        let text = format!(
+            "{USERS}[auth.a]\nkind = 'tokens'\nusers = {{}}\n[[serve]]\nwhat = 'users'\n{serve}"
+        );
+        assert_eq!(load(&table, &text).unwrap_err().to_string(), expected);
+    };
+    check(
+        "as = 'finger'\nat = 'tcp:79'\nauth = 'a'",
+        "f.toml:11: serve.auth: `finger` has no logins: it is for everybody",
+    );
+    check(
+        "as = 'finger-setter'\nat = 'tcp:79'\nauth = 'a'",
+        "f.toml:11: serve.auth: `finger-setter` has no logins",
+    );
+}
+
 #[test]
 fn an_adapter_of_your_own_wins() {
     let table = Table::new();
@@ -215,11 +397,12 @@ fn an_adapter_of_your_own_wins() {
     let finger = registry.exposures().find(|e| e.name == "finger").copied();
     registry.register_exposure(Exposure {
         doc: "Mine.",
-        make: |_, _, _| Ok(SharedFactory::new(|| Quiet)),
+        make: |_| Ok(SharedFactory::new(|| Quiet)),
         ..finger.unwrap()
     });
     let kind = *registry.provider("finger.memory").unwrap();
-    assert_eq!(registry.exposure(&kind, "finger").unwrap().doc, "Mine.");
+    let (found, _) = registry.exposure(&kind, "finger", None).unwrap();
+    assert_eq!(found.doc, "Mine.");
     let text = format!("{USERS}{FINGER}");
     let loaded = Application::parse("f.toml", text.as_bytes(), &registry, table.reactor());
     assert!(loaded.is_ok());
@@ -228,7 +411,7 @@ fn an_adapter_of_your_own_wins() {
 #[test]
 fn it_listens_and_stops() {
     let table = Table::new();
-    let setter = "[[serve]]\nwhat='users'\nas='finger-setter'\nat='tcp:0'\n[limits]\nshutdown='8s'";
+    let setter = "[[serve]]\nwhat='users'\nas='finger-setter'\nanonymous=true\nat='tcp:0'\n[limits]\nshutdown='8s'";
     let mut application = load(&table, &format!("{USERS}{FINGER}{setter}")).unwrap();
     assert_eq!(application.name(), "f");
     let log = logged(|| application.start(table.reactor()).unwrap());
@@ -249,7 +432,7 @@ fn it_listens_and_stops() {
 fn a_port_that_is_taken_leaves_nothing_started() {
     let table = Table::new();
     table.reactor().listen("tcp:1080", || Quiet).unwrap();
-    let setter = "[[serve]]\nwhat='users'\nas='finger-setter'\nat='tcp:1080'\n";
+    let setter = "[[serve]]\nwhat='users'\nas='finger-setter'\nanonymous=true\nat='tcp:1080'\n";
     let mut application = load(&table, &format!("{USERS}{FINGER}{setter}")).unwrap();
     let error = application.start(table.reactor()).unwrap_err().to_string();
     let expected = "cannot start `finger-setter` at `tcp:1080`: cannot listen at 0.0.0.0:1080: ";
@@ -285,7 +468,7 @@ fn several_endpoints_serve_one_object_through_one_factory() {
     let mut registry = Registry::builtin();
     let finger = registry.exposures().find(|e| e.name == "finger").copied();
     registry.register_exposure(Exposure {
-        make: |_, _, _| {
+        make: |_| {
             LOG.with_borrow_mut(|log| log.push("make"));
             Ok(SharedFactory::new(Counted))
         },
@@ -387,6 +570,7 @@ fn calls_to_the_first_worker_have_limits_that_the_file_says() {
             reactor: away.reactor(),
             problems: Problems::new("f.toml"),
             provided: Vec::new(),
+            checkers: Vec::new(),
             ports: Vec::new(),
             workers: WorkersWanted::default(),
             calls: CallLimits::default(),
@@ -401,8 +585,8 @@ fn calls_to_the_first_worker_have_limits_that_the_file_says() {
         let call = || {
             object.call(
                 &tress_rpc::CallContext::local(away.reactor()),
-                "users",
-                vec![],
+                "getUsers",
+                Vec::<tress_rpc::Value>::new(),
             )
         };
         // Nobody turns the home: nothing is answered.

@@ -1,19 +1,19 @@
 //! The finger protocols as exposures. The wire is in `tress-protocols`.
 
 use crate::{
-    config::{OptionSpec, Options, Problem, ValueKind},
-    registry::Exposure,
+    config::{OptionSpec, Problem, ValueKind},
+    registry::{Access, Exposure, Serves, Serving},
 };
-use tress_core::{Reactor, SharedFactory};
+use tress_core::SharedFactory;
 use tress_protocols::finger::{
     DynFinger, DynFingerSetter, FingerFactory, FingerOptions, FingerSetterFactory,
 };
-use tress_rpc::Object;
 
 /// `as = "finger"`
 pub(super) const FINGER: Exposure = Exposure {
     name: "finger",
-    interface: <dyn DynFinger>::DESCRIPTOR,
+    serves: Serves::Interface(<dyn DynFinger>::DESCRIPTOR),
+    access: Access::Public,
     doc: "The finger protocol (RFC 1288): a line with a name in, the status out.",
     options: &[
         OptionSpec {
@@ -37,17 +37,17 @@ pub(super) const FINGER: Exposure = Exposure {
 /// `as = "finger-setter"`
 pub(super) const FINGER_SETTER: Exposure = Exposure {
     name: "finger-setter",
-    interface: <dyn DynFingerSetter>::DESCRIPTOR,
+    serves: Serves::Interface(<dyn DynFingerSetter>::DESCRIPTOR),
+    access: Access::Logins(&[]),
     doc: "Two lines, a name and a status, and the end of the stream: the status is set. Anybody may.",
     options: &[],
     make: make_finger_setter,
 };
 
-fn make_finger(
-    object: Object,
-    options: &Options,
-    _reactor: &Reactor,
-) -> Result<SharedFactory, Problem> {
+fn make_finger(serving: &Serving<'_>) -> Result<SharedFactory, Problem> {
+    let Serving {
+        object, options, ..
+    } = serving;
     let forwarding_port = u16::try_from(options.count("forwarding_port")?)
         .ok()
         .filter(|port| *port > 0)
@@ -65,13 +65,10 @@ fn make_finger(
     Ok(SharedFactory::new(factory))
 }
 
-fn make_finger_setter(
-    object: Object,
-    options: &Options,
-    _reactor: &Reactor,
-) -> Result<SharedFactory, Problem> {
-    let setter = object
+fn make_finger_setter(serving: &Serving<'_>) -> Result<SharedFactory, Problem> {
+    let setter = serving
+        .object
         .get::<dyn DynFingerSetter>()
-        .map_err(|error| options.problem("what", error.to_string()))?;
+        .map_err(|error| serving.options.problem("what", error.to_string()))?;
     Ok(SharedFactory::new(FingerSetterFactory::new(setter)))
 }

@@ -1,5 +1,6 @@
 //! What tress brings along, in two tables: a new provider or protocol is a row here. Makes nothing by itself.
 
+mod checkers;
 mod file;
 mod finger;
 mod memory;
@@ -7,10 +8,13 @@ mod memory;
 #[cfg(test)]
 mod tests;
 
-use crate::registry::{Exposure, ProviderKind};
+use crate::registry::{CheckerKind, Exposure, ProviderKind};
 
 /// The kinds of provider.
 pub(crate) const PROVIDERS: &[ProviderKind] = &[file::KIND, memory::KIND];
+
+/// The kinds of checker.
+pub(crate) const CHECKERS: &[CheckerKind] = &[checkers::FILE, checkers::MEMORY, checkers::TOKENS];
 
 /// The protocols, each for the interface that it serves.
 pub(crate) const EXPOSURES: &[Exposure] = &[finger::FINGER, finger::FINGER_SETTER];

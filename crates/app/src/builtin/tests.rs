@@ -242,7 +242,7 @@ fn the_tables_are_right() {
         assert_eq!(protocols, ["finger", "finger-setter"]);
         for (number, protocol) in protocols.iter().enumerate() {
             let text = format!(
-                "[provide.a]\nkind='{what}'\n{options}\n[[serve]]\nwhat='a'\nas='{protocol}'\nat='tcp:{number}'\n"
+                "[provide.a]\nkind='{what}'\n{options}\n[[serve]]\nwhat='a'\nas='{protocol}'\nat='tcp:{number}:interface=127.0.0.1'\n"
             );
             let registry = Registry::builtin();
             let loaded = Application::parse("a.toml", text.as_bytes(), &registry, table.reactor());

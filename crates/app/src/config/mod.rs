@@ -32,6 +32,7 @@ mod document;
 mod options;
 mod problem;
 mod reader;
+mod secret;
 mod spec;
 mod units;
 
@@ -40,6 +41,7 @@ mod tests;
 
 pub use options::{Options, Text};
 pub use problem::{MAX_PROBLEMS, Position, Problem, Problems};
+pub use secret::Secret;
 pub use spec::{OptionSpec, ValueKind};
 pub use units::{MAX_DURATION, Unit, parse_duration, parse_size};
 
@@ -105,6 +107,8 @@ pub struct Config {
     pub limits: Options,
     /// Every `[provide.NAME]` that has a kind, in the order of the file.
     pub provide: Vec<ProvideSection>,
+    /// Every `[auth.NAME]` that has a kind, in the order of the file.
+    pub auth: Vec<ProvideSection>,
     /// Every `[[serve]]` that is complete, in the order of the file.
     pub serve: Vec<ServeSection>,
 }
@@ -154,7 +158,7 @@ impl Default for WorkersWanted {
     }
 }
 
-/// `[provide.NAME]`: an object, made by a plug-in.
+/// `[provide.NAME]`: an object, made by a plug-in; or `[auth.NAME]`: a checker of credentials.
 #[derive(Clone, Debug)]
 pub struct ProvideSection {
     /// NAME: letters, digits, `-` and `_`.
@@ -174,9 +178,34 @@ pub struct ServeSection {
     pub protocols: Vec<Text>,
     /// `at`: endpoint strings; the caller checks them.
     pub endpoints: Vec<Text>,
-    /// The keys that the protocols read.
+    /// The keys that every section may have and the protocols read.
     pub options: Options,
 }
+
+/// The keys that every `[[serve]]` may have beside `what`, `as` and `at`.
+pub const SERVE_OPTIONS: &[OptionSpec] = &[
+    OptionSpec {
+        name: "interface",
+        value: ValueKind::String,
+        required: false,
+        default: "",
+        doc: "Which of the object's interfaces; by default the first that the protocol can say.",
+    },
+    OptionSpec {
+        name: "auth",
+        value: ValueKind::Strings,
+        required: false,
+        default: "",
+        doc: "Who may call: the names of [auth.NAME] sections, which are asked in this order.",
+    },
+    OptionSpec {
+        name: "anonymous",
+        value: ValueKind::Bool,
+        required: false,
+        default: "",
+        doc: "Whether callers need not say who they are; by default so where only this machine reaches it.",
+    },
+];
 
 impl ProvideSection {
     /// A problem with the value of `key`, at its line; at the section's line when the key is absent.
@@ -272,6 +301,7 @@ impl Config {
             },
             limits: section("limits"),
             provide: Vec::new(),
+            auth: Vec::new(),
             serve: Vec::new(),
         }
     }

@@ -6,6 +6,7 @@ use super::{
     WorkersWanted,
     document::{Entry, Item, Table, Value},
     problem::{Position, Problem, step},
+    secret::{Place, Secret},
     spec::ValueKind,
     units::{parse_duration, parse_size},
 };
@@ -334,6 +335,48 @@ impl Options {
             .map(Some)
     }
 
+    /// Names, and where the secret of each is: `{ alice = { env = "NAME" }, bob = { file = "path" } }`, in the order of the
+    /// file. None when the key is not there.
+    ///
+    /// # Errors
+    /// The value is no table, or something in it says no place.
+    pub fn secrets(&self, key: &str) -> Result<Vec<Secret>, Problem> {
+        let table = self.read(key, ValueKind::Secrets, |value| match value {
+            Value::Table(table) => Some(Ok(table)),
+            _ => None,
+        })?;
+        let entries = table.map_or(&[][..], |table| &table.entries);
+        entries
+            .iter()
+            .map(|entry| self.secret(key, entry))
+            .collect()
+    }
+
+    fn secret(&self, key: &str, entry: &Entry) -> Result<Secret, Problem> {
+        let path = format!("{}.{}.{}", self.path, step(key), step(&entry.key));
+        let expected =
+            "expected where the secret is: `{ env = \"NAME\" }` or `{ file = \"path\" }`";
+        // What was found may be the secret: it is not shown.
+        let wrong = || Problem::new(entry.at, path.clone(), expected);
+        let Value::Table(table) = &entry.item.value else {
+            return Err(wrong());
+        };
+        let [only] = &table.entries[..] else {
+            return Err(wrong());
+        };
+        let place = match (only.key.as_str(), &only.item.value) {
+            ("env", Value::String(name)) if !name.is_empty() => Place::Environment(name.clone()),
+            ("file", Value::String(file)) if !file.is_empty() => Place::File(self.base.join(file)),
+            _ => return Err(wrong()),
+        };
+        Ok(Secret {
+            name: entry.key.clone(),
+            place,
+            path,
+            at: entry.at,
+        })
+    }
+
     pub(super) fn unknown_keys<'o>(&'o self, known: &'o [&str]) -> impl Iterator<Item = &'o Entry> {
         self.table.entries.iter().filter(|entry| {
             let key = entry.key.as_str();
@@ -365,7 +408,7 @@ impl Options {
         let value = match kind {
             ValueKind::Bool => text.parse().ok().map(Value::Bool),
             ValueKind::Integer | ValueKind::Count => text.parse().ok().map(Value::Integer),
-            ValueKind::TableOfStrings => None,
+            ValueKind::TableOfStrings | ValueKind::Secrets => None,
             ValueKind::String
             | ValueKind::Strings
             | ValueKind::Choice(_)

@@ -48,15 +48,16 @@ pub(super) struct Reader<'r> {
 
 impl Reader<'_> {
     pub(super) fn document(&mut self, mut document: Table, config: &mut Config) {
-        const SECTIONS: [&str; 4] = ["app", "limits", "provide", "serve"];
+        const SECTIONS: [&str; 5] = ["app", "auth", "limits", "provide", "serve"];
         let mut serve_said = false;
         // The names that `what` may use come first, wherever they are in the file.
         let provide = document.take("provide");
-        let provided = provide.map(|entry| self.all_provided(entry, &mut config.provide));
+        let provided = provide.map(|entry| self.all_named(entry, "provide", &mut config.provide));
         let provided = provided.unwrap_or_default();
         for entry in document.entries {
             match entry.key.as_str() {
                 "app" => self.app(entry, &mut config.app),
+                "auth" => drop(self.all_named(entry, "auth", &mut config.auth)),
                 "limits" => {
                     if let Some(limits) = self.section(entry, "[limits]", "limits".into(), &[]) {
                         config.limits = limits;
@@ -117,35 +118,41 @@ impl Reader<'_> {
         }
     }
 
-    /// Answers with every name, also of sections that are wrong otherwise: a reference to one of
-    /// those is no mistake of its own.
-    fn all_provided(&mut self, entry: Entry, provide: &mut Vec<ProvideSection>) -> Vec<String> {
+    /// `[provide.NAME]` or `[auth.NAME]`. Answers with every name, also of sections that are wrong otherwise: a reference to
+    /// one of those is no mistake of its own.
+    fn all_named(
+        &mut self,
+        entry: Entry,
+        section: &str,
+        sections: &mut Vec<ProvideSection>,
+    ) -> Vec<String> {
         let Value::Table(table) = entry.item.value else {
             let found = entry.item.value.described();
-            let message = format!("expected sections such as [provide.users], found {found}");
-            self.problem(entry.at, "provide", message);
+            let message = format!("expected sections such as [{section}.users], found {found}");
+            self.problem(entry.at, section, message);
             return Vec::new();
         };
-        self.count(table.entries.len(), entry.at, "provide");
+        self.count(table.entries.len(), entry.at, section);
         let mut names = Vec::new();
         for entry in table.entries.into_iter().take(MAX_SECTIONS) {
             names.push(entry.key.clone());
-            provide.extend(self.provided(entry));
+            sections.extend(self.named(entry, section));
         }
         names
     }
 
-    fn provided(&mut self, entry: Entry) -> Option<ProvideSection> {
+    fn named(&mut self, entry: Entry, section: &str) -> Option<ProvideSection> {
         let name = entry.key.clone();
-        let path = format!("provide.{}", step(&name));
+        let path = format!("{section}.{}", step(&name));
         if path.contains('"') {
             let message = format!(
-                "{} is no name for a provider; expected at most 64 letters, digits, `-` and `_`",
+                "{} is no name for such a section; expected at most 64 letters, digits, `-` and `_`",
                 quoted(&name),
             );
             self.problem(entry.at, &path, message);
         }
-        let options = self.section(entry, "a section such as [provide.users]", path, &["kind"])?;
+        let expected = format!("a section such as [{section}.users]");
+        let options = self.section(entry, &expected, path, &["kind"])?;
         let kind = self.word(&options, "kind")?;
         Some(ProvideSection {
             name,

@@ -47,6 +47,8 @@ pub enum ValueKind {
     Size,
     /// A table whose values are strings.
     TableOfStrings,
+    /// A table of names and of where the secret of each is.
+    Secrets,
     /// `"auto"`, or a whole number from 1.
     Workers,
 }
@@ -65,6 +67,7 @@ impl ValueKind {
             Self::Duration => "a duration such as `\"30s\"`",
             Self::Size => "a size such as `\"64KiB\"`",
             Self::TableOfStrings => "a table of strings",
+            Self::Secrets => "a table of secrets such as `{ alice = { env = \"NAME\" } }`",
             Self::Workers => "`\"auto\"` or a whole number from 1 to 256",
         }
     }
@@ -87,6 +90,7 @@ impl ValueKind {
             Self::Duration => options.optional_duration(key).map(drop),
             Self::Size => options.optional_size(key).map(drop),
             Self::TableOfStrings => options.optional_table_of_strings(key).map(drop),
+            Self::Secrets => options.secrets(key).map(drop),
             Self::Workers => options.optional_workers(key).map(drop),
         }
     }

@@ -95,7 +95,7 @@ fn names_default_to_the_file() {
 fn wrong_sections() {
     let good = format!("[provide.users]\nkind='a'\n{SERVE}");
     let nothing = "nothing to serve: there is no [[serve]] section";
-    let sections = r#"expected one of `app`, `limits`, `provide`, `serve`"#;
+    let sections = r#"expected one of `app`, `auth`, `limits`, `provide`, `serve`"#;
     check(&good, "");
     check(&format!("\u{feff}{good}"), "");
     check("", &format!("finger.toml: {nothing}"));
@@ -172,7 +172,7 @@ fn wrong_providers() {
     );
     check(
         &format!("[provide.users]\nkind='a'\n[provide.'a b']\nkind = 'a'\n{SERVE}"),
-        r#"finger.toml:3: provide."a b": `a b` is no name for a provider; expected at most 64 letters, digits, `-` and `_`"#,
+        r#"finger.toml:3: provide."a b": `a b` is no name for such a section; expected at most 64 letters, digits, `-` and `_`"#,
     );
 }
 

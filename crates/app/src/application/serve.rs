@@ -1,0 +1,260 @@
+//! Goes through the `[auth.NAME]` and `[[serve]]` sections of a file that was read. Opens nothing, and knows no kind and no
+//! protocol by name.
+
+use super::{Loader, PortService};
+use crate::{
+    config::{OptionSpec, Problem, ProvideSection, SERVE_OPTIONS, ServeSection, Text},
+    registry::{Access, Exposure, Serving},
+};
+use std::rc::Rc;
+use tress_core::{
+    Result,
+    endpoint::{BadEndpoint, EndpointSpec, Side},
+    wording::{one_of, unknown},
+};
+use tress_rpc::{
+    Descriptor, ExposureLimits,
+    cred::{Anonymous, Checker, Portal, Sort},
+};
+
+impl<'l> Loader<'l> {
+    /// `[auth.NAME]`
+    pub(super) fn auth(&mut self, mut section: ProvideSection) {
+        let mut checker = None;
+        if let Some(kind) = self.registry.checker(&section.kind) {
+            let before = self.problems.count();
+            section.options.check(kind.options, &mut self.problems);
+            if self.problems.count() == before {
+                match (kind.make)(&section.options, self.registry.files()) {
+                    Ok(made) => checker = Some(made),
+                    Err(problem) => self.problems.push(problem),
+                }
+            }
+        } else {
+            let known: Vec<&str> = self.registry.checkers().map(|kind| kind.name).collect();
+            let message = unknown("kind", &section.kind, &known);
+            self.problems.push(section.problem("kind", message));
+        }
+        self.checkers.push((section.name, checker));
+    }
+
+    /// `[[serve]]`
+    pub(super) fn serve(&mut self, mut section: ServeSection) {
+        let before = self.problems.count();
+        for at in &section.endpoints {
+            self.endpoint(&section, at);
+        }
+        let mut exposures = Vec::new();
+        for name in &section.protocols {
+            exposures.extend(self.exposure(&section, name));
+        }
+        if let Some(second) = section.protocols.get(1) {
+            let message =
+                "one protocol for each endpoint so far; write a [[serve]] section for each";
+            let problem = section.problem_at("as", second, message);
+            self.problems.push(problem);
+        }
+        let [(exposure, interface)] = exposures[..] else {
+            return;
+        };
+        let options: Vec<OptionSpec> = [SERVE_OPTIONS, exposure.options].concat();
+        section.options.check(&options, &mut self.problems);
+        let portal = self.portal(&section, exposure);
+        if self.problems.count() > before {
+            return;
+        }
+        let provided = self.provided.iter().find(|p| p.name == section.what);
+        let Some(provider) = provided.and_then(|provided| provided.provider.as_ref()) else {
+            return; // whatever is wrong with it has been said
+        };
+        let Some(object) = provider.object(interface.name) else {
+            let interface = interface.name;
+            let message = format!("this provider offers no `{interface}`, although its kind does");
+            self.problems.push(section.problem("what", message));
+            return;
+        };
+        let serving = Serving {
+            object,
+            options: &section.options,
+            reactor: self.reactor,
+            portal,
+            limits: ExposureLimits::default(),
+        };
+        match (exposure.make)(&serving) {
+            Ok(factory) => self.ports.extend(section.endpoints.into_iter().map(|at| {
+                let at = at.value;
+                PortService::new(at, exposure.name, factory.clone())
+            })),
+            Err(problem) => self.problems.push(problem),
+        }
+    }
+
+    /// How the section's object is served through the protocol of this name, and which of its interfaces.
+    fn exposure(
+        &mut self,
+        section: &ServeSection,
+        name: &Text,
+    ) -> Option<(&'l Exposure, &'static Descriptor)> {
+        let known = self.registry.protocols();
+        if !known.contains(&name.value.as_str()) {
+            let message = unknown("protocol", &name.value, &known);
+            let problem = section.problem_at("as", name, message);
+            self.problems.push(problem);
+            return None;
+        }
+        let provided = self.provided.iter().find(|p| p.name == section.what)?;
+        let kind = provided.kind?;
+        let wanted = section.options.optional_string("interface").ok().flatten();
+        let offered: Vec<&str> = kind
+            .interfaces
+            .iter()
+            .map(|interface| interface.name)
+            .collect();
+        if let Some(wanted) = wanted.filter(|wanted| !offered.contains(wanted)) {
+            let message = unknown("interface", wanted, &offered);
+            self.problems.push(section.problem("interface", message));
+            return None;
+        }
+        match self.registry.exposure(kind, &name.value, wanted) {
+            Ok(found) => Some(found),
+            Err(why) => {
+                let mut message = format!(
+                    "`{}` is a `{}`, which cannot be served as `{}`",
+                    section.what, kind.name, name.value,
+                );
+                if let Some(why) = why {
+                    message.push_str(&format!(": {why}"));
+                }
+                let expected = one_of(&self.registry.protocols_of(kind));
+                message.push_str(&format!("; expected {expected}"));
+                let problem = section.problem_at("as", name, message);
+                self.problems.push(problem);
+                None
+            }
+        }
+    }
+
+    /// Who is let in. Where others than this machine reach it, the file says who may, or that everybody may.
+    fn portal(&mut self, section: &ServeSection, exposure: &Exposure) -> Portal {
+        let options = &section.options;
+        let anonymous = options
+            .has("anonymous")
+            .then(|| options.bool("anonymous", false));
+        let anonymous = anonymous.and_then(Result::ok);
+        let names = options.optional_strings("auth").ok().flatten();
+        let sorts = match exposure.access {
+            Access::Public => {
+                if names.is_some() {
+                    let message = format!("`{}` has no logins: it is for everybody", exposure.name);
+                    self.problems.push(section.problem("auth", message));
+                }
+                return Portal::open();
+            }
+            Access::Logins(sorts) => sorts,
+        };
+        let mut checkers = self.checkers_of(section, exposure, sorts, names.as_deref());
+        let everywhere = section.endpoints.iter().find(|at| !is_local(&at.value));
+        if let (Some(at), None, None | Some(false)) = (everywhere, &names, anonymous) {
+            let message = format!(
+                "others than this machine reach it, and nothing says who may call; expected `auth`, `anonymous = true`, or \
+                 an endpoint such as `{}:interface=127.0.0.1`",
+                at.value
+            );
+            let problem = section.problem_at("at", at, message);
+            self.problems.push(problem);
+        }
+        if anonymous.unwrap_or(names.is_none()) {
+            checkers.push(Rc::new(Anonymous));
+        } else if names.is_none() {
+            let message = "nobody could call: expected `auth` beside it, or `anonymous = true`";
+            self.problems.push(section.problem("anonymous", message));
+        }
+        Portal::new(checkers)
+    }
+
+    /// The checkers that `auth` names.
+    fn checkers_of(
+        &mut self,
+        section: &ServeSection,
+        exposure: &Exposure,
+        sorts: &[Sort],
+        names: Option<&[Text]>,
+    ) -> Vec<Rc<dyn Checker>> {
+        let mut checkers = Vec::new();
+        for name in names.unwrap_or_default() {
+            let found = self.checkers.iter().find(|(known, _)| *known == name.value);
+            let Some((_, found)) = found else {
+                let known: Vec<&str> = self.checkers.iter().map(|(name, _)| &**name).collect();
+                let message = unknown("auth", &name.value, &known);
+                let problem = section.problem_at("auth", name, message);
+                self.problems.push(problem);
+                continue;
+            };
+            let Some(checker) = found else {
+                continue; // whatever is wrong with it has been said
+            };
+            if !checker.sorts().iter().any(|sort| sorts.contains(sort)) {
+                let message = no_login(exposure, &name.value, sorts);
+                let problem = section.problem_at("auth", name, message);
+                self.problems.push(problem);
+            }
+            checkers.push(Rc::clone(checker));
+        }
+        checkers
+    }
+
+    fn endpoint(&mut self, section: &ServeSection, at: &Text) {
+        let checked = self.reactor.check_endpoint(&at.value, Side::Server);
+        let checked = checked.and_then(|()| {
+            if self.workers.may_be_many() {
+                self.reactor.check_shared(&EndpointSpec::parse(&at.value)?)
+            } else {
+                Ok(())
+            }
+        });
+        let Err(failure) = checked else { return };
+        let message = match failure.check::<BadEndpoint>() {
+            Some(bad) => bad.problem.clone(),
+            None => failure.to_string(),
+        };
+        let problem: Problem = section.problem_at("at", at, message);
+        self.problems.push(problem);
+    }
+}
+
+fn no_login(exposure: &Exposure, auth: &str, sorts: &[Sort]) -> String {
+    if sorts.is_empty() {
+        return format!("`{}` has no logins", exposure.name);
+    }
+    let words = |sort: &Sort| match sort {
+        Sort::Anonymous => "nothing",
+        Sort::Password => "a password",
+        Sort::Token => "a token",
+        Sort::Challenge => "the answer to a challenge",
+    };
+    let words: Vec<&str> = sorts.iter().map(words).collect();
+    format!(
+        "`{auth}` cannot check what callers show through `{}`: {}",
+        exposure.name,
+        words.join(" or ")
+    )
+}
+
+/// Whether only this machine reaches an endpoint, as far as its text says: a UNIX socket, or an address of the loopback.
+/// What cannot be told counts as reached by others.
+fn is_local(at: &str) -> bool {
+    let Ok(mut spec) = EndpointSpec::parse(at) else {
+        return true; // what is wrong with it has been said
+    };
+    while !matches!(&*spec.kind, "tcp" | "ssl" | "unix") {
+        match spec.inner(&[]) {
+            Ok(inner) => spec = inner,
+            Err(_) => return false,
+        }
+    }
+    spec.kind == "unix"
+        || spec.option("interface").is_some_and(|address| {
+            let address = address.parse::<std::net::IpAddr>();
+            address.is_ok_and(|address| address.is_loopback())
+        })
+}
