@@ -54,6 +54,7 @@ mod client;
 mod descriptor;
 mod distant;
 pub mod fault;
+pub mod jsonrpc;
 mod kind;
 mod object;
 mod value;
