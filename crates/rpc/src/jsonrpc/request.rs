@@ -1,6 +1,6 @@
 //! Reads requests. Calls nothing.
 
-use crate::{arguments::Arguments, value::Value};
+use crate::{arguments::Arguments, nesting::is_deeper, value::Value};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -64,30 +64,6 @@ pub(super) fn read(text: &[u8], nesting: usize, batch: usize) -> Result<Message,
         )),
         Some(requests) => Ok(Message::Batch(requests)),
     }
-}
-
-/// Whether more lists and objects than `limit` stand in each other. The text may be anything.
-fn is_deeper(text: &[u8], limit: usize) -> bool {
-    let mut depth = 0_usize;
-    let mut bytes = text.iter();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'[' | b'{' if depth == limit => return true,
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            b'"' => {
-                while let Some(byte) = bytes.next() {
-                    match byte {
-                        b'"' => break,
-                        b'\\' => drop(bytes.next()),
-                        _ => {}
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    false
 }
 
 /// Some requests, or `None` when they are too many: then the rest is passed over and kept by nobody.
