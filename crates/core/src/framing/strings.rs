@@ -238,8 +238,8 @@ impl<P: StringReceiver, F: Format> Strings<P, F> {
         let limit = self.options.max_length.unwrap_or(limits.string);
         let transport = &StringTransport::new::<F>(transport);
         let (receiver, begun, format) = (&mut self.receiver, &mut self.begun, &mut self.format);
-        self.buffer.feed(transport, data, |input| {
-            match format.parse(input, limit) {
+        self.buffer
+            .feed(transport, data, |input| match format.parse(input, limit) {
                 Parsed::String { string, taken } => {
                     if !*begun {
                         *begun = true;
@@ -258,8 +258,7 @@ impl<P: StringReceiver, F: Format> Strings<P, F> {
                     misbehaved(transport, std::any::type_name::<P>(), expected, input);
                     Ok(Step::Took(0))
                 }
-            }
-        })?;
+            })?;
         if self.buffer.take_end() {
             return self.receiver.read_closed(transport);
         }

@@ -1,5 +1,5 @@
-//! JSON-RPC 2.0 (<https://www.jsonrpc.org/specification>): the messages, whatever carries them: [`respond`].
-//! Knows no interface and no connection.
+//! JSON-RPC 2.0 (<https://www.jsonrpc.org/specification>): the messages, whatever carries them ([`respond`]), and lines of
+//! text that do ([`JsonRpcLines`], [`JsonRpcClient`]). Knows no interface.
 //!
 //! A method bears its own name; `Quoter.quote` is `quote` of `Quoter`. Parameters come by place or by name; one that is
 //! optional may be left out. Bytes are base64. What a call gives when it gives nothing is `null`. Members that the
@@ -14,11 +14,15 @@
 //! | [`INTERNAL`](crate::fault::INTERNAL) | −32603 |
 //! | every other: [`TOO_LARGE`](crate::fault::TOO_LARGE), [`BUSY`](crate::fault::BUSY), an application's | −32000 |
 //!
-//! Whatever its number, an error that is a fault has the fault's code as `data.code`.
+//! Whatever its number, an error that is a fault has the fault's code as `data.code`, which a [`JsonRpcClient`] reads first.
 
+mod client;
+mod lines;
 mod request;
 mod response;
 
+pub use client::{JsonRpcCaller, JsonRpcClient, connect_json_rpc};
+pub use lines::{JsonRpcLines, JsonRpcProtocol};
 pub use response::{refusal, respond};
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use crate::{
 use std::{cell::RefCell, rc::Rc};
 use tress_core::{Deferred, Failure, Resolver, Result, testing::memory::Table};
 
+mod lines;
+
 /// One method of each sort.
 #[interface(crate = "tress_rpc")]
 trait Sorts {
@@ -69,6 +71,17 @@ impl Sorts for All {
     }
 }
 
+fn limits() -> ExposureLimits {
+    ExposureLimits {
+        request_bytes: 1000,
+        response_bytes: 500,
+        nesting: 3,
+        batch: 9,
+        calls_in_flight: 2,
+        ..ExposureLimits::default()
+    }
+}
+
 struct Server {
     table: Table,
     all: Rc<All>,
@@ -79,17 +92,9 @@ struct Server {
 impl Server {
     fn new() -> Self {
         let all = Rc::<All>::default();
-        let limits = ExposureLimits {
-            request_bytes: 1000,
-            response_bytes: 500,
-            nesting: 3,
-            batch: 9,
-            calls_in_flight: 2,
-            ..ExposureLimits::default()
-        };
         Self {
             table: Table::new(),
-            calls: Calls::new(&<dyn DynSorts>::object(Rc::clone(&all)), limits),
+            calls: Calls::new(&<dyn DynSorts>::object(Rc::clone(&all)), limits()),
             all,
             answers: Rc::default(),
         }
