@@ -57,6 +57,7 @@ mod distant;
 pub mod fault;
 pub mod jsonrpc;
 mod kind;
+pub mod line;
 mod nesting;
 mod object;
 mod owed;
