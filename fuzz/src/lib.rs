@@ -135,12 +135,12 @@ pub fn check_strings<F: Format>(longest: usize, bytes: &[u8], seed: u8) {
     same_however_cut(build, bytes, seed);
     let mut rest = bytes;
     while !rest.is_empty() {
-        let Parsed::String { string, taken } = F::FORMAT.parse(rest, longest) else {
+        let Parsed::String { string, taken } = { F::FORMAT }.parse(rest, longest) else {
             return;
         };
         assert!(string.len() <= longest && string.end <= taken && taken <= rest.len());
         let begun = &rest[..taken - 1];
-        assert!(begun.is_empty() || F::FORMAT.parse(begun, longest) == Parsed::More);
+        assert!(begun.is_empty() || { F::FORMAT }.parse(begun, longest) == Parsed::More);
         assert_eq!(
             encode::<F>(&rest[string]),
             &rest[..taken],

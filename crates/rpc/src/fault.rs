@@ -5,6 +5,7 @@ use crate::{
     arguments::BadCall,
     cred::Unauthorized,
     distant::{HomeStopped, NoAnswer, TooManyCalls},
+    pending::Disconnected,
 };
 use std::{borrow::Cow, error::Error, fmt};
 use tress_core::{Failure, error::Cancelled};
@@ -68,6 +69,9 @@ impl Fault {
         }
         if failure.check::<TooManyCalls>().is_some() || failure.check::<HomeStopped>().is_some() {
             return Self::new(BUSY, failure);
+        }
+        if failure.check::<Disconnected>().is_some() {
+            return Self::new(BUSY, "the object cannot be reached");
         }
         if failure.check::<NoAnswer>().is_some() {
             return Self::new(DEADLINE, "no answer in time");

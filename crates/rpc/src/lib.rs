@@ -48,6 +48,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod amp;
 mod arguments;
 mod calls;
 mod client;
@@ -55,8 +56,14 @@ pub mod cred;
 mod descriptor;
 mod distant;
 pub mod fault;
+pub mod jsonrpc;
 mod kind;
+pub mod line;
+mod nesting;
 mod object;
+mod owed;
+mod pending;
+mod unsayable;
 mod value;
 
 pub use arguments::{Arguments, BadCall, Taken};
@@ -67,7 +74,9 @@ pub use distant::{CallLimits, Distant, HomeStopped, Homes, NoAnswer, TooManyCall
 pub use fault::Fault;
 pub use kind::{Kind, Type};
 pub use object::{CallContext, Interface, Object, WrongInterface};
+pub use pending::Disconnected;
 pub use tress_macros::interface;
+pub use unsayable::Unsayable;
 pub use value::{BadValue, Blob, Value, from_value, to_value};
 
 /// What `#[interface]` emits stands on these; not for people.

@@ -34,7 +34,7 @@ impl Format for Netstring {
     const LONGEST: usize = usize::MAX;
 
     #[inline]
-    fn parse(self, input: &[u8], limit: usize) -> Parsed {
+    fn parse(&mut self, input: &[u8], limit: usize) -> Parsed {
         let mut length = 0_usize;
         for (place, byte) in input.iter().enumerate() {
             match byte {

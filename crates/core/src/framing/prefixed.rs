@@ -24,7 +24,7 @@ impl<const WIDTH: usize> Format for Prefix<WIDTH> {
     const LONGEST: usize = usize::MAX >> (usize::BITS as usize - 8 * WIDTH);
 
     #[inline]
-    fn parse(self, input: &[u8], limit: usize) -> Parsed {
+    fn parse(&mut self, input: &[u8], limit: usize) -> Parsed {
         let Some(prefix) = input.first_chunk::<WIDTH>() else {
             return Parsed::More;
         };

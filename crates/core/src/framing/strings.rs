@@ -9,7 +9,7 @@ use crate::{
     protocol::Protocol,
     transport::Transport,
 };
-use std::{error::Error, fmt, marker::PhantomData, ops::Deref, ops::Range};
+use std::{error::Error, fmt, ops::Deref, ops::Range};
 
 /// What a program does with the strings of one connection, whichever way they are framed. All but `string_received`
 /// have defaults; an error or a panic closes the connection, as in a [`Protocol`].
@@ -76,16 +76,19 @@ pub trait StringReceiver: 'static {
     fn connection_lost(&mut self, reason: Failure) {}
 }
 
-/// How a string looks on the wire: pure functions over bytes.
+/// How a string looks on the wire: functions over bytes.
 pub trait Format: Copy + 'static {
-    /// The format.
+    /// The format, before its first byte.
     const FORMAT: Self;
 
     /// The longest string that can be written.
     const LONGEST: usize;
 
     /// Looks at the beginning of `input`, which holds at least one byte. A string may have `limit` bytes.
-    fn parse(self, input: &[u8], limit: usize) -> Parsed;
+    ///
+    /// After [`Parsed::More`] it is called with the same beginning and more behind it, so a format whose strings have many
+    /// parts may remember how far it has looked; after anything else it is called with what follows.
+    fn parse(&mut self, input: &[u8], limit: usize) -> Parsed;
 
     /// Writes `string`, which is no longer than [`Format::LONGEST`], and what surrounds it.
     fn write(transport: &Transport, string: &[u8]);
@@ -204,7 +207,7 @@ pub struct Strings<P, F> {
     /// A string has been received.
     begun: bool,
     buffer: Buffer,
-    format: PhantomData<F>,
+    format: F,
 }
 
 impl<P: StringReceiver, F: Format> Strings<P, F> {
@@ -220,7 +223,7 @@ impl<P: StringReceiver, F: Format> Strings<P, F> {
             options,
             begun: false,
             buffer: Buffer::default(),
-            format: PhantomData,
+            format: F::FORMAT,
         }
     }
 
@@ -234,9 +237,9 @@ impl<P: StringReceiver, F: Format> Strings<P, F> {
         let limits = &transport.0.origin.limits;
         let limit = self.options.max_length.unwrap_or(limits.string);
         let transport = &StringTransport::new::<F>(transport);
-        let (receiver, begun) = (&mut self.receiver, &mut self.begun);
-        self.buffer.feed(transport, data, |input| {
-            match F::FORMAT.parse(input, limit) {
+        let (receiver, begun, format) = (&mut self.receiver, &mut self.begun, &mut self.format);
+        self.buffer
+            .feed(transport, data, |input| match format.parse(input, limit) {
                 Parsed::String { string, taken } => {
                     if !*begun {
                         *begun = true;
@@ -255,8 +258,7 @@ impl<P: StringReceiver, F: Format> Strings<P, F> {
                     misbehaved(transport, std::any::type_name::<P>(), expected, input);
                     Ok(Step::Took(0))
                 }
-            }
-        })?;
+            })?;
         if self.buffer.take_end() {
             return self.receiver.read_closed(transport);
         }

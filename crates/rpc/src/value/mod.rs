@@ -9,6 +9,7 @@ mod de;
 mod ser;
 
 pub use blob::Blob;
+pub(crate) use blob::encoded;
 pub use de::from_value;
 pub use ser::to_value;
 

@@ -116,7 +116,7 @@ fn round_trip<F: Format>(strings: &[Vec<u8>]) -> Result<(), TestCaseError> {
     let sent = tester.sent();
     let mut rest = &sent[..];
     for expected in strings {
-        let Parsed::String { string, taken } = F::FORMAT.parse(rest, 256) else {
+        let Parsed::String { string, taken } = { F::FORMAT }.parse(rest, 256) else {
             return Err(TestCaseError::fail("no string"));
         };
         prop_assert_eq!(&rest[string], expected);

@@ -1,0 +1,64 @@
+//! What `help` says: an interface and its methods, in lines. Calls nothing.
+
+use super::{HELP, answer::Answer};
+use crate::{
+    arguments::BadCall,
+    descriptor::{Descriptor, Method},
+    fault::Fault,
+    kind::Kind,
+};
+
+/// The methods of an interface, or one of them.
+pub(super) fn help(
+    descriptor: &'static Descriptor,
+    about: Option<&str>,
+    room: usize,
+) -> Result<String, Fault> {
+    let mut answer = Answer::new(room);
+    match about {
+        Some(HELP) => {
+            answer.line("help: what can be asked; help and a name: how to ask for that")?
+        }
+        Some(name) => match descriptor.method(name) {
+            Some((_, method)) => one(&mut answer, method)?,
+            None => {
+                let unknown = BadCall::unknown(descriptor, name);
+                return Err(Fault::new(unknown.code(), unknown));
+            }
+        },
+        None => {
+            answer.lines(descriptor.doc)?;
+            for method in descriptor.methods {
+                let first = method.doc.lines().next().unwrap_or_default();
+                answer.line(&format!("{}: {first}", usage(method)))?;
+            }
+        }
+    }
+    answer.done()
+}
+
+/// `quotes COUNT`, with what may be left out in brackets.
+fn usage(method: &Method) -> String {
+    let mut usage = method.name.to_owned();
+    for argument in method.arguments {
+        let name = argument.name.to_uppercase();
+        usage += &match argument.ty.kind() {
+            Kind::Optional(_) => format!(" [{name}]"),
+            _ => format!(" {name}"),
+        };
+    }
+    usage
+}
+
+fn one(answer: &mut Answer, method: &Method) -> Result<(), Fault> {
+    answer.line(&usage(method))?;
+    answer.lines(method.doc)?;
+    for argument in method.arguments {
+        let (name, kind) = (argument.name.to_uppercase(), argument.ty.kind());
+        answer.line(&match argument.limit {
+            Some(limit) => format!("{name}: {kind}, {limit}"),
+            None => format!("{name}: {kind}"),
+        })?;
+    }
+    answer.line(&format!("gives {}", method.result.kind()))
+}
