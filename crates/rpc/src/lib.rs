@@ -56,6 +56,8 @@ mod distant;
 pub mod fault;
 mod kind;
 mod object;
+#[cfg(feature = "pb")]
+pub mod pb;
 mod value;
 
 pub use arguments::{Arguments, BadCall, Taken};
