@@ -2,7 +2,7 @@
 //! the words that are sent. Reads no bytes; `protocol.rs` does. Source: Twisted's `spread/pb.py`.
 
 use super::{
-    banana::{Item, Reader, TooLarge, Writer},
+    banana::{Item, Reader, SIZE_LIMIT, TooLarge, Writer},
     calling::Calling,
     failures,
     jelly::jelly,
@@ -336,7 +336,7 @@ impl Broker {
             Err(fault) => fail(fault),
         };
         if sent.is_err() {
-            let message = format!("expected an answer of at most {most} bytes");
+            let message = format!("expected an answer {}", at_most(most));
             // If not even that has room, the limit is a mistake, and the peer's deadline says so.
             fail(&Fault::new(fault::TOO_LARGE, message)).ok();
         }
@@ -369,6 +369,11 @@ impl Broker {
         }
         sent
     }
+}
+
+/// In words.
+pub(super) fn at_most(most: usize) -> String {
+    format!("of at most {most} bytes, and strings and lists of at most {SIZE_LIMIT}")
 }
 
 impl Reply {

@@ -3,7 +3,7 @@
 
 use super::{
     banana::{Reader, TooLarge, Writer},
-    broker::{Broker, Local, reference},
+    broker::{Broker, Local, at_most, reference},
     failures,
     jelly::{jelly, unicode},
     login::respond,
@@ -113,7 +113,7 @@ impl Broker {
             arguments(writer)
         });
         if let Err(TooLarge) = sent {
-            let message = format!("`{method}`: expected a request of at most {most} bytes");
+            let message = format!("`{method}`: expected a request {}", at_most(most));
             return Deferred::fail(Fault::new(fault::TOO_LARGE, message));
         }
         let broker = Rc::downgrade(self);
