@@ -281,7 +281,7 @@ fn twisted_logs_in_at_our_portal() {
 
 /// Twisted's servers: an object, and a portal.
 struct Servers {
-    process: Child,
+    _process: Running,
     root: PbReference,
     portal: PbReference,
     context: CallContext,
@@ -291,9 +291,9 @@ impl Servers {
     fn start(reactor: &Reactor) -> Option<Self> {
         let mut command = peer(&["serve"])?;
         let process = command.stderr(Stdio::null()).spawn();
-        let mut process = process.expect("Python runs");
+        let mut process = Running(process.expect("Python runs"));
         let mut ports = String::new();
-        let output = process.stdout.take().expect("it is a pipe");
+        let output = process.0.stdout.take().expect("it is a pipe");
         BufReader::new(output)
             .read_line(&mut ports)
             .expect("it says its ports");
@@ -303,10 +303,9 @@ impl Servers {
             result(reactor, client).expect("it is there")
         });
         let (root, portal) = (clients.next()?, clients.next()?);
-        drop(clients);
         let context = CallContext::local(reactor);
         Some(Self {
-            process,
+            _process: process,
             root,
             portal,
             context,
@@ -314,10 +313,13 @@ impl Servers {
     }
 }
 
-impl Drop for Servers {
+/// Ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
     fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
+        self.0.kill().ok();
+        self.0.wait().ok();
     }
 }
 

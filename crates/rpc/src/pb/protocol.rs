@@ -157,6 +157,18 @@ impl PbProtocol {
         }
     }
 
+    /// Bytes that wait, and the memory they take.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.begun.capacity() + self.rest.capacity()
+    }
+
+    /// How many of our objects the peer holds.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.broker.held()
+    }
+
     /// Takes as many messages as may be taken now.
     fn take(&mut self, transport: &Transport, mut piece: &[u8]) -> Result<(), PbError> {
         while !piece.is_empty() && self.state != State::Closed {
@@ -225,13 +237,16 @@ impl PbProtocol {
 
     fn end(&self, reason: &Failure) {
         self.broker.end(reason);
-        if let Side::Client(ready) = &self.side {
-            let never = Ready::Never(reason.clone());
-            let before = mem::replace(&mut *ready.borrow_mut(), never);
-            if let Ready::NotYet(waiting) = before {
-                for resolver in waiting {
-                    resolver.fail(reason.clone());
-                }
+        let Side::Client(ready) = &self.side else {
+            return;
+        };
+        let before = match &mut *ready.borrow_mut() {
+            Ready::Never(_) => return, // for the reason that came first
+            ready => mem::replace(ready, Ready::Never(reason.clone())),
+        };
+        if let Ready::NotYet(waiting) = before {
+            for resolver in waiting {
+                resolver.fail(reason.clone());
             }
         }
     }
