@@ -62,6 +62,8 @@ pub mod line;
 mod nesting;
 mod object;
 mod owed;
+#[cfg(feature = "pb")]
+pub mod pb;
 mod pending;
 mod unsayable;
 mod value;

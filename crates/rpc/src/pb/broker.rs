@@ -1,0 +1,408 @@
+//! What both ends of a connection share: the objects that the peer may call, those that wait for the peer's answers, and
+//! the words that are sent. Reads no bytes; `protocol.rs` does. Source: Twisted's `spread/pb.py`.
+
+use super::{
+    banana::{Item, Reader, SIZE_LIMIT, TooLarge, Writer},
+    calling::Calling,
+    failures,
+    jelly::jelly,
+    login::{Challenger, Login},
+    unjelly::{Allowed, BadJelly, unjelly},
+};
+use crate::{
+    arguments::Arguments,
+    calls::{Calls, ExposureLimits},
+    fault::{self, Fault},
+    object::CallContext,
+    value::Value,
+};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
+    fmt, mem,
+    rc::Rc,
+};
+use tress_core::{Bytes, Failure, Transport};
+
+/// The objects of one end that the other may hold at a time.
+pub const MAX_REFERENCES: usize = 1024;
+
+/// A buffer for what is sent that is larger than this is not kept.
+const KEPT_BYTES: usize = 64 * 1024;
+
+/// One connection.
+pub(super) struct Broker {
+    pub(super) limits: ExposureLimits,
+    pub(super) allowed: Allowed,
+    /// Whether the dialect has a vocabulary.
+    pub(super) vocabulary: Cell<bool>,
+    /// While it lasts.
+    transport: RefCell<Option<Transport>>,
+    context: RefCell<Option<Rc<CallContext>>>,
+    /// Why it does not.
+    ended: RefCell<Option<Failure>>,
+    root: RefCell<Option<Rc<Local>>>,
+    objects: RefCell<Objects>,
+    pub(super) calling: RefCell<Calling>,
+    pub(super) login: Option<Login>,
+    /// What is sent next; empty but for its memory.
+    scratch: RefCell<Vec<u8>>,
+}
+
+/// The objects that the peer holds, by their numbers.
+#[derive(Default)]
+struct Objects {
+    last: i128,
+    held: BTreeMap<i128, Held>,
+}
+
+struct Held {
+    object: Rc<Local>,
+    /// How often its number was sent and not taken back.
+    references: usize,
+}
+
+/// What a peer may call.
+pub(super) enum Local {
+    /// An object: all of its methods.
+    Object {
+        calls: Rc<Calls>,
+        /// Who has logged in to it.
+        avatar: Option<Rc<str>>,
+        /// The context of all its calls, once there is one.
+        context: RefCell<Option<Rc<CallContext>>>,
+    },
+    /// Where peers log in.
+    Portal,
+    /// What waits for the answer to a challenge.
+    Challenger(Challenger),
+}
+
+impl Local {
+    pub(super) fn object(calls: &Rc<Calls>, avatar: Option<Rc<str>>) -> Self {
+        Self::Object {
+            calls: Rc::clone(calls),
+            avatar,
+            context: RefCell::default(),
+        }
+    }
+}
+
+/// What a call is answered with.
+pub(super) enum Reply {
+    Value(Value),
+    /// An object of ours.
+    Object(i128),
+    /// A challenge, and what waits for the answer to it.
+    Challenge([u8; 16], i128),
+}
+
+/// A call as the peer made it.
+pub(super) struct Message<'a> {
+    /// What the answer is for; nothing if none is wanted.
+    pub(super) number: Option<i128>,
+    pub(super) target: Item<'a>,
+    pub(super) method: &'a [u8],
+    /// Its arguments, by place and by name.
+    pub(super) arguments: Reader<'a>,
+}
+
+impl Broker {
+    pub(super) fn new(
+        limits: ExposureLimits,
+        classes: &Rc<BTreeSet<String>>,
+        root: Option<Local>,
+        login: Option<Login>,
+    ) -> Rc<Self> {
+        let allowed = Allowed {
+            nesting: limits.nesting + 1, // the arguments are a list themselves
+            copies: limits.request_bytes,
+            classes: Rc::clone(classes),
+        };
+        Rc::new(Self {
+            limits,
+            allowed,
+            vocabulary: Cell::new(false),
+            transport: RefCell::default(),
+            context: RefCell::default(),
+            ended: RefCell::default(),
+            root: RefCell::new(root.map(Rc::new)),
+            objects: RefCell::default(),
+            calling: RefCell::default(),
+            login,
+            scratch: RefCell::default(),
+        })
+    }
+
+    pub(super) fn begin(&self, transport: &Transport, context: CallContext) {
+        self.transport.replace(Some(transport.clone()));
+        self.context.replace(Some(Rc::new(context)));
+    }
+
+    /// Nothing is called or answered any more; who waits fails with this, which may be the second end.
+    pub(super) fn end(self: &Rc<Self>, reason: &Failure) {
+        self.ended
+            .borrow_mut()
+            .get_or_insert_with(|| reason.clone());
+        // Each is out of its cell before it is dropped or told: that may come back here.
+        drop(self.transport.take());
+        drop(self.context.take());
+        let objects = self.objects.take();
+        let waiting = self.calling.borrow_mut().end();
+        drop(self.root.take()); // its calls end with it
+        if let Some(login) = &self.login {
+            login.end();
+        }
+        drop(objects);
+        for waiting in waiting {
+            waiting.fail(reason.clone());
+        }
+    }
+
+    /// Why nothing can be sent.
+    pub(super) fn ended(&self) -> Option<Failure> {
+        self.ended.borrow().clone()
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        let transport = self.transport.borrow();
+        transport.as_ref().is_none_or(Transport::is_closing)
+    }
+
+    pub(super) fn lose_connection(&self) {
+        if let Some(transport) = &*self.transport.borrow() {
+            transport.lose_connection();
+        }
+    }
+
+    /// The context of calls that the peer makes; none when the connection has ended.
+    pub(super) fn context(&self) -> Option<Rc<CallContext>> {
+        self.context.borrow().clone()
+    }
+
+    /// Makes the call, and answers it when it is done.
+    pub(super) fn message(self: &Rc<Self>, message: Message<'_>) {
+        let number = message.number;
+        let (Some(object), Some(context)) = (self.find(message.target), self.context()) else {
+            let fault = Fault::new(fault::UNKNOWN_METHOD, "there is no object of that number");
+            return self.answer(number, Err(fault));
+        };
+        let mut remote = Vec::new();
+        let mut arguments = message.arguments;
+        let arguments = self.arguments(&mut arguments, &mut remote);
+        for number in &remote {
+            self.take_back(*number); // nobody here keeps it
+        }
+        let method = std::str::from_utf8(message.method).unwrap_or_default();
+        let arguments = match arguments {
+            Ok(arguments) => arguments,
+            Err(bad) => {
+                let fault = Fault::new(fault::BAD_ARGUMENTS, bad);
+                return self.answer(number, Err(fault));
+            }
+        };
+        match &*object {
+            Local::Object { .. } if !remote.is_empty() => {
+                let message = "objects cannot be passed to this method, values can";
+                self.answer(number, Err(Fault::new(fault::BAD_ARGUMENTS, message)));
+            }
+            Local::Object {
+                calls,
+                avatar,
+                context: own,
+            } => {
+                let context = match avatar {
+                    None => context,
+                    Some(avatar) => Rc::clone(own.borrow_mut().get_or_insert_with(|| {
+                        let avatar = Some(Rc::clone(avatar));
+                        Rc::new(CallContext {
+                            avatar,
+                            ..(*context).clone()
+                        })
+                    })),
+                };
+                let broker = Rc::downgrade(self);
+                calls.call(&context, method, arguments, move |result| {
+                    if let Some(broker) = broker.upgrade() {
+                        broker.answer(number, result.map(Reply::Value));
+                    }
+                });
+            }
+            Local::Portal => self.portal_called(number, method, arguments),
+            Local::Challenger(challenger) => {
+                self.challenger_called(challenger, number, method, arguments);
+            }
+        }
+    }
+
+    fn arguments(
+        &self,
+        reader: &mut Reader<'_>,
+        remote: &mut Vec<i128>,
+    ) -> Result<Arguments, BadJelly> {
+        let Value::List(positional) = unjelly(reader, &self.allowed, remote)? else {
+            return Err(BadJelly::new("expected a tuple of arguments"));
+        };
+        let Value::Record(named) = unjelly(reader, &self.allowed, remote)? else {
+            return Err(BadJelly::new("expected a dictionary of arguments"));
+        };
+        Ok(Arguments { positional, named })
+    }
+
+    fn find(&self, target: Item<'_>) -> Option<Rc<Local>> {
+        match target {
+            Item::Bytes(b"root") => self.root.borrow().clone(),
+            Item::Integer(number) => {
+                let objects = self.objects.borrow();
+                let held = objects.held.get(&number)?;
+                Some(Rc::clone(&held.object))
+            }
+            _ => None,
+        }
+    }
+
+    /// A number by which the peer may call an object, until it gives it back.
+    pub(super) fn expose(&self, object: Local) -> Result<i128, Fault> {
+        let mut objects = self.objects.borrow_mut();
+        if objects.held.len() >= MAX_REFERENCES {
+            let message = format!("the peer holds {MAX_REFERENCES} objects, and no more may be");
+            return Err(Fault::new(fault::BUSY, message));
+        }
+        objects.last += 1;
+        let (number, object) = (objects.last, Rc::new(object));
+        let held = Held {
+            object,
+            references: 1,
+        };
+        objects.held.insert(number, held);
+        Ok(number)
+    }
+
+    /// The peer gives back a number that it was sent; false if it holds none.
+    pub(super) fn given_back(&self, number: i128) -> bool {
+        let mut objects = self.objects.borrow_mut();
+        let Some(held) = objects.held.get_mut(&number) else {
+            return false;
+        };
+        held.references -= 1;
+        let gone = match held.references {
+            0 => objects.held.remove(&number),
+            _ => None,
+        };
+        drop(objects);
+        drop(gone); // which may cancel calls
+        true
+    }
+
+    /// How many of our objects the peer holds.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.objects.borrow().held.len()
+    }
+
+    /// Tells the peer that one of its objects is needed no longer.
+    pub(super) fn take_back(&self, number: i128) {
+        // It is small.
+        self.send(usize::MAX, |writer| {
+            writer.list(2)?;
+            writer.bytes(b"decref")?;
+            writer.integer(number);
+            Ok(())
+        })
+        .ok();
+    }
+
+    /// Answers a call, if an answer is wanted.
+    pub(super) fn answer(&self, number: Option<i128>, reply: Result<Reply, Fault>) {
+        let Some(number) = number else { return };
+        let head = |writer: &mut Writer<'_>, word: &[u8]| {
+            writer.list(3)?;
+            writer.bytes(word)?;
+            writer.integer(number);
+            Ok(())
+        };
+        let most = self.limits.response_bytes;
+        let fail = |fault: &Fault| {
+            self.send(most, |writer| {
+                head(writer, b"error")?;
+                failures::failure(writer, fault)
+            })
+        };
+        let sent = match &reply {
+            Ok(reply) => self.send(most, |writer| {
+                head(writer, b"answer")?;
+                reply.write(writer)
+            }),
+            Err(fault) => fail(fault),
+        };
+        if sent.is_err() {
+            let message = format!("expected an answer {}", at_most(most));
+            // If not even that has room, the limit is a mistake, and the peer's deadline says so.
+            fail(&Fault::new(fault::TOO_LARGE, message)).ok();
+        }
+    }
+
+    /// Sends one expression, or nothing of it.
+    pub(super) fn send(
+        &self,
+        most: usize,
+        write: impl FnOnce(&mut Writer<'_>) -> Result<(), TooLarge>,
+    ) -> Result<(), TooLarge> {
+        let mut out = self.scratch.take();
+        let vocabulary = self.vocabulary.get();
+        let mut sent = write(&mut Writer::new(&mut out, vocabulary, most));
+        if out.len() > most {
+            sent = Err(TooLarge);
+        }
+        if sent.is_ok()
+            && let Some(transport) = &*self.transport.borrow()
+        {
+            if out.len() > KEPT_BYTES {
+                transport.write_bytes(Bytes::from(mem::take(&mut out)));
+            } else {
+                transport.write(&out);
+            }
+        }
+        out.clear();
+        if out.capacity() <= KEPT_BYTES {
+            self.scratch.replace(out);
+        }
+        sent
+    }
+}
+
+/// In words.
+pub(super) fn at_most(most: usize) -> String {
+    format!("of at most {most} bytes, and strings and lists of at most {SIZE_LIMIT}")
+}
+
+impl Reply {
+    fn write(&self, writer: &mut Writer<'_>) -> Result<(), TooLarge> {
+        match self {
+            Self::Value(value) => jelly(writer, value),
+            Self::Object(number) => reference(writer, *number),
+            Self::Challenge(challenge, number) => {
+                writer.list(3)?;
+                writer.bytes(b"tuple")?;
+                writer.bytes(challenge)?;
+                reference(writer, *number)
+            }
+        }
+    }
+}
+
+/// Writes an object of ours.
+pub(super) fn reference(writer: &mut Writer<'_>, number: i128) -> Result<(), TooLarge> {
+    writer.list(2)?;
+    writer.bytes(b"remote")?;
+    writer.integer(number);
+    Ok(())
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let held = self.objects.borrow().held.len();
+        let waiting = self.calling.borrow().waiting();
+        write!(f, "Broker({held} objects held, {waiting} calls wait)")
+    }
+}
