@@ -90,8 +90,11 @@ pub struct CheckerKind {
     /// The keys beside `kind`.
     pub options: &'static [OptionSpec],
     /// Makes one from options that were checked, or says what else is wrong with them.
-    pub make: fn(&Options, &Rc<dyn Files>) -> Result<Rc<dyn Checker>, Problem>,
+    pub make: MakeChecker,
 }
+
+/// Makes a checker, or says what is wrong with its options.
+pub type MakeChecker = fn(&Options, &Rc<dyn Files>) -> Result<Rc<dyn Checker>, Problem>;
 
 /// A way to serve objects through one protocol: what `as` in `[[serve]]` names.
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 //! What a file can name, as text. Writes nowhere.
 
 use crate::table::columns;
-use tress_app::{Exposure, ProviderKind, Registry, Serves, config::OptionSpec};
+use tress_app::{CheckerKind, Exposure, ProviderKind, Registry, Serves, config::OptionSpec};
 use tress_core::{Reactor, endpoint::Side, wording::unknown};
 use tress_rpc::Descriptor;
 
@@ -25,6 +25,12 @@ pub(crate) fn all(registry: &Registry, reactor: &Reactor) -> String {
         })
         .collect();
     text.push_str(&columns("  ", &rows));
+    text.push_str("\nCheckers, for `kind` in [auth.NAME]:\n");
+    let rows: Vec<_> = registry
+        .checkers()
+        .map(|kind| [kind.name.to_owned(), kind.doc.to_owned()])
+        .collect();
+    text.push_str(&columns("  ", &rows));
     text.push_str("\nEndpoints, for `at` in [[serve]]:\n");
     text.push_str(&endpoints(reactor, Side::Server));
     text.push_str("\nEndpoints to connect to:\n");
@@ -45,6 +51,7 @@ pub(crate) fn one(name: &str, registry: &Registry, reactor: &Reactor) -> Result<
         .collect();
     let exposures = registry.exposures().filter(|e| e.name == name);
     found.extend(exposures.map(exposure));
+    found.extend(registry.checker(name).map(checker));
     found.extend(endpoint(name, reactor));
     if found.is_empty() {
         let providers = registry.providers().map(|kind| kind.name);
@@ -52,6 +59,7 @@ pub(crate) fn one(name: &str, registry: &Registry, reactor: &Reactor) -> Result<
         let endpoints = kinds.iter().flatten().map(|(name, _)| &**name);
         let known: Vec<&str> = providers
             .chain(registry.protocols())
+            .chain(registry.checkers().map(|kind| kind.name))
             .chain(endpoints)
             .collect();
         return Err(unknown("name", name, &known));
@@ -94,6 +102,11 @@ fn provider(kind: &ProviderKind, registry: &Registry) -> String {
     let protocols = registry.protocols_of(kind).join(", ");
     text.push_str(&format!("\n  can be served as: {protocols}\n"));
     text
+}
+
+fn checker(kind: &CheckerKind) -> String {
+    let text = format!("{}: a checker of credentials\n  {}\n", kind.name, kind.doc);
+    text + &options(kind.options)
 }
 
 fn exposure(exposure: &Exposure) -> String {

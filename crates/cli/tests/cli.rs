@@ -493,8 +493,17 @@ Providers, for `kind` in [provide.NAME]:
   finger.memory  Statuses in memory; what a setter changes is lost when the application stops.
 
 Protocols, for `as` in [[serve]]:
-  finger         of Finger        The finger protocol (RFC 1288): a line with a name in, the status out.
-  finger-setter  of FingerSetter  Two lines, a name and a status, and the end of the stream: the status is set. Anybody may.
+  amp            of every interface  AMP, Twisted's protocol of commands: one for each method, with named arguments.
+  finger         of Finger           The finger protocol (RFC 1288): a line with a name in, the status out.
+  finger-setter  of FingerSetter     Two lines, a name and a status, and the end of the stream: the status is set. Anybody may.
+  jsonrpc-lines  of every interface  JSON-RPC 2.0, a message a line.
+  lines          of every interface  Lines for people: a method and its arguments in, the answer out; `help` tells the rest.
+  pb             of every interface  Perspective Broker, Twisted's protocol of objects; with `auth`, callers log in by a challenge.
+
+Checkers, for `kind` in [auth.NAME]:
+  file    Users in a text file, `user:hash` a line, with Argon2 hashes of their passwords.
+  memory  Users whose passwords are known as they are: what PB's challenge needs.
+  tokens  Users who show a secret and nothing else, such as HTTP's bearer token.
 
 Endpoints, for `at` in [[serve]]:
 ";
@@ -543,13 +552,13 @@ finger.file: a provider
     reload  a duration such as `\"30s\"`  default 30s  Read it again at the latest after this, also when it seems unchanged.
 
   offers Finger: Who is here, and how they are.
-    user(name: string) -> string?  One user's status, or nothing when there is no such user.
-    users() -> [string]            Everybody who has a status.
+    getUser(name: string) -> string?  One user's status, or nothing when there is no such user.
+    getUsers() -> [string]            Everybody who has a status.
 
   offers FingerSetter: Changes how somebody is.
-    set_user(name: string, status: string)  Gives a user a status; the user need not have had one.
+    setUser(name: string, status: string)  Gives a user a status; the user need not have had one.
 
-  can be served as: finger, finger-setter
+  can be served as: amp, finger, finger-setter, jsonrpc-lines, lines, pb
 ";
     check(&output, 0, expected, "");
     let output = tress(&["plugins", "figner"]).output().unwrap();

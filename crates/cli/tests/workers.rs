@@ -33,7 +33,7 @@ fn text(workers: &str, finger: &str, setter: &str) -> String {
     format!(
         "[app]\nworkers = {workers}\n[provide.users]\nkind = 'finger.memory'\n\
          [[serve]]\nwhat = 'users'\nas = 'finger'\nat = '{finger}'\n\
-         [[serve]]\nwhat = 'users'\nas = 'finger-setter'\nat = '{setter}'\n"
+         [[serve]]\nwhat = 'users'\nas = 'finger-setter'\nanonymous = true\nat = '{setter}'\n"
     )
 }
 

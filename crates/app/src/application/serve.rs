@@ -163,9 +163,10 @@ impl<'l> Loader<'l> {
             let problem = section.problem_at("at", at, message);
             self.problems.push(problem);
         }
-        if anonymous.unwrap_or(names.is_none()) {
+        let everybody = names.is_none();
+        if anonymous.unwrap_or(everybody) {
             checkers.push(Rc::new(Anonymous));
-        } else if names.is_none() {
+        } else if everybody {
             let message = "nobody could call: expected `auth` beside it, or `anonymous = true`";
             self.problems.push(section.problem("anonymous", message));
         }
@@ -240,19 +241,23 @@ fn no_login(exposure: &Exposure, auth: &str, sorts: &[Sort]) -> String {
     )
 }
 
-/// Whether only this machine reaches an endpoint, as far as its text says: a UNIX socket, or an address of the loopback.
+/// Whether only this machine reaches an endpoint, as far as its text says: a UNIX socket, an address of the loopback, or what
+/// has started the program.
 /// What cannot be told counts as reached by others.
 fn is_local(at: &str) -> bool {
     let Ok(mut spec) = EndpointSpec::parse(at) else {
         return true; // what is wrong with it has been said
     };
-    while !matches!(&*spec.kind, "tcp" | "ssl" | "unix") {
+    while !matches!(
+        &*spec.kind,
+        "tcp" | "tcp6" | "ssl" | "tls" | "unix" | "stdio"
+    ) {
         match spec.inner(&[]) {
             Ok(inner) => spec = inner,
             Err(_) => return false,
         }
     }
-    spec.kind == "unix"
+    matches!(&*spec.kind, "unix" | "stdio")
         || spec.option("interface").is_some_and(|address| {
             let address = address.parse::<std::net::IpAddr>();
             address.is_ok_and(|address| address.is_loopback())

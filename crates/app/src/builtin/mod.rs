@@ -1,6 +1,7 @@
 //! What tress brings along, in two tables: a new provider or protocol is a row here. Makes nothing by itself.
 
 mod checkers;
+mod every;
 mod file;
 mod finger;
 mod memory;
@@ -16,5 +17,12 @@ pub(crate) const PROVIDERS: &[ProviderKind] = &[file::KIND, memory::KIND];
 /// The kinds of checker.
 pub(crate) const CHECKERS: &[CheckerKind] = &[checkers::FILE, checkers::MEMORY, checkers::TOKENS];
 
-/// The protocols, each for the interface that it serves.
-pub(crate) const EXPOSURES: &[Exposure] = &[finger::FINGER, finger::FINGER_SETTER];
+/// The protocols, each for the interface that it serves or for every one.
+pub(crate) const EXPOSURES: &[Exposure] = &[
+    every::AMP,
+    every::JSON_RPC_LINES,
+    every::LINES,
+    every::PB,
+    finger::FINGER,
+    finger::FINGER_SETTER,
+];

@@ -7,6 +7,7 @@ use crate::{
     registry::{Provider, ProviderContext},
     testing::{Directory, logged},
 };
+use std::{cell::RefCell, rc::Rc};
 use std::{fs, path::Path, time::Duration};
 use tress_core::{Result, testing::memory::Table};
 use tress_protocols::finger::{DynFinger, DynFingerSetter};
@@ -239,7 +240,15 @@ fn the_tables_are_right() {
     for (options, what) in [("path = 'users'", "finger.file"), ("", "finger.memory")] {
         let protocols = Registry::builtin();
         let protocols = protocols.protocols_of(protocols.provider(what).unwrap());
-        assert_eq!(protocols, ["finger", "finger-setter"]);
+        let every = [
+            "amp",
+            "finger",
+            "finger-setter",
+            "jsonrpc-lines",
+            "lines",
+            "pb",
+        ];
+        assert_eq!(protocols, every);
         for (number, protocol) in protocols.iter().enumerate() {
             let text = format!(
                 "[provide.a]\nkind='{what}'\n{options}\n[[serve]]\nwhat='a'\nas='{protocol}'\nat='tcp:{number}:interface=127.0.0.1'\n"
@@ -249,4 +258,83 @@ fn the_tables_are_right() {
             assert!(loaded.is_ok(), "{loaded:?}");
         }
     }
+}
+
+/// Says something, and keeps what it hears.
+struct Asker {
+    says: &'static str,
+    heard: Rc<RefCell<String>>,
+}
+
+impl tress_core::Protocol for Asker {
+    fn connection_made(&mut self, transport: &tress_core::Transport) -> Result {
+        transport.write(self.says.as_bytes());
+        Ok(())
+    }
+
+    fn data_received(&mut self, _: &tress_core::Transport, data: &[u8]) -> Result {
+        self.heard
+            .borrow_mut()
+            .push_str(&String::from_utf8_lossy(data));
+        Ok(())
+    }
+}
+
+#[test]
+fn one_object_is_served_as_everything() {
+    let table = Table::new();
+    let mut text =
+        "[provide.users]\nkind = 'finger.memory'\nusers = { moshez = 'Happy' }\n".to_owned();
+    let served = [
+        ("finger", "moshez\r\n"),
+        ("lines", "getUser moshez\r\ngetUsers\r\nsetUser a b\r\n"),
+        (
+            "jsonrpc-lines",
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"Finger.getUser\",\"params\":[\"moshez\"]}\n",
+        ),
+        (
+            "amp",
+            "\0\x04_ask\0\x011\0\x08_command\0\x07getUser\0\x04name\0\x06moshez\0\0",
+        ),
+    ];
+    for (port, (protocol, _)) in (1..).zip(&served) {
+        text.push_str(&format!(
+            "[[serve]]\nwhat = 'users'\nas = '{protocol}'\nat = 'tcp:{port}:interface=127.0.0.1'\n"
+        ));
+    }
+    text.push_str("[[serve]]\nwhat = 'users'\ninterface = 'FingerSetter'\nas = 'lines'\nat = 'tcp:9:interface=127.0.0.1'\n");
+    let registry = Registry::builtin();
+    let loaded = Application::parse("a.toml", text.as_bytes(), &registry, table.reactor());
+    let mut application = loaded.unwrap();
+    application.start(table.reactor()).unwrap();
+    let ask = |port: u16, says: &'static str| {
+        let heard = Rc::<RefCell<String>>::default();
+        let asker = Asker {
+            says,
+            heard: Rc::clone(&heard),
+        };
+        let to = format!("tcp:127.0.0.1:{port}");
+        table.reactor().connect_protocol(&to, asker).detach();
+        table.settle();
+        heard.take()
+    };
+    let answers: Vec<String> = (1..)
+        .zip(&served)
+        .map(|(port, (_, says))| ask(port, says))
+        .collect();
+    assert!(answers[0].contains("Happy"), "{answers:?}");
+    assert_eq!(
+        answers[1],
+        "Happy\r\n\r\nmoshez\r\n\r\n! unknown-method: `Finger` has no method `setUser`; try `help`\r\n\r\n"
+    );
+    assert_eq!(
+        answers[2],
+        "{\"jsonrpc\":\"2.0\",\"result\":\"Happy\",\"id\":1}\n"
+    );
+    assert_eq!(
+        answers[3],
+        "\0\x07_answer\0\x011\0\x06result\0\x05Happy\0\0"
+    );
+    assert_eq!(ask(9, "setUser a b\r\n"), "ok\r\n\r\n");
+    assert!(ask(2, "getUser a\n").starts_with('b'));
 }

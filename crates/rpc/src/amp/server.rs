@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     calls::{Calls, ExposureLimits},
+    descriptor::Descriptor,
     fault::{self, Fault},
     object::{CallContext, Object},
     owed::Owed,
@@ -71,6 +72,14 @@ impl AmpFactory {
             limits,
             plan: Rc::new(Plan::new(object.descriptor())?),
         })
+    }
+
+    /// Whether an interface can be said in AMP.
+    ///
+    /// # Errors
+    /// Why not, as of [`AmpFactory::new`].
+    pub fn check(descriptor: &'static Descriptor) -> Result<(), Unsayable> {
+        Plan::new(descriptor).map(drop)
     }
 }
 

@@ -4,7 +4,7 @@ use super::{HELP, answer::Answer, help::help, words::words};
 use crate::{
     arguments::BadCall,
     calls::{Calls, ExposureLimits},
-    descriptor::Method,
+    descriptor::{Descriptor, Method},
     fault::{BAD_ARGUMENTS, Fault, TOO_LARGE},
     kind::Kind,
     object::{CallContext, Object},
@@ -47,21 +47,34 @@ impl LineFactory {
     /// # Errors
     /// A method takes what is no word, or is called `help`.
     pub fn new(object: &Object, limits: ExposureLimits) -> Result<Self, Unsayable> {
-        let descriptor = object.descriptor();
-        let plan = descriptor.methods.iter().map(|method| {
-            Planned::new(method).map_err(|why| Unsayable {
-                protocol: "lines",
-                interface: descriptor.name,
-                method: method.name,
-                why,
-            })
-        });
+        let plan = plan(object.descriptor())?;
         Ok(Self {
             object: object.clone(),
             limits,
-            plan: plan.collect::<Result<_, _>>()?,
+            plan,
         })
     }
+
+    /// Whether an interface can be said in words.
+    ///
+    /// # Errors
+    /// Why not, as of [`LineFactory::new`].
+    pub fn check(descriptor: &'static Descriptor) -> Result<(), Unsayable> {
+        plan(descriptor).map(drop)
+    }
+}
+
+/// The methods of an interface.
+fn plan(descriptor: &'static Descriptor) -> Result<Rc<[Planned]>, Unsayable> {
+    let planned = descriptor.methods.iter().map(|method| {
+        Planned::new(method).map_err(|why| Unsayable {
+            protocol: "lines",
+            interface: descriptor.name,
+            method: method.name,
+            why,
+        })
+    });
+    planned.collect()
 }
 
 impl Planned {

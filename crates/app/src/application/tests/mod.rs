@@ -1,11 +1,12 @@
 //! Wrong files as a table; starting, stopping and failing half-way on a network in memory.
 
+mod auth;
+
 use super::*;
+use crate::Exposure;
 use crate::testing::{Directory, logged};
-use crate::{Access, Exposure, Serves};
 use std::{cell::RefCell, time::Duration};
 use tress_core::{Address, Factory, Protocol, testing::memory::Table};
-use tress_rpc::cred::Sort;
 
 const USERS: &str = "[provide.users]\nkind = 'finger.memory'\nusers = {moshez = 'Happy'}\n";
 const FINGER: &str = "[[serve]]\nwhat = 'users'\nas = 'finger'\nat = 'tcp:79'\n";
@@ -58,7 +59,7 @@ fn wrong_services() {
     check(
         "what = 'users'\nas = 'figner'\nat = 'tcp:79'",
         "f.toml:6: serve.as: unknown protocol `figner`; \
-         expected one of `finger`, `finger-setter`; did you mean `finger`?",
+         expected one of `amp`, `finger`, `finger-setter`, `jsonrpc-lines`, `lines`, `pb`; did you mean `finger`?",
     );
     check(
         "what = 'users'\nas = ['finger',\n'finger-setter']\nat = 'tcp:79'",
@@ -75,8 +76,8 @@ fn wrong_services() {
         "f.toml:7: serve.forwarding_port: expected a port number, from 1 to 65535",
     );
     check(
-        "what = 'users'\nas = 'finger-setter'\nforwarding = true\nat = 'tcp:79'",
-        "f.toml:7: serve.forwarding: unknown key `forwarding`; expected one of `what`, `as`, `at`",
+        "what = 'users'\nas = 'finger-setter'\nforwarding = true\nat = 'unix:x'",
+        "f.toml:7: serve.forwarding: unknown key `forwarding`; expected one of `what`, `as`, `at`, `interface`, `auth`, `anonymous`",
     );
 }
 
@@ -158,7 +159,7 @@ fn everything_is_reported_at_once() {
         "[provide.a]\nkind = 'x'\n[[serve]]\nwhat = 'b'\nas = 'y'\nat = 'z'\n[limits]\nidle = 1",
         "f.toml:2: provide.a.kind: unknown kind `x`; expected one of `finger.file`, `finger.memory`\n\
          f.toml:4: serve.what: unknown provider `b`; expected `a`\n\
-         f.toml:5: serve.as: unknown protocol `y`; expected one of `finger`, `finger-setter`\n\
+         f.toml:5: serve.as: unknown protocol `y`; expected one of `amp`, `finger`, `finger-setter`, `jsonrpc-lines`, `lines`, `pb`\n\
          f.toml:6: serve.at: unknown kind of endpoint `z`; expected one of `haproxy`, `tcp`, `tcp6`, `unix`\n\
          f.toml:8: limits.idle: expected a duration such as `\"30s\"`, found an integer",
     );
@@ -210,185 +211,6 @@ fn an_object_is_served_only_as_what_it_offers() {
 
 struct Quiet;
 impl Protocol for Quiet {}
-
-/// A protocol for every interface whose methods take nothing; lets in who has a password.
-const EVERY: Exposure = Exposure {
-    name: "every",
-    serves: Serves::Any(|interface| {
-        match interface
-            .methods
-            .iter()
-            .find(|method| !method.arguments.is_empty())
-        {
-            None => Ok(()),
-            Some(method) => Err(format!("`{}` takes something", method.name)),
-        }
-    }),
-    access: Access::Logins(&[Sort::Password]),
-    doc: "",
-    options: &[],
-    make: |serving| {
-        LET_IN.set([Sort::Password, Sort::Anonymous].map(|sort| serving.portal.takes(sort)));
-        Ok(SharedFactory::new(|| Quiet))
-    },
-};
-
-thread_local! {
-    /// Whether the last portal takes passwords, and lets in who shows nothing.
-    static LET_IN: std::cell::Cell<[bool; 2]> = const { std::cell::Cell::new([false; 2]) };
-}
-
-/// Says only who is there.
-#[tress_rpc::interface(crate = "tress_rpc")]
-trait Crowd {
-    /// Everybody.
-    async fn everybody(&self) -> Result<Vec<String>>;
-}
-
-struct Nobody;
-
-impl Crowd for Nobody {
-    async fn everybody(&self) -> Result<Vec<String>> {
-        Ok(Vec::new())
-    }
-}
-
-impl Provider for Nobody {
-    fn object(&self, interface: &str) -> Option<Object> {
-        (interface == "Crowd").then(|| <dyn DynCrowd>::object(Rc::new(Self)))
-    }
-}
-
-const CROWD: ProviderKind = ProviderKind {
-    name: "crowd",
-    doc: "",
-    options: &[],
-    interfaces: &[
-        <dyn tress_protocols::finger::DynFinger>::DESCRIPTOR,
-        <dyn DynCrowd>::DESCRIPTOR,
-    ],
-    make: |_, _| Ok(Box::new(Nobody)),
-    sharing: Sharing::PerWorker,
-};
-
-#[test]
-fn who_may_call_is_said_or_only_this_machine_can() {
-    let directory = Directory::new();
-    directory.file("pw", "secret\n");
-    let file = directory.file("users", "alice:secret\n");
-    let file = file.with_file_name("f.toml").display().to_string();
-    let table = Table::new();
-    let mut registry = Registry::builtin();
-    registry.register_provider(CROWD).register_exposure(EVERY);
-    let load = |auth: &str, serve: &str| {
-        LET_IN.set([false; 2]);
-        let text = format!(
-            "[provide.all]\nkind = 'crowd'\n{auth}[[serve]]\nwhat = 'all'\nas = 'every'\n{serve}\n"
-        );
-        let loaded = Application::parse(&file, text.as_bytes(), &registry, table.reactor());
-        match loaded {
-            Ok(_) => format!("{:?}", LET_IN.get()),
-            Err(problems) => problems.to_string().replace(&format!("{file}:"), ""),
-        }
-    };
-    let memory = "[auth.staff]\nkind = 'memory'\nusers = { alice = { file = 'pw' } }\n";
-    let open = "others than this machine reach it, and nothing says who may call; expected `auth`, `anonymous = true`, or \
-                an endpoint such as";
-    for (auth, serve, expected) in [
-        ("", "at = 'tcp:7:interface=127.0.0.1'", "[false, true]"),
-        ("", "at = 'tcp:7:interface=\\:\\:1'", "[false, true]"),
-        ("", "at = 'unix:/tmp/x'", "[false, true]"),
-        (
-            "",
-            "at = 'haproxy:tcp:7:interface=127.0.0.1'",
-            "[false, true]",
-        ),
-        (
-            "",
-            "at = ['unix:/tmp/x', 'tcp:7']",
-            &format!("6: serve.at: {open} `tcp:7:interface=127.0.0.1`"),
-        ),
-        (
-            "",
-            "at = 'tcp:7:interface=192.0.2.2'",
-            &format!("6: serve.at: {open} `tcp:7:interface=192.0.2.2:interface=127.0.0.1`"),
-        ),
-        ("", "at = 'tcp:7'\nanonymous = true", "[false, true]"),
-        (
-            "",
-            "at = 'unix:/tmp/x'\nanonymous = false",
-            "7: serve.anonymous: nobody could call: expected `auth` beside it, or `anonymous = true`",
-        ),
-        (memory, "at = 'tcp:7'\nauth = 'staff'", "[true, false]"),
-        (
-            memory,
-            "at = 'tcp:7'\nauth = 'staff'\nanonymous = true",
-            "[true, true]",
-        ),
-        (
-            memory,
-            "at = 'tcp:7'\nauth = 'stuff'",
-            "10: serve.auth: unknown auth `stuff`; expected `staff`; did you mean `staff`?",
-        ),
-        (
-            "[auth.robots]\nkind = 'tokens'\nusers = { robot = { file = 'pw' } }\n",
-            "at = 'tcp:7'\nauth = 'robots'",
-            "10: serve.auth: `robots` cannot check what callers show through `every`: a password",
-        ),
-        (
-            "[auth.staff]\nkind = 'memory'\nusers = { alice = 'secret' }\n",
-            "at = 'tcp:7'\nauth = 'staff'",
-            "5: auth.staff.users.alice: expected where the secret is: `{ env = \"NAME\" }` or `{ file = \"path\" }`",
-        ),
-        (
-            "[auth.staff]\nkind = 'memory'\nusers = { alice = { env = 'TRESS_NO_SUCH' } }\n",
-            "at = 'tcp:7'\nauth = 'staff'",
-            "5: auth.staff.users.alice: the environment has no variable `TRESS_NO_SUCH`",
-        ),
-        (
-            "[auth.staff]\nkind = 'file'\npath = 'users'\n",
-            "at = 'tcp:7'\nauth = 'staff'",
-            "5: auth.staff.path: line 1: expected an Argon2 hash, such as `$argon2id$v=19$m=19456,t=2,p=1$…`",
-        ),
-        (
-            "",
-            "at = 'unix:/tmp/x'\ninterface = 'Finger'",
-            "5: serve.as: `all` is a `crowd`, which cannot be served as `every`: `getUser` takes something; expected one of \
-             `every`, `finger`",
-        ),
-        (
-            "",
-            "at = 'unix:/tmp/x'\ninterface = 'Crwd'",
-            "7: serve.interface: unknown interface `Crwd`; expected one of `Finger`, `Crowd`; did you mean `Crowd`?",
-        ),
-    ] {
-        let found = load(auth, serve);
-        assert!(
-            found.starts_with(expected),
-            "{auth}{serve}\n  {found}\n  {expected}"
-        );
-        assert!(!found.contains("secret\""), "{found}");
-    }
-}
-
-#[test]
-fn what_is_for_everybody_has_no_logins() {
-    let table = Table::new();
-    let check = |serve: &str, expected: &str| {
-        let text = format!(
-            "{USERS}[auth.a]\nkind = 'tokens'\nusers = {{}}\n[[serve]]\nwhat = 'users'\n{serve}"
-        );
-        assert_eq!(load(&table, &text).unwrap_err().to_string(), expected);
-    };
-    check(
-        "as = 'finger'\nat = 'tcp:79'\nauth = 'a'",
-        "f.toml:11: serve.auth: `finger` has no logins: it is for everybody",
-    );
-    check(
-        "as = 'finger-setter'\nat = 'tcp:79'\nauth = 'a'",
-        "f.toml:11: serve.auth: `finger-setter` has no logins",
-    );
-}
 
 #[test]
 fn an_adapter_of_your_own_wins() {
