@@ -18,6 +18,11 @@ const LOOPS: &[(&str, &str, &[&str])] = &[
     ("mio", "On mio", &["mio", "unix", "piped"]),
     ("io_uring", "On io_uring", &["uring"]),
     ("in tokio", "In tokio", &["in_tokio", "in_tokio_over_unix"]),
+    (
+        "io_uring in tokio",
+        "On io_uring in tokio",
+        &["uring_in_tokio"],
+    ),
     ("in GLib", "In GLib", &["in_glib"]),
     ("simulator", "In the simulator", &["sim"]),
 ];
@@ -182,14 +187,14 @@ mod tests {
     fn the_table_counts_and_names_what_does_not_hold() {
         let all = "a_b::one\t\na_b::two\t\nc::three\t\n";
         let mut runs = vec![merged(all); LOOPS.len()];
-        runs[4] = merged("a_b::one\tno x; no y\na_b::two\t\n");
+        runs[5] = merged("a_b::one\tno x; no y\na_b::two\t\n");
         let table = table(&runs);
         assert!(
-            table.contains("| a b | 2 | 2 | 2 | 2 | 1 of 2 |\n"),
+            table.contains("| a b | 2 | 2 | 2 | 2 | 2 | 1 of 2 |\n"),
             "{table}"
         );
         assert!(
-            table.contains("| **all** | 3 | 3 | 3 | 3 | 1 of 3 |\n"),
+            table.contains("| **all** | 3 | 3 | 3 | 3 | 3 | 1 of 3 |\n"),
             "{table}"
         );
         let told = "* In the simulator, it was not tried: `c::three`\n* In the simulator, no x, no y: `a_b::one`\n";

@@ -344,12 +344,17 @@ pub trait Driver: 'static {
     /// What the stall detector reads.
     fn stopwatch(&self) -> Box<dyn Stopwatch>;
 
-    /// A descriptor that becomes readable when `wait` would return, for a foreign loop.
+    /// A descriptor for a foreign loop, which turns the driver: `wait` without waiting, and `next` until there is nothing
+    /// more. Then, as long as there is a [`Driver::backlog`], it turns it again; and only when there is none may it wait
+    /// for this descriptor, or for [`Driver::deadline`]. The descriptor becomes readable when something comes after
+    /// `backlog` was asked, and no loop needs to read it: the next `wait` does what that takes. It may be readable in
+    /// vain. The same descriptor each time, as long as the driver is there.
     fn poll_fd(&self) -> Option<i32> {
         None
     }
 
-    /// Whether a `wait` would return at once although nothing new arrives.
+    /// Whether a `wait` would return at once although nothing new arrives. Once somebody has asked for
+    /// [`Driver::poll_fd`], all of it that the descriptor does not tell of.
     fn backlog(&self) -> bool {
         false
     }

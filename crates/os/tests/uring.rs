@@ -3,10 +3,6 @@
 //!
 //! One test for each theme, not for each behaviour: where this machine has no io_uring, they say so and pass.
 #![cfg(target_os = "linux")]
-#![expect(
-    clippy::print_stderr,
-    reason = "what was skipped, and which behaviours failed"
-)]
 
 #[expect(
     dead_code,
@@ -14,20 +10,22 @@
 )]
 mod world;
 
+#[macro_use]
+#[expect(
+    clippy::print_stderr,
+    reason = "what was skipped, and which behaviours failed"
+)]
+#[path = "world/themes.rs"]
+mod themes;
+
 #[path = "suite/pipes.rs"]
 mod pipes;
 
 use pipes::Piped;
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    rc::Rc,
-};
-use tress_core::{
-    Reactor,
-    testing::suite::{BEHAVIOURS, play},
-};
+use std::rc::Rc;
+use tress_core::Reactor;
 use tress_os::{Uring, UringOptions};
-use world::{ALONE, SocketWorld};
+use world::SocketWorld;
 
 fn world(options: &UringOptions, alone: &'static str) -> SocketWorld {
     let make = |clock| {
@@ -50,64 +48,12 @@ fn piped() -> SocketWorld {
     SocketWorld::new(make, "nothing").with_pipes()
 }
 
-/// Runs all behaviours of a theme and names those that fail.
 fn check(theme: &str, world: impl Fn() -> SocketWorld) {
-    if let Err(error) = Uring::new() {
-        eprintln!("skipped: this machine has no io_uring for us: {error}");
-        return;
-    }
-    let alone = std::env::var(ALONE).ok();
-    let wanted = |name: &str| alone.as_deref().is_none_or(|alone| alone == name);
-    let mut failed = Vec::new();
-    for (_, name, behaviour) in BEHAVIOURS.iter().filter(|(of, ..)| *of == theme) {
-        if !wanted(name) {
-            continue;
-        }
-        let of = format!("{theme}::{name}");
-        let run = || play("uring", &of, *behaviour, &world());
-        if catch_unwind(AssertUnwindSafe(run)).is_err() {
-            eprintln!("FAILED: {theme}::{name}");
-            failed.push(*name);
-        }
-    }
-    assert!(failed.is_empty(), "failed: {failed:?}");
+    themes::check("uring", theme, Uring::new(), world);
 }
 
-macro_rules! themes {
-    ($kind:ident, $world:expr; $($theme:ident)*) => {
-        mod $kind {
-            use super::*;
-
-            $(#[test]
-            fn $theme() {
-                let world: fn(&'static str) -> SocketWorld = $world;
-                check(stringify!($theme), || world(concat!(stringify!($kind), "::accept")));
-            })*
-
-            #[test]
-            fn every_theme_is_mounted() {
-                let mounted = [$(stringify!($theme)),*];
-                for (theme, ..) in BEHAVIOURS {
-                    assert!(mounted.contains(theme), "{theme} is not mounted");
-                }
-            }
-        }
-    };
-}
-
-macro_rules! kinds {
-    ($($kind:ident: $world:expr;)*) => {
-        $(themes! { $kind, $world;
-            connect connector accept read buffers write producers close half_close failures layers pushed_layers limits
-            timers reactor_loop shutdown storms tasks jobs datagrams descriptors processes signals adopted
-        })*
-    };
-}
-
-kinds! {
-    tcp: |alone| world(&UringOptions::default(), alone);
-    unix: |alone| world(&UringOptions::default(), alone).with_unix_sockets();
-    pipes_only: |_| piped();
-    plain_tcp: |alone| world(&UringOptions::plain(), alone);
-    plain_unix: |alone| world(&UringOptions::plain(), alone).with_unix_sockets();
-}
+themes! { tcp, check, |alone| world(&UringOptions::default(), alone); }
+themes! { unix, check, |alone| world(&UringOptions::default(), alone).with_unix_sockets(); }
+themes! { pipes_only, check, |_| piped(); }
+themes! { plain_tcp, check, |alone| world(&UringOptions::plain(), alone); }
+themes! { plain_unix, check, |alone| world(&UringOptions::plain(), alone).with_unix_sockets(); }

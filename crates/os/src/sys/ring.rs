@@ -4,6 +4,7 @@
 use crate::seam::{self, Call};
 use crate::uring::{
     UringOptions,
+    bell::{self, Bell, Resting},
     work::{Done, Key, Loan, Outcome, Piece, Work},
 };
 use crate::waits::Waits;
@@ -46,6 +47,9 @@ pub(crate) struct Ring {
     found: usize,
     unsubmitted: bool,
     waits: Waits,
+    /// What a foreign loop watches.
+    bell: Bell,
+    resting: Resting,
 }
 
 /// A place for an operation; `work` is there from `start` to the last completion.
@@ -72,6 +76,8 @@ impl Ring {
             found: 0,
             unsubmitted: false,
             waits: Waits::default(),
+            bell: Bell::default(),
+            resting: Resting::default(),
         };
         if ring.options.provided_buffers && !ring.provide_buffers()? {
             ring.options.provided_buffers = false;
@@ -175,6 +181,7 @@ impl Ring {
     /// # Errors
     /// The ring is of no use any more.
     pub(crate) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.resting.set(false);
         let all = self.push_waiting() && self.ahead.is_empty();
         let result = seam::once(Call::IoUringEnter, || match timeout {
             Some(timeout) if timeout.is_zero() || !all => self.poll(),
@@ -186,6 +193,7 @@ impl Ring {
                 self.io.submitter().submit_with_args(1, &arguments)
             }
         });
+        self.bell.silence();
         self.found = self.io.completion().len();
         if result.is_ok() {
             self.unsubmitted = !self.waiting.is_empty();
@@ -214,14 +222,37 @@ impl Ring {
         self.buffers.give(loan.id, loan.buffer);
     }
 
-    /// Whether something was started that the kernel does not know of yet.
-    pub(crate) fn has_unsubmitted(&self) -> bool {
-        self.unsubmitted || !self.ahead.is_empty()
+    /// For a foreign loop: a descriptor that becomes readable when there is more than [`Ring::has_backlog`] knew of.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    pub(crate) fn descriptor(&self) -> io::Result<i32> {
+        self.bell.hang(&self.io)
     }
 
-    /// The ring's own descriptor, readable while completions wait.
-    pub(crate) fn descriptor(&self) -> i32 {
-        self.io.as_raw_fd()
+    /// What rings when there is something, once a foreign loop watches it.
+    pub(crate) fn bell(&self) -> Bell {
+        self.bell.clone()
+    }
+
+    /// A foreign loop watches the descriptor.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.bell.is_there()
+    }
+
+    /// Whether there is something to tell the kernel, or to hear from it, without anything new: no descriptor tells of
+    /// that. If not, whoever asks may wait for the descriptor, and what is started from then on makes it readable.
+    pub(crate) fn has_backlog(&self) -> bool {
+        let backlog =
+            self.unsubmitted || !self.ahead.is_empty() || self.found > 0 || bell::is_due(&self.io);
+        self.resting.set(!backlog);
+        backlog
+    }
+
+    /// The driver has something to do in a turn.
+    #[inline]
+    pub(crate) fn asked(&self) {
+        self.bell.asked(&self.resting);
     }
 
     fn operation(&mut self, key: Key) -> Option<&mut Operation> {
@@ -318,6 +349,7 @@ impl Ring {
     /// Puts an entry into the submission queue, or behind those that wait for room there.
     fn push(&mut self, entry: squeue::Entry) {
         self.unsubmitted = true;
+        self.asked();
         if !self.waiting.is_empty() || !self.try_push(&entry) {
             self.waiting.push_back(entry);
             self.push_waiting();

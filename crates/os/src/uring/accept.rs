@@ -50,10 +50,16 @@ impl Accepting {
         self.freed = true;
     }
 
+    /// Whether ports rest that need not any longer.
+    #[inline]
+    pub(super) fn will_resume(&self) -> bool {
+        self.freed && !self.resting.is_empty()
+    }
+
     /// The ports that need not rest longer.
     #[inline]
     pub(super) fn rested(&mut self) -> Vec<Token> {
-        if self.freed && !self.resting.is_empty() {
+        if self.will_resume() {
             std::mem::take(&mut self.resting)
         } else {
             Vec::new()

@@ -155,6 +155,13 @@ impl<C: Clock> Uring<C> {
         }
     }
 
+    /// Whether it has something to tell, to look at again, or to fail with.
+    pub(super) fn beside_has_backlog(&self) -> bool {
+        self.beside.as_ref().is_some_and(|beside| {
+            beside.stage != Stage::Quiet || beside.failed.is_some() || beside.mio.backlog()
+        })
+    }
+
     /// Before a wait: how long it may be.
     ///
     /// # Errors
@@ -294,6 +301,7 @@ impl<C: Clock> Uring<C> {
         open: impl FnOnce(&mut Mio<SharedClock<C>>) -> io::Result<(Token, Address)>,
     ) -> io::Result<(Token, Address)> {
         let (inner, address) = open(&mut self.beside()?.mio)?;
+        self.ring.asked();
         Ok((self.name_beside(inner), address))
     }
 

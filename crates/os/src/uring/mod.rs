@@ -7,6 +7,7 @@
 
 mod accept;
 mod adopt;
+pub(crate) mod bell;
 mod beside;
 mod linger;
 mod options;
@@ -29,12 +30,12 @@ use crate::{
     unix::{self, SocketFile},
 };
 use accept::Accepting;
+use bell::Bell;
 use beside::{Beside, SHARED_BUFFER, SharedClock};
 pub use options::UringOptions;
 use slots::{READING, SHARED, Slots, State};
 use socket2::SockAddr;
 use std::{
-    cell::Cell,
     collections::BTreeMap,
     fs::File,
     io::{self, Write},
@@ -96,8 +97,6 @@ pub struct Uring<C = SystemClock> {
     /// The buffer for what comes neither with the ring's buffers nor parked, while it is not lent.
     shared: Box<[u8]>,
     accepting: Accepting,
-    /// A foreign loop watches the ring's descriptor.
-    hosted: Cell<bool>,
     jobs: Pool,
     waker: Arc<UringWaker>,
     signals: Caught,
@@ -152,6 +151,7 @@ impl<C: Clock> Uring<C> {
             Err(error) => return Err((clock, error)),
         };
         ring.start(NOBODY, Work::Watch(Arc::clone(&event)));
+        let bell = ring.bell();
         Ok(Self {
             files: BTreeMap::new(),
             beside: None,
@@ -167,9 +167,8 @@ impl<C: Clock> Uring<C> {
             bytes_per_turn: 65_536,
             shared: Box::default(),
             accepting,
-            hosted: Cell::new(false),
             jobs: pool::for_jobs(),
-            waker: Arc::new(UringWaker(event)),
+            waker: Arc::new(UringWaker { event, bell }),
             signals: Caught::default(),
             random: fastrand::Rng::new(),
             clock: SharedClock::new(clock),
@@ -241,7 +240,7 @@ impl<C: Clock> Uring<C> {
             Outcome::Writable => self.writable(token),
             Outcome::Woken => {
                 if !more {
-                    let event = Arc::clone(&self.waker.0);
+                    let event = Arc::clone(&self.waker.event);
                     self.ring.start(NOBODY, Work::Watch(event));
                 }
                 None
@@ -300,6 +299,7 @@ impl<C: Clock> Uring<C> {
         {
             slot.set(slots::QUEUED);
             self.again.push(token);
+            self.ring.asked();
         }
     }
 
@@ -360,18 +360,24 @@ impl<C: Clock> Driver for Uring<C> {
         self.clock.stopwatch()
     }
 
+    /// An eventfd that the kernel writes to: see `bell`. None, with a line in the log, where it cannot be had.
     fn poll_fd(&self) -> Option<i32> {
-        self.hosted.set(true);
-        Some(self.ring.descriptor())
+        let descriptor = self.ring.descriptor().inspect_err(
+            |error| tracing::error!(target: "tress", "no other loop can watch io_uring: {error}"),
+        );
+        descriptor.ok()
     }
 
-    /// Hosted, also while the kernel has not been told of everything: the host would wait for it in vain.
+    /// Hosted, it is all that a turn leaves to the next and that the descriptor does not tell: what is parked for the
+    /// core; what the driver beside the ring has, or has failed with; what the kernel has not been told of, so that it
+    /// would never answer; what it has told since, or would tell when the ring is entered; and ports and connections that
+    /// the next round looks at again. Alone, `wait` finds most of these itself, and they cost nothing here.
     fn backlog(&self) -> bool {
-        let unsubmitted = || self.ring.has_unsubmitted() || !self.starved.is_empty();
-        let beside = self.beside.as_ref();
-        !self.again.is_empty()
-            || beside.is_some_and(|beside| beside.mio.backlog())
-            || self.hosted.get() && unsubmitted()
+        if !self.again.is_empty() || self.beside_has_backlog() {
+            return true;
+        }
+        let looks_again = || !self.starved.is_empty() || self.accepting.will_resume();
+        self.ring.is_watched() && (looks_again() || self.ring.has_backlog())
     }
 
     fn deadline(&self) -> Time {
@@ -460,6 +466,7 @@ impl<C: Clock> Driver for Uring<C> {
         } else if slot.has(slots::UNIX) {
             // Whoever asks for open files in the callback that follows is still to get the first ones.
             self.starved.push(token);
+            self.ring.asked();
         } else {
             self.arm(token);
         }
@@ -615,8 +622,12 @@ impl<C> std::fmt::Debug for Uring<C> {
     }
 }
 
-/// The eventfd that ends a wait. It is only ever written to: each write is told, whatever its count.
-struct UringWaker(Arc<File>);
+/// What ends a wait, of the driver itself or of the loop that it is in.
+struct UringWaker {
+    /// It is only ever written to: each write is told, whatever its count.
+    event: Arc<File>,
+    bell: Bell,
+}
 
 impl Wake for UringWaker {
     fn wake(self: Arc<Self>) {
@@ -624,7 +635,8 @@ impl Wake for UringWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if let Err(error) = (&*self.0).write_all(&1_u64.to_ne_bytes()) {
+        let woken = (&*self.event).write_all(&1_u64.to_ne_bytes());
+        if let Err(error) = woken.and_then(|()| self.bell.ring()) {
             tracing::error!(target: "tress", "the loop could not be woken: {error}");
         }
     }
