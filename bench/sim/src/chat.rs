@@ -17,6 +17,7 @@ use tress_core::{
     client::{ClientService, Jitter, ReconnectPolicy},
     framing::{LineReceiver, LineTransport, Lines},
 };
+use tress_tls::TlsInfo;
 
 /// How long a client waits for the server.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -100,6 +101,7 @@ pub(crate) struct Talker {
     clockwork: Clockwork,
     reactor: WeakReactor,
     number: u64,
+    is_secure: bool,
     connections: Cell<u64>,
     /// The connection on which it is in the room.
     within: RefCell<Option<(u64, LineTransport)>>,
@@ -124,6 +126,7 @@ impl Talker {
             clockwork: clockwork.clone(),
             reactor: reactor.downgrade(),
             number,
+            is_secure: to.starts_with("tls:"),
             connections: Cell::new(ledger.below(1 << 40)),
             within: RefCell::default(),
             heard: Cell::new(0),
@@ -299,6 +302,12 @@ impl LineReceiver for Speaker {
     fn connection_made(&mut self, transport: &LineTransport) -> Result {
         // A server that crashed before it said a word never says one, and nobody says so.
         transport.set_idle_timeout(Some(PATIENCE));
+        if transport.info::<TlsInfo>().is_some() != self.talker.is_secure {
+            self.broke(
+                "TLS where there should be none, or none where there should be",
+                "",
+            );
+        }
         Ok(())
     }
 

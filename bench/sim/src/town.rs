@@ -20,9 +20,15 @@ use tress_core::{
     Address, EventType, Phase, Reactor, Result, WeakReactor, client::ClientService, framing::Lines,
 };
 use tress_sim::{Fault, World};
+use tress_tls::MemoryFiles;
 
 const SERVER: &str = "10.0.0.1";
 const CLIENTS: [&str; 5] = ["10.0.1.1", "10.0.1.2", "10.0.1.3", "10.0.1.4", "10.0.1.5"];
+/// Which of them comes to the chat over TLS, in one seed of so many: a handshake costs as much as a hundred lines.
+const SECURE: usize = 1;
+const SECURE_ONE_IN: u64 = 3;
+/// The server's key and certificate, which is signed by itself. Always the same, as its length is the length of segments.
+const PAIR: &str = include_str!("town.pem");
 /// How long things go wrong.
 const STORM: Duration = Duration::from_secs(8);
 /// How long everybody has afterwards to find back.
@@ -96,6 +102,7 @@ struct Town {
     world: World,
     ledger: Ledger,
     tried: Tried,
+    secure: Option<usize>,
     server: Option<Server>,
     clients: Vec<Option<Client>>,
     /// When hosts are to come back: the server is the last.
@@ -134,6 +141,9 @@ impl Node {
             }
         };
         reactor.set_name_resolver(world.clone());
+        let files = MemoryFiles::new();
+        files.write("town.pem", PAIR);
+        tress_tls::register(&reactor, files);
         reactor.start()?;
         Ok(Self {
             reactor,
@@ -159,7 +169,9 @@ impl Server {
         let reactor = &node.reactor;
         let log = Log::start(reactor, ledger, &node.clockwork);
         let room = Room::new(log.clone());
-        reactor.listen("tcp:8123", move || room.door())?;
+        let door = Rc::clone(&room);
+        reactor.listen("tcp:8123", move || door.door())?;
+        reactor.listen("ssl:8124:certKey=town.pem", move || room.door())?;
         reactor.listen_datagrams("udp:5000", Echo)?;
         let application = finger::serve(reactor, &world.disk(SERVER))?;
         let application: RefCell<Application> = RefCell::new(application);
@@ -178,7 +190,13 @@ impl Server {
 }
 
 impl Client {
-    fn start(world: &World, ledger: &Ledger, tried: &Tried, number: usize) -> Result<Self> {
+    fn start(
+        world: &World,
+        ledger: &Ledger,
+        tried: &Tried,
+        number: usize,
+        secure: bool,
+    ) -> Result<Self> {
         let node = Node::new(world, ledger, CLIENTS[number])?;
         let (reactor, clockwork) = (&node.reactor, &node.clockwork);
         // Half of them look its name up.
@@ -187,7 +205,11 @@ impl Client {
         } else {
             "town.example"
         };
-        let to = format!("tcp:{at}:8123:timeout=5");
+        let to = if secure {
+            format!("tls:{at}:8124:trustRoots=town.pem:timeout=5")
+        } else {
+            format!("tcp:{at}:8123:timeout=5")
+        };
         let (talker, service) = Talker::start(reactor, ledger, clockwork, number as u64, &to)?;
         let asker = Asker::start(reactor, ledger, clockwork, tried, at, number == 0);
         let ports = std::net::SocketAddr::from(([10, 0, 0, 1], 5000));
@@ -246,6 +268,7 @@ impl Town {
             world: world.clone(),
             ledger: ledger.clone(),
             tried: Tried::default(),
+            secure: ledger.one_in(SECURE_ONE_IN).then_some(SECURE),
             server: None,
             clients: (0..clients).map(|_| None).collect(),
             down: vec![None; clients + 1],
@@ -280,7 +303,8 @@ impl Town {
     }
 
     fn start_client(&mut self, number: usize) -> Result {
-        let client = Client::start(&self.world, &self.ledger, &self.tried, number)?;
+        let secure = self.secure == Some(number);
+        let client = Client::start(&self.world, &self.ledger, &self.tried, number, secure)?;
         self.clients[number] = Some(client);
         Ok(())
     }

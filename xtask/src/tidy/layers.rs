@@ -37,10 +37,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         "tress-cli",
         &["tress-core", "tress-os", "tress-rpc", "tress-app", "tress"],
     ),
-    // The workload brings a whole application into the simulator, which knows none.
+    // The workload brings a whole application and TLS into the simulator, which knows neither.
     (
         "tress-sim-workload",
-        &["tress-core", "tress-sim", "tress-app"],
+        &["tress-core", "tress-sim", "tress-tls", "tress-app"],
     ),
     ("tress-testee", &["tress"]),
     ("tress-bench", &["tress", "tress-testee"]),
