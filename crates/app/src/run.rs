@@ -118,6 +118,7 @@ pub struct Plan {
     file: String,
     bytes: Vec<u8>,
     registry: Portable,
+    name: String,
     workers: WorkersWanted,
     /// The other workers', for a reload.
     others: Mutex<Vec<Remote>>,
@@ -139,9 +140,15 @@ impl Plan {
             file,
             bytes,
             registry: registry.portable()?,
+            name: config.app.name,
             workers: config.app.workers,
             others: Mutex::default(),
         })
+    }
+
+    /// Says in the log that the application has stopped, as [`run`] does: when all workers have.
+    pub fn stopped(&self) {
+        tracing::info!(target: "tress", "{} has stopped", self.name);
     }
 
     /// How many workers the file wants.

@@ -51,7 +51,9 @@ fn run_workers(plan: &Arc<Plan>, count: usize, make: Make) -> Result<(), Ended> 
             install(reactor, reload, Some(Arc::clone(plan)))
         })
     });
-    result.map_err(Ended::Worker)
+    result.map_err(Ended::Worker)?;
+    plan.stopped();
+    Ok(())
 }
 
 fn install(

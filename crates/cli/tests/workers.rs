@@ -177,6 +177,12 @@ fn the_command_runs_and_stops_them() {
         let open = TcpStream::connect(at).unwrap();
         assert!(!ask(at, "moshez\r\n").is_empty());
         assert_eq!(running.signalled(signal), Some(0));
+        let mut rest = String::new();
+        running.1.read_to_string(&mut rest).unwrap();
+        let stopped = rest
+            .lines()
+            .filter(|line| line.ends_with("run has stopped"));
+        assert_eq!(stopped.count(), 1, "{rest}");
         drop(open);
     }
 }

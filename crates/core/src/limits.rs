@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// The most workers of one process: `workers_max`. A reactor does not know how many others there are, so it is no row of
+/// the table: who makes them and who reads the number from a file holds it.
+pub const WORKERS_MAX: usize = 256;
+
 /// What a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {

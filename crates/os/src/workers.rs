@@ -17,13 +17,11 @@ use std::{
     },
     thread::{self, Scope, ScopedJoinHandle},
 };
+pub use tress_core::limits::WORKERS_MAX;
 use tress_core::{
     Descriptor, EventType, Failure, Phase, Reactor, Remote, Result, ThreadFailure,
     reactor::SharedPorts,
 };
-
-/// The most workers of one process: `workers_max`.
-pub const WORKERS_MAX: usize = 256;
 
 /// So many reactors on so many threads, not yet started. The first is on the thread that calls [`Workers::run`]: one
 /// worker is a reactor, and starts no thread.

@@ -18,7 +18,7 @@ use tress_core::{
     limits,
     wording::{one_of, unknown},
 };
-use tress_rpc::{Client, Descriptor, Distant, Homes, MakeTwin, Object};
+use tress_rpc::{CallLimits, Client, Descriptor, Distant, Homes, MakeTwin, Object};
 
 /// An application that was found right and can be started.
 #[derive(Debug)]
@@ -90,6 +90,7 @@ impl Application {
             provided: Vec::new(),
             ports: Vec::new(),
             workers: WorkersWanted::default(),
+            calls: CallLimits::default(),
             shared: Vec::new(),
             place,
         };
@@ -186,6 +187,7 @@ struct Loader<'l> {
     provided: Vec<Provided<'l>>,
     ports: Vec<PortService>,
     workers: WorkersWanted,
+    calls: CallLimits,
     shared: Vec<(String, Object)>,
     place: Place,
 }
@@ -200,6 +202,7 @@ struct Provided<'l> {
 impl<'l> Loader<'l> {
     fn workers(&mut self, config: &Config) {
         self.workers = config.app.workers;
+        self.calls = config.app.calls;
         if self.workers.may_be_many() && self.registry.portable().is_none() {
             let message =
                 "more than one worker, but the files of this registry belong to one thread";
@@ -212,7 +215,13 @@ impl<'l> Loader<'l> {
     fn make(&mut self, kind: &ProviderKind, section: &ProvideSection) -> Option<Box<dyn Provider>> {
         if let (Place::Away(home), Sharing::Home(twins)) = (&self.place, kind.sharing) {
             let (home, name) = (home.clone(), section.name.clone());
-            return Some(Box::new(AwayProvider { home, name, twins }));
+            let calls = self.calls;
+            return Some(Box::new(AwayProvider {
+                home,
+                name,
+                calls,
+                twins,
+            }));
         }
         let context = ProviderContext {
             name: &section.name,
@@ -385,6 +394,7 @@ fn unit(unit: limits::Unit) -> config::Unit {
 struct AwayProvider {
     home: Remote,
     name: String,
+    calls: CallLimits,
     twins: &'static [(&'static Descriptor, MakeTwin)],
 }
 
@@ -392,7 +402,7 @@ impl Provider for AwayProvider {
     fn object(&self, interface: &str) -> Option<Object> {
         let twin = self.twins.iter().find(|(known, _)| known.name == interface);
         let (descriptor, make) = twin?;
-        let carrier = Distant::new(&self.home, &self.name, descriptor);
+        let carrier = Distant::with_limits(&self.home, &self.name, descriptor, self.calls);
         Some(make(Client::new(carrier)))
     }
 }

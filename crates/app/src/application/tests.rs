@@ -355,6 +355,76 @@ fn how_many_workers() {
 }
 
 #[test]
+fn calls_to_the_first_worker_have_limits_that_the_file_says() {
+    let on = |keys: &str| on_workers(&format!("2\n{keys}"), &format!("{USERS}{FINGER}"));
+    for (bad, expected) in [
+        (
+            "calls_in_flight = 0",
+            "calls_in_flight: expected more than nothing",
+        ),
+        (
+            "calls_in_flight = -1",
+            "calls_in_flight: expected a whole number from 0, found -1",
+        ),
+        (
+            "call_deadline = '0s'",
+            "call_deadline: expected more than nothing",
+        ),
+        (
+            "call_deadline = 5",
+            "call_deadline: expected a duration such as `\"30s\"`, found an integer",
+        ),
+    ] {
+        check(&on(bad), &format!("f.toml:3: app.{expected}"));
+    }
+    for (keys, in_flight, deadline) in [
+        ("", 1000, 30_000),
+        ("calls_in_flight = 2\ncall_deadline = '250ms'", 2, 250),
+    ] {
+        let (home, away, registry) = (Table::new(), Table::new(), Registry::builtin());
+        let mut loader = Loader {
+            registry: &registry,
+            reactor: away.reactor(),
+            problems: Problems::new("f.toml"),
+            provided: Vec::new(),
+            ports: Vec::new(),
+            workers: WorkersWanted::default(),
+            calls: CallLimits::default(),
+            shared: Vec::new(),
+            place: Place::Away(home.reactor().remote()),
+        };
+        let config = Config::read(on(keys).as_bytes(), &mut loader.problems);
+        loader.workers(&config);
+        let kind = registry.provider("finger.memory").unwrap();
+        let provider = loader.make(kind, &config.provide[0]).unwrap();
+        let object = provider.object("Finger").unwrap();
+        let call = || {
+            object.call(
+                &tress_rpc::CallContext::local(away.reactor()),
+                "getUsers",
+                Vec::<tress_rpc::Value>::new(),
+            )
+        };
+        // Nobody turns the home: nothing is answered.
+        let mut calls: Vec<_> = (0..in_flight).map(|_| call()).collect();
+        let refused = call().try_result().expect("at once").unwrap_err();
+        let limit = in_flight;
+        assert_eq!(
+            refused.check(),
+            Some(&tress_rpc::TooManyCalls { limit }),
+            "{refused}"
+        );
+        away.advance(Duration::from_millis(deadline - 1));
+        away.settle();
+        let first = calls.remove(0).try_result().expect_err("not yet");
+        away.advance(Duration::from_millis(1));
+        away.settle();
+        let late = first.try_result().expect("its time is over").unwrap_err();
+        assert!(late.check::<tress_rpc::NoAnswer>().is_some(), "{late}");
+    }
+}
+
+#[test]
 fn what_several_workers_cannot_share_is_refused() {
     let table = Table::new();
     let mut registry = Registry::builtin();

@@ -46,15 +46,14 @@ pub use units::{MAX_DURATION, Unit, parse_duration, parse_size};
 use document::Table;
 use reader::{Reader, decode};
 use std::path::Path;
+use tress_core::limits::WORKERS_MAX;
+use tress_rpc::CallLimits;
 
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
 
 /// How many `[provide.*]` and how many `[[serve]]` sections a file may have.
 pub const MAX_SECTIONS: usize = 1_000;
-
-/// The most `workers` in `[app]`.
-pub const MAX_WORKERS: usize = 256;
 
 /// The options of `[app]`.
 pub const APP_OPTIONS: &[OptionSpec] = &[
@@ -71,6 +70,21 @@ pub const APP_OPTIONS: &[OptionSpec] = &[
         required: false,
         default: "",
         doc: "On how many threads it serves, 1 to 256; `auto` is one for each core. 1 by default.",
+    },
+    OptionSpec {
+        name: "calls_in_flight",
+        value: ValueKind::Count,
+        required: false,
+        default: "",
+        doc: "With several workers: how many calls of one to one object of the first may wait for answers, at least 1; \
+              more fail. 1000 by default.",
+    },
+    OptionSpec {
+        name: "call_deadline",
+        value: ValueKind::Duration,
+        required: false,
+        default: "",
+        doc: "How long such a call waits for its answer, more than 0s; then it fails and is cancelled. 30s by default.",
     },
     OptionSpec {
         name: "driver",
@@ -102,6 +116,8 @@ pub struct AppSection {
     pub name: String,
     /// On how many threads it serves.
     pub workers: WorkersWanted,
+    /// What calls from one worker to the objects of the first may be and take.
+    pub calls: CallLimits,
     /// The section's keys, checked against [`APP_OPTIONS`].
     pub options: Options,
 }
@@ -111,7 +127,7 @@ pub struct AppSection {
 pub enum WorkersWanted {
     /// One for each core that the process may use.
     Auto,
-    /// So many, 1 to [`MAX_WORKERS`].
+    /// So many, 1 to [`WORKERS_MAX`].
     Count(usize),
 }
 
@@ -120,7 +136,7 @@ impl WorkersWanted {
     #[must_use]
     pub fn count(self, available: usize) -> usize {
         match self {
-            Self::Auto => available.clamp(1, MAX_WORKERS),
+            Self::Auto => available.clamp(1, WORKERS_MAX),
             Self::Count(count) => count,
         }
     }
@@ -251,6 +267,7 @@ impl Config {
             app: AppSection {
                 name: stem.unwrap_or_else(|| "tress".to_owned()),
                 workers: WorkersWanted::default(),
+                calls: CallLimits::default(),
                 options: section("app"),
             },
             limits: section("limits"),

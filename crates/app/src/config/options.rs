@@ -3,7 +3,7 @@
 //! Must not know: which keys a section has, what they are for.
 
 use super::{
-    MAX_WORKERS, WorkersWanted,
+    WorkersWanted,
     document::{Entry, Item, Table, Value},
     problem::{Position, Problem, step},
     spec::ValueKind,
@@ -13,7 +13,10 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tress_core::wording::{nearest, quoted, unknown};
+use tress_core::{
+    limits::WORKERS_MAX,
+    wording::{nearest, quoted, unknown},
+};
 
 /// A string of the file and where it stands, so that a later check can point at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -280,7 +283,7 @@ impl Options {
                 quoted(text)
             ))),
             Value::Integer(number) => Some(match usize::try_from(*number) {
-                Ok(count @ 1..=MAX_WORKERS) => Ok(WorkersWanted::Count(count)),
+                Ok(count @ 1..=WORKERS_MAX) => Ok(WorkersWanted::Count(count)),
                 _ => Err(format!(
                     "expected {}, found {number}",
                     ValueKind::Workers.described()

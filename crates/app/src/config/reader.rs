@@ -7,8 +7,9 @@ use super::{
     document::{self, Entry, Item, Table, Value},
     problem::step,
 };
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 use tress_core::wording::{nearest, quoted, unknown};
+use tress_rpc::CallLimits;
 
 /// The text as a tree, unless it is too large or no TOML.
 pub(super) fn decode(bytes: &[u8], problems: &mut Problems) -> Option<Table> {
@@ -90,7 +91,30 @@ impl Reader<'_> {
         if let Ok(Some(workers)) = options.optional_workers("workers") {
             app.workers = workers;
         }
+        self.calls(&options, &mut app.calls);
         app.options = options;
+    }
+
+    /// None at all could never be called.
+    fn calls(&mut self, options: &Options, calls: &mut CallLimits) {
+        match options.optional_count("calls_in_flight") {
+            Ok(Some(0)) => {
+                let message = "expected more than nothing";
+                self.problems
+                    .push(options.problem("calls_in_flight", message));
+            }
+            Ok(Some(count)) => calls.in_flight = usize::try_from(count).unwrap_or(usize::MAX),
+            Ok(None) | Err(_) => {} // what is wrong was said
+        }
+        match options.optional_duration("call_deadline") {
+            Ok(Some(Duration::ZERO)) => {
+                let message = "expected more than nothing";
+                self.problems
+                    .push(options.problem("call_deadline", message));
+            }
+            Ok(Some(deadline)) => calls.deadline = deadline,
+            Ok(None) | Err(_) => {}
+        }
     }
 
     /// Answers with every name, also of sections that are wrong otherwise: a reference to one of
