@@ -6,7 +6,7 @@ use tress_sim_workload::{Mutation, run, scale};
 #[test]
 fn a_seed_runs_the_same_way_twice_and_nothing_breaks() {
     let mut faults = [0; Fault::ALL.len()];
-    for seed in 0..8 {
+    for seed in 0..16 {
         let outcome = run(seed, None);
         assert_eq!(outcome.broken, [""; 0], "seed={seed}");
         assert!(
