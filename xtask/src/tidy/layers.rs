@@ -45,6 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tress-testee", &["tress"]),
     ("tress-bench", &["tress", "tress-testee"]),
     ("tress-examples", &["tress"]),
+    ("tress-quotes", &["tress", "tress-cli"]),
     ("xtask", &[]),
 ];
 
