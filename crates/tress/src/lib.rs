@@ -109,6 +109,6 @@ pub use tress_core::{
 };
 
 /// The README's program compiles.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "rpc"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
