@@ -54,6 +54,8 @@ mod client;
 mod descriptor;
 mod distant;
 pub mod fault;
+#[cfg(feature = "http")]
+pub mod http;
 mod kind;
 mod object;
 mod value;

@@ -1,0 +1,111 @@
+//! HTTP+JSON: the body of a request is the arguments, by name or by place, and that of the answer the result. Knows no
+//! connection.
+
+use super::{
+    answer::{self, Answer, Bounded, JSON, Refusal},
+    connection::Session,
+    mounts::Target,
+};
+use crate::{
+    arguments::Arguments,
+    calls::ExposureLimits,
+    fault::{self, Fault},
+    object::CallContext,
+    value::Value,
+};
+use hyper::{StatusCode, body::Bytes};
+
+/// What may be in the body of a request.
+pub(super) const TYPES: &[&str] = &[JSON];
+
+/// Answers one request.
+pub(super) async fn serve(
+    session: &Session,
+    context: &CallContext,
+    target: Target,
+    limits: &ExposureLimits,
+    body: &[u8],
+) -> Result<Answer, Refusal> {
+    let arguments = read(body, limits.nesting)?;
+    let called = session.call(context, target, arguments);
+    let called = called.cancel_on_drop().await;
+    let result = called.unwrap_or_else(|failure| Err(Fault::of(&failure)));
+    let written = result.and_then(|value| write(&value, limits.response_bytes));
+    Ok(match written {
+        Ok(body) => answer::answer(StatusCode::OK, JSON, body),
+        Err(fault) => answer::of_fault(&fault),
+    })
+}
+
+fn read(body: &[u8], nesting: usize) -> Result<Arguments, Refusal> {
+    if body.trim_ascii().is_empty() {
+        return Ok(Arguments::default());
+    }
+    if is_deeper(body, nesting) {
+        let message = format!("lists and objects are at most {nesting} deep (`nesting`)");
+        return Err(Refusal::bad_request(message));
+    }
+    match serde_json::from_slice(body) {
+        Ok(Value::Record(named)) => Ok(named.into()),
+        Ok(Value::List(positional)) => Ok(positional.into()),
+        Ok(other) => Err(Refusal::bad_request(format!(
+            "expected the arguments as an object or as a list, found {}",
+            other.described()
+        ))),
+        Err(bad) => Err(Refusal::bad_request(format!("no JSON: {bad}"))),
+    }
+}
+
+fn write(value: &Value, most: usize) -> Result<Bytes, Fault> {
+    let mut out = Bounded::new(most);
+    match serde_json::to_writer(&mut out, value) {
+        Ok(()) => Ok(out.into_bytes()),
+        Err(error) if error.is_io() => Err(Bounded::too_large(most)),
+        Err(error) => {
+            tracing::warn!(target: "tress", "a result is no JSON: {error}");
+            Err(Fault::new(fault::INTERNAL, "internal error"))
+        }
+    }
+}
+
+/// Whether brackets outside of strings are deeper than this; reads no further than that, and no other grammar.
+fn is_deeper(json: &[u8], most: usize) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > most {
+                    return true;
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_are_counted_outside_of_strings() {
+        for (json, depth) in [
+            ("1", 0),
+            ("[]", 1),
+            (r#"{"a":[1,{}]}"#, 3),
+            (r#"["[[[[", "\"[[", "\\"]"#, 1),
+            ("[[],[],[]]", 2),
+            ("]]][", 1),
+        ] {
+            assert!(!is_deeper(json.as_bytes(), depth), "{json}");
+            assert!(depth == 0 || is_deeper(json.as_bytes(), depth - 1), "{json}");
+        }
+    }
+}
