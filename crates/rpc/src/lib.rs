@@ -56,6 +56,7 @@ mod distant;
 pub mod fault;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod jsonrpc;
 mod kind;
 mod object;
 mod value;
