@@ -19,7 +19,7 @@
 mod request;
 mod response;
 
-pub use response::{refusal, respond};
+pub use response::{Callee, refusal, respond};
 
 #[cfg(test)]
 mod tests;
