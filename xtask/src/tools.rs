@@ -36,6 +36,7 @@ const PYTHON: &[(&str, &str)] = &[
     ("twisted", "twisted"),
     ("pyopenssl", "OpenSSL"),
     ("service-identity", "service_identity"),
+    ("jsonrpcclient", "jsonrpcclient"),
 ];
 
 /// Tells tests and benches which Python has the packages above.

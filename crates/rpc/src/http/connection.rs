@@ -5,7 +5,7 @@ use super::{
     Site,
     answer::{self, Answer, Refusal},
     guard::{Credentials, check_content, unauthorized},
-    json,
+    json, jsonrpc,
     mounts::{Post, Target},
     openapi, xmlrpc,
 };
@@ -212,13 +212,25 @@ impl Session {
     pub(super) fn call(
         &self,
         context: &CallContext,
-        (mount, method): Target,
+        target: Target,
         arguments: Arguments,
     ) -> Deferred<Result<Value, Fault>> {
         let (resolver, called) = Deferred::pair();
-        let answer = move |result| resolver.resolve(result);
-        self.calls[mount].call(context, method.name, arguments, answer);
+        self.call_with(context, target, arguments, |result| {
+            resolver.resolve(result);
+        });
         called
+    }
+
+    /// The same, and what is done with the result.
+    pub(super) fn call_with(
+        &self,
+        context: &CallContext,
+        (mount, method): Target,
+        arguments: Arguments,
+        answer: impl FnOnce(Result<Value, Fault>) + 'static,
+    ) {
+        self.calls[mount].call(context, method.name, arguments, answer);
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Answer {
@@ -290,7 +302,7 @@ impl Session {
         let body = self.read(body, limits).await?;
         match post {
             Post::Json(target) => json::serve(self, context, *target, limits, &body).await,
-            Post::JsonRpc(_) => Ok(answer::nothing(StatusCode::NOT_IMPLEMENTED)),
+            Post::JsonRpc(table) => Ok(jsonrpc::serve(self, context, table, &body).await),
             Post::XmlRpc(table) => Ok(xmlrpc::serve(self, context, table, &body).await),
         }
     }

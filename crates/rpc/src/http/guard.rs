@@ -71,7 +71,10 @@ pub(super) fn unauthorized() -> Refusal {
     let message = "log in with a name and a password, or with a token";
     let code = crate::fault::UNAUTHORIZED;
     let refusal = Refusal::new(StatusCode::UNAUTHORIZED, code, message);
-    let offers = ["Basic realm=\"tress\", charset=\"UTF-8\"", "Bearer realm=\"tress\""];
+    let offers = [
+        "Basic realm=\"tress\", charset=\"UTF-8\"",
+        "Bearer realm=\"tress\"",
+    ];
     offers.into_iter().fold(refusal, |refusal, offer| {
         refusal.with(header::WWW_AUTHENTICATE, HeaderValue::from_static(offer))
     })
@@ -115,11 +118,7 @@ impl Allowed {
             return Ok(());
         }
         let message = format!("pages of {} may not call this server", quoted(&origin));
-        Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "wrong-origin",
-            message,
-        ))
+        Err(Refusal::new(StatusCode::FORBIDDEN, "wrong-origin", message))
     }
 
     /// Whether a host, with its port, is this server.

@@ -10,6 +10,7 @@ use crate::{
     arguments::Arguments,
     calls::ExposureLimits,
     fault::{self, Fault},
+    jsonrpc::is_deeper,
     object::CallContext,
     value::Value,
 };
@@ -28,7 +29,7 @@ pub(super) async fn serve(
 ) -> Result<Answer, Refusal> {
     let arguments = read(body, limits.nesting)?;
     let called = session.call(context, target, arguments);
-    let called = called.cancel_on_drop().await;
+    let called = called.await;
     let result = called.unwrap_or_else(|failure| Err(Fault::of(&failure)));
     let written = result.and_then(|value| write(&value, limits.response_bytes));
     Ok(match written {
@@ -64,48 +65,6 @@ fn write(value: &Value, most: usize) -> Result<Bytes, Fault> {
         Err(error) => {
             tracing::warn!(target: "tress", "a result is no JSON: {error}");
             Err(Fault::new(fault::INTERNAL, "internal error"))
-        }
-    }
-}
-
-/// Whether brackets outside of strings are deeper than this; reads no further than that, and no other grammar.
-fn is_deeper(json: &[u8], most: usize) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
-    for byte in json {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'[' | b'{' => {
-                depth += 1;
-                if depth > most {
-                    return true;
-                }
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn brackets_are_counted_outside_of_strings() {
-        for (json, depth) in [
-            ("1", 0),
-            ("[]", 1),
-            (r#"{"a":[1,{}]}"#, 3),
-            (r#"["[[[[", "\"[[", "\\"]"#, 1),
-            ("[[],[],[]]", 2),
-            ("]]][", 1),
-        ] {
-            assert!(!is_deeper(json.as_bytes(), depth), "{json}");
-            assert!(depth == 0 || is_deeper(json.as_bytes(), depth - 1), "{json}");
         }
     }
 }

@@ -59,6 +59,7 @@ mod answer;
 mod connection;
 mod guard;
 mod json;
+mod jsonrpc;
 mod mounts;
 mod openapi;
 pub mod xmlrpc;

@@ -150,7 +150,10 @@ impl fmt::Display for MountError {
             Self::Nothing { interface: None } => f.write_str("nothing is served"),
             Self::Nothing {
                 interface: Some(interface),
-            } => write!(f, "`{interface}` speaks nothing: expected at least one of `http`, `jsonrpc`, `xmlrpc`"),
+            } => write!(
+                f,
+                "`{interface}` speaks nothing: expected at least one of `http`, `jsonrpc`, `xmlrpc`"
+            ),
             Self::Path { path } => write!(
                 f,
                 "{} is no path: expected `/` and letters, digits, `-`, `.`, `_`, `~`, as in `/Quoter`",
@@ -197,7 +200,10 @@ pub(super) struct Table {
 impl Table {
     /// The method of that name.
     pub(super) fn find(&self, name: &str) -> Option<Target> {
-        self.methods.get(name).or_else(|| self.long.get(name)).copied()
+        self.methods
+            .get(name)
+            .or_else(|| self.long.get(name))
+            .copied()
     }
 }
 
@@ -473,7 +479,10 @@ mod tests {
             "`Quoter` and `Clock` both have a method `quote` at `/RPC2`: give one of them a prefix or another path",
         );
         refused(
-            [quoter().speaking_at(Json, "/a/"), clock().speaking_at(Json, "/a")],
+            [
+                quoter().speaking_at(Json, "/a/"),
+                clock().speaking_at(Json, "/a"),
+            ],
             "`Quoter` and `Clock` both have a method `quote` at `/a`: give one of them a prefix or another path",
         );
         refused(
@@ -484,7 +493,9 @@ mod tests {
             "`jsonrpc` and `xmlrpc` are both at `/rpc`: give one of them another path",
         );
         refused(
-            [quoter().speaking(Json).speaking_at(JsonRpc, "/Quoter/quote")],
+            [quoter()
+                .speaking(Json)
+                .speaking_at(JsonRpc, "/Quoter/quote")],
             "`http` and `jsonrpc` are both at `/Quoter/quote`: give one of them another path",
         );
         for path in ["", "rpc", "/a b", "//a", "/a?b", "/ä"] {
@@ -494,7 +505,10 @@ mod tests {
         for prefix in ["", "system", "rpc", "a.b", "a b"] {
             let mount = quoter().prefixed(prefix).speaking(Json);
             let error = Routes::new([mount]).unwrap_err();
-            assert!(matches!(error, MountError::Prefix { .. }), "{prefix}: {error}");
+            assert!(
+                matches!(error, MountError::Prefix { .. }),
+                "{prefix}: {error}"
+            );
         }
     }
 }

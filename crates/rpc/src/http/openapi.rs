@@ -18,7 +18,9 @@ const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// The document of everything that speaks HTTP+JSON here.
 pub(super) fn document(site: &Site) -> Answer {
-    let document = site.document.get_or_init(|| describe(site).to_string().into());
+    let document = site
+        .document
+        .get_or_init(|| describe(site).to_string().into());
     answer(StatusCode::OK, JSON, document.clone())
 }
 
@@ -41,8 +43,14 @@ pub(super) fn page(_: &Site) -> Answer {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::REFERRER_POLICY, "no-referrer"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
@@ -62,7 +70,10 @@ fn describe(site: &Site) -> Json {
         tags.push(json!({ "name": tag, "description": descriptor.doc }));
         for method in descriptor.methods {
             let operation = operation(tag, method, &mut generator);
-            paths.insert(format!("{path}/{}", method.name), json!({ "post": operation }));
+            paths.insert(
+                format!("{path}/{}", method.name),
+                json!({ "post": operation }),
+            );
         }
     }
     let title = tags.iter().filter_map(|tag| tag["name"].as_str());

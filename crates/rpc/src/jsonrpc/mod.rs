@@ -19,6 +19,8 @@
 mod request;
 mod response;
 
+#[cfg(feature = "http")]
+pub(crate) use request::is_deeper;
 pub use response::{Callee, refusal, respond};
 
 #[cfg(test)]

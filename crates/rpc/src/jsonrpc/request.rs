@@ -67,7 +67,7 @@ pub(super) fn read(text: &[u8], nesting: usize, batch: usize) -> Result<Message,
 }
 
 /// Whether more lists and objects than `limit` stand in each other. The text may be anything.
-pub(super) fn is_deeper(text: &[u8], limit: usize) -> bool {
+pub(crate) fn is_deeper(text: &[u8], limit: usize) -> bool {
     let mut depth = 0_usize;
     let mut bytes = text.iter();
     while let Some(byte) = bytes.next() {

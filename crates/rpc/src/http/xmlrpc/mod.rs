@@ -98,7 +98,7 @@ fn told(fault: &Fault) -> (i32, String) {
 }
 
 async fn done(called: Deferred<Result<Value, Fault>>) -> Result<Value, Fault> {
-    let called = called.cancel_on_drop().await;
+    let called = called.await;
     called.unwrap_or_else(|failure| Err(Fault::of(&failure)))
 }
 
@@ -142,7 +142,9 @@ impl Desk<'_> {
             (_, Some(method), _) => Ok(signature(method)),
             (HELP, None, LIST) => Ok("The names of all methods.".into()),
             (HELP, None, HELP) => Ok("What a method does.".into()),
-            (HELP, None, SIGNATURE) => Ok("The types of a method: its result, then its arguments.".into()),
+            (HELP, None, SIGNATURE) => {
+                Ok("The types of a method: its result, then its arguments.".into())
+            }
             (HELP, None, MULTICALL) => Ok("Makes several calls at once.".into()),
             (_, None, LIST) => Ok(signatures(&[&["array"]])),
             (_, None, HELP) => Ok(signatures(&[&["string", "string"]])),
@@ -163,7 +165,10 @@ impl Desk<'_> {
             let message = format!("at most {most} calls may come at once (`batch`), found {found}");
             return Err(Fault::new(fault::TOO_LARGE, message));
         }
-        let called: Vec<_> = calls.into_iter().map(|call| self.one_of_many(call)).collect();
+        let called: Vec<_> = calls
+            .into_iter()
+            .map(|call| self.one_of_many(call))
+            .collect();
         let mut results = Vec::with_capacity(found);
         for called in called {
             results.push(match done(called).await {

@@ -150,7 +150,8 @@ impl Scalar {
 
     fn read(self, text: String) -> Result<Value, BadXml> {
         let plain = text.trim();
-        let bad = |expected: &str| BadXml::new(format!("expected {expected}, found {}", quoted(plain)));
+        let bad =
+            |expected: &str| BadXml::new(format!("expected {expected}, found {}", quoted(plain)));
         match self {
             Self::Nil if plain.is_empty() => Ok(Value::Nothing),
             Self::Nil => Err(bad("nothing")),
@@ -403,7 +404,9 @@ mod tests {
     }
 
     fn call(value: &str) -> String {
-        format!("<methodCall><methodName>m</methodName><params><param>{value}</param></params></methodCall>")
+        format!(
+            "<methodCall><methodName>m</methodName><params><param>{value}</param></params></methodCall>"
+        )
     }
 
     #[test]
@@ -422,10 +425,16 @@ mod tests {
                 Value::Integer(4_294_967_295),
             ),
             ("<value><boolean>1</boolean></value>", Value::Boolean(true)),
-            ("<value><double>-0.5e3</double></value>", Value::Float(-500.0)),
+            (
+                "<value><double>-0.5e3</double></value>",
+                Value::Float(-500.0),
+            ),
             ("<value><string></string></value>", "".into()),
             ("<value/>", "".into()),
-            ("<value> a &lt;&#x26;<![CDATA[ <b> ]]></value>", " a <& <b> ".into()),
+            (
+                "<value> a &lt;&#x26;<![CDATA[ <b> ]]></value>",
+                " a <& <b> ".into(),
+            ),
             ("<value>a\r\nb&#13;</value>", "a\nb\r".into()),
             (
                 "<value><dateTime.iso8601>19980717T14:08:55</dateTime.iso8601></value>",
@@ -457,31 +466,82 @@ mod tests {
             ("", "there is no `methodCall`"),
             ("hello", "the text `hello` in `the document`"),
             ("<methodCall>", "`methodCall` has no end"),
-            ("<methodCall></methodCall>", "no `methodName` in `methodCall`"),
-            ("<methodResponse/>", "the element `methodResponse` where `methodCall` was expected"),
-            ("<?xml version='1.0' encoding='latin1'?>", "expected UTF-8, found `latin1`"),
-            ("<!DOCTYPE a [<!ENTITY b 'c'>]><methodCall/>", "a document type is not allowed"),
+            (
+                "<methodCall></methodCall>",
+                "no `methodName` in `methodCall`",
+            ),
+            (
+                "<methodResponse/>",
+                "the element `methodResponse` where `methodCall` was expected",
+            ),
+            (
+                "<?xml version='1.0' encoding='latin1'?>",
+                "expected UTF-8, found `latin1`",
+            ),
+            (
+                "<!DOCTYPE a [<!ENTITY b 'c'>]><methodCall/>",
+                "a document type is not allowed",
+            ),
             (&call("<value>&b;</value>"), "the entity `b` is not allowed"),
             (&call("<value><int>&#0;</int></value>"), ""),
             (&call("<value><int>1</string></value>"), ""),
-            (&call("<value><int>0x1</int></value>"), "expected an integer, found `0x1`"),
-            (&call("<value><int></int></value>"), "expected an integer, found ``"),
-            (&call("<value><boolean>true</boolean></value>"), "expected 0 or 1, found `true`"),
-            (&call("<value><double>nan</double></value>"), "expected a number, found `nan`"),
-            (&call("<value><base64>=</base64></value>"), "expected base64, found `=`"),
-            (&call("<value><odd/></value>"), "the element `odd` is not expected in `value`"),
-            (&call("<value>a<int>1</int></value>"), "the element `int` is not expected in `value`"),
-            (&call("<value><int>1</int>a</value>"), "the text `a` in `value`"),
-            (&call("<value><int>1</int><int>1</int></value>"), "the element `int` is not expected in `value`"),
-            (&call("<value/><value/>"), "the element `value` is not expected in `param`"),
+            (
+                &call("<value><int>0x1</int></value>"),
+                "expected an integer, found `0x1`",
+            ),
+            (
+                &call("<value><int></int></value>"),
+                "expected an integer, found ``",
+            ),
+            (
+                &call("<value><boolean>true</boolean></value>"),
+                "expected 0 or 1, found `true`",
+            ),
+            (
+                &call("<value><double>nan</double></value>"),
+                "expected a number, found `nan`",
+            ),
+            (
+                &call("<value><base64>=</base64></value>"),
+                "expected base64, found `=`",
+            ),
+            (
+                &call("<value><odd/></value>"),
+                "the element `odd` is not expected in `value`",
+            ),
+            (
+                &call("<value>a<int>1</int></value>"),
+                "the element `int` is not expected in `value`",
+            ),
+            (
+                &call("<value><int>1</int>a</value>"),
+                "the text `a` in `value`",
+            ),
+            (
+                &call("<value><int>1</int><int>1</int></value>"),
+                "the element `int` is not expected in `value`",
+            ),
+            (
+                &call("<value/><value/>"),
+                "the element `value` is not expected in `param`",
+            ),
             (&call(""), "no `value` in `param`"),
             (&call("<value><array/></value>"), "no `data` in `array`"),
-            (&call("<value><struct><member><value/></member></struct></value>"), "the element `value` is not expected in `member`"),
             (
-                &call(&format!("<value><struct>{0}{0}</struct></value>", "<member><name>a</name><value/></member>")),
+                &call("<value><struct><member><value/></member></struct></value>"),
+                "the element `value` is not expected in `member`",
+            ),
+            (
+                &call(&format!(
+                    "<value><struct>{0}{0}</struct></value>",
+                    "<member><name>a</name><value/></member>"
+                )),
                 "`a` comes twice in a structure",
             ),
-            (&format!("{0}{0}", call("<value/>")), "the element `methodCall` where `methodCall` was expected"),
+            (
+                &format!("{0}{0}", call("<value/>")),
+                "the element `methodCall` where `methodCall` was expected",
+            ),
         ] {
             let error = read(text).expect_err(text);
             assert!(error == expect || expect.is_empty(), "{text}: {error}");
@@ -498,7 +558,10 @@ mod tests {
         let expect = "arrays and structures are at most 4 deep (`nesting`)";
         assert_eq!(read(&nested(5)), Err(expect.to_owned()));
         assert_eq!(read(&nested(100_000)), Err(expect.to_owned()));
-        let wide = format!("<value><array><data>{}</data></array></value>", "<value><struct/></value>".repeat(9));
+        let wide = format!(
+            "<value><array><data>{}</data></array></value>",
+            "<value><struct/></value>".repeat(9)
+        );
         assert!(read(&call(&wide)).is_ok());
         let elements = "<a>".repeat(100_000);
         assert!(read(&elements).is_err());
@@ -506,7 +569,9 @@ mod tests {
 
     #[test]
     fn a_document_cut_anywhere_is_no_call() {
-        let text = call("<value><struct><member><name>a</name><value>&lt;<!-- -->b</value></member></struct></value>");
+        let text = call(
+            "<value><struct><member><name>a</name><value>&lt;<!-- -->b</value></member></struct></value>",
+        );
         assert!(read(&text).is_ok());
         for end in 0..text.len() {
             assert!(read(&text[..end]).is_err(), "{}", &text[..end]);

@@ -117,7 +117,8 @@ fn write_text(out: &mut Bounded, text: &str) -> Result<(), Unwritable> {
             // A reader would take it for the end of a line.
             '\r' => b"&#13;",
             other => {
-                let message = format!("the result holds the character {other:?}, which XML cannot say");
+                let message =
+                    format!("the result holds the character {other:?}, which XML cannot say");
                 return Err(Unwritable::NoXml(message));
             }
         })?;
