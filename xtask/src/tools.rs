@@ -37,6 +37,7 @@ const PYTHON: &[(&str, &str)] = &[
     ("pyopenssl", "OpenSSL"),
     ("service-identity", "service_identity"),
     ("aiorpcx", "aiorpcx"),
+    ("jsonrpcclient", "jsonrpcclient"),
 ];
 
 /// Tells tests and benches which Python has the packages above.

@@ -22,6 +22,6 @@ mod testing;
 pub use application::{Application, Place};
 pub use driver::{Driver, DriverChoice};
 pub use registry::{
-    Access, CheckerKind, Exposure, Provider, ProviderKind, Registry, Serves, Serving, Sharing,
+    Access, CheckerKind, Exposure, Make, Provider, ProviderKind, Registry, Serves, Serving, Sharing,
 };
 pub use run::{Plan, Reload, RunError, run};

@@ -11,6 +11,7 @@ use tress_protocols::haproxy::HaProxy;
 use tress_rpc::{
     Descriptor, ExposureLimits, MakeTwin, Object,
     cred::{Checker, Portal, Sort},
+    http::Dialect,
 };
 
 /// A kind of provider: what `kind` in `[provide.NAME]` names.
@@ -109,8 +110,17 @@ pub struct Exposure {
     pub doc: &'static str,
     /// The keys beside `what`, `as`, `at`, and those that every `[[serve]]` may have.
     pub options: &'static [OptionSpec],
-    /// Makes the factory from options that were checked.
-    pub make: fn(&Serving<'_>) -> Result<SharedFactory, Problem>,
+    /// How it is served.
+    pub make: Make,
+}
+
+/// How an object is served through a protocol.
+#[derive(Clone, Copy)]
+pub enum Make {
+    /// By a factory of its own, made from options that were checked.
+    Factory(fn(&Serving<'_>) -> Result<SharedFactory, Problem>),
+    /// Over HTTP, beside whatever else is served at the same endpoint.
+    Http(Dialect),
 }
 
 /// What a protocol can be made of.
@@ -380,6 +390,15 @@ impl fmt::Debug for Registry {
             .field("providers", &providers)
             .field("protocols", &self.protocols())
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Make {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Factory(_) => f.write_str("Factory"),
+            Self::Http(dialect) => write!(f, "Http({dialect:?})"),
+        }
     }
 }
 

@@ -56,6 +56,8 @@ pub mod cred;
 mod descriptor;
 mod distant;
 pub mod fault;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod jsonrpc;
 mod kind;
 pub mod line;

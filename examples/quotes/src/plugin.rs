@@ -9,7 +9,7 @@ use std::{path::PathBuf, rc::Rc};
 use tress::{
     Failure, Reactor, Result, SharedFactory,
     app::{
-        Access, Exposure, Provider, ProviderKind, Registry, Serves, Sharing,
+        Access, Exposure, Make, Provider, ProviderKind, Registry, Serves, Sharing,
         config::{OptionSpec, ValueKind},
         files::Files,
     },
@@ -126,12 +126,12 @@ const QOTD: Exposure = Exposure {
     access: Access::Public,
     doc: "Quote of the Day (RFC 865): a quote for everybody who connects.",
     options: &[],
-    make: |serving| {
+    make: Make::Factory(|serving| {
         let quoter = serving.object.get::<dyn DynQuoter>();
         let quoter = quoter.map_err(|error| serving.options.problem("what", error.to_string()))?;
         Ok(SharedFactory::new(QotdFactory::new(
             quoter,
             serving.reactor,
         )))
-    },
+    }),
 };

@@ -55,6 +55,19 @@ fn the_file_serves_what_it_says() {
         json.contains("\"code\":-32602") && json.contains("1 to 1000"),
         "{json}"
     );
+    let page = ask(8008, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert!(
+        page.starts_with("HTTP/1.1 200 OK\r\n")
+            && page.contains("Says something worth remembering.")
+    );
+    let http = ask(
+        8008,
+        "POST /Quoter/quotes HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{\"count\":2}",
+    );
+    assert!(
+        http.starts_with("HTTP/1.1 200 OK\r\n") && http.contains("\r\n\r\n[\""),
+        "{http}"
+    );
     let amp = ask(8010, "\0\x04_ask\0\x011\0\x08_command\0\x05quote\0\0");
     assert!(
         amp.starts_with("\0\x07_answer\0\x011\0\x06result\0"),

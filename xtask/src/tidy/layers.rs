@@ -16,7 +16,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tress-c", &["tress-core", "tress-os"]),
     // A proc macro: it runs in the compiler and is in no program.
     ("tress-macros", &[]),
-    ("tress-rpc", &["tress-core", "tress-macros"]),
+    // Its HTTP stands on hyper, which wants streams.
+    (
+        "tress-rpc",
+        &["tress-core", "tress-streams", "tress-macros"],
+    ),
     ("tress-protocols", &["tress-core", "tress-rpc"]),
     ("tress-app", &["tress-core", "tress-rpc", "tress-protocols"]),
     (

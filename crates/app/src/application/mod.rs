@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+mod http;
 mod serve;
 
 use crate::{
@@ -85,6 +86,7 @@ impl Application {
             problems: Problems::new(file),
             provided: Vec::new(),
             checkers: Vec::new(),
+            http: http::Http::default(),
             ports: Vec::new(),
             workers: WorkersWanted::default(),
             calls: CallLimits::default(),
@@ -103,6 +105,8 @@ impl Application {
         for section in config.serve {
             loader.serve(section);
         }
+        let http = loader.http.ports(&mut loader.problems);
+        loader.ports.extend(http);
         let mut services = MultiService::new();
         for provided in loader.provided {
             if let Some(provider) = provided.provider {
@@ -187,6 +191,7 @@ struct Loader<'l> {
     provided: Vec<Provided<'l>>,
     /// By the name of their sections; none where something is wrong with one.
     checkers: Vec<(String, Option<Rc<dyn Checker>>)>,
+    http: http::Http,
     ports: Vec<PortService>,
     workers: WorkersWanted,
     calls: CallLimits,

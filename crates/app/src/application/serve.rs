@@ -4,7 +4,7 @@
 use super::{Loader, PortService};
 use crate::{
     config::{OptionSpec, Problem, ProvideSection, SERVE_OPTIONS, ServeSection, Text},
-    registry::{Access, Exposure, Serving},
+    registry::{Access, Exposure, Make, Serving},
 };
 use std::rc::Rc;
 use tress_core::{
@@ -48,13 +48,18 @@ impl<'l> Loader<'l> {
         for name in &section.protocols {
             exposures.extend(self.exposure(&section, name));
         }
-        if let Some(second) = section.protocols.get(1) {
-            let message =
-                "one protocol for each endpoint so far; write a [[serve]] section for each";
+        let alone = |(exposure, _): &&(&Exposure, _)| matches!(exposure.make, Make::Factory(_));
+        if let (Some((alone, _)), Some(second)) =
+            (exposures.iter().find(alone), section.protocols.get(1))
+        {
+            let message = format!(
+                "`{}` needs an endpoint of its own; write a [[serve]] section for it",
+                alone.name
+            );
             let problem = section.problem_at("as", second, message);
             self.problems.push(problem);
         }
-        let [(exposure, interface)] = exposures[..] else {
+        let Some(&(exposure, interface)) = exposures.first() else {
             return;
         };
         let options: Vec<OptionSpec> = [SERVE_OPTIONS, exposure.options].concat();
@@ -73,6 +78,19 @@ impl<'l> Loader<'l> {
             self.problems.push(section.problem("what", message));
             return;
         };
+        let make = match exposure.make {
+            Make::Factory(make) => make,
+            Make::Http(_) => {
+                let dialects = exposures
+                    .iter()
+                    .filter_map(|(exposure, _)| match exposure.make {
+                        Make::Http(dialect) => Some(dialect),
+                        Make::Factory(_) => None,
+                    });
+                let dialects = dialects.collect();
+                return self.http.add(section, object, dialects, portal);
+            }
+        };
         let serving = Serving {
             object,
             options: &section.options,
@@ -80,7 +98,7 @@ impl<'l> Loader<'l> {
             portal,
             limits: ExposureLimits::default(),
         };
-        match (exposure.make)(&serving) {
+        match make(&serving) {
             Ok(factory) => self.ports.extend(section.endpoints.into_iter().map(|at| {
                 let at = at.value;
                 PortService::new(at, exposure.name, factory.clone())

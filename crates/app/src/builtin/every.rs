@@ -1,13 +1,14 @@
 //! The protocols for objects of every interface. The wires are in `tress-rpc`.
 
 use crate::{
-    config::Problem,
-    registry::{Access, Exposure, Serves, Serving},
+    config::{OptionSpec, Problem, ValueKind},
+    registry::{Access, Exposure, Make, Serves, Serving},
 };
 use tress_core::SharedFactory;
 use tress_rpc::{
     amp::AmpFactory,
     cred::{Credentials, Sort},
+    http::Dialect,
     jsonrpc::JsonRpcLines,
     line::LineFactory,
     pb::{PbCredentials, PbFactory},
@@ -20,12 +21,12 @@ pub(super) const AMP: Exposure = Exposure {
     access: Access::Logins(&[]),
     doc: "AMP, Twisted's protocol of commands: one for each method, with named arguments.",
     options: &[],
-    make: |serving| {
+    make: Make::Factory(|serving| {
         let factory = AmpFactory::new(&serving.object, serving.limits);
         factory
             .map(SharedFactory::new)
             .map_err(|why| refused(serving, &why))
-    },
+    }),
 };
 
 /// `as = "jsonrpc-lines"`
@@ -35,10 +36,10 @@ pub(super) const JSON_RPC_LINES: Exposure = Exposure {
     access: Access::Logins(&[]),
     doc: "JSON-RPC 2.0, a message a line.",
     options: &[],
-    make: |serving| {
+    make: Make::Factory(|serving| {
         let factory = JsonRpcLines::new(&serving.object, serving.limits);
         Ok(SharedFactory::new(factory))
-    },
+    }),
 };
 
 /// `as = "lines"`
@@ -48,12 +49,12 @@ pub(super) const LINES: Exposure = Exposure {
     access: Access::Logins(&[]),
     doc: "Lines for people: a method and its arguments in, the answer out; `help` tells the rest.",
     options: &[],
-    make: |serving| {
+    make: Make::Factory(|serving| {
         let factory = LineFactory::new(&serving.object, serving.limits);
         factory
             .map(SharedFactory::new)
             .map_err(|why| refused(serving, &why))
-    },
+    }),
 };
 
 /// `as = "pb"`
@@ -63,7 +64,7 @@ pub(super) const PB: Exposure = Exposure {
     access: Access::Logins(&[Sort::Challenge]),
     doc: "Perspective Broker, Twisted's protocol of objects; with `auth`, callers log in by a challenge.",
     options: &[],
-    make: |serving| {
+    make: Make::Factory(|serving| {
         let factory = PbFactory::new(&serving.object, serving.limits);
         if !serving.portal.takes(Sort::Challenge) {
             return Ok(SharedFactory::new(factory));
@@ -80,7 +81,71 @@ pub(super) const PB: Exposure = Exposure {
             let login = portal.login(&context.reactor, credentials);
             login.map(|avatar| avatar.unwrap_or_else(|| "anonymous".into()))
         })))
+    }),
+};
+
+const HTTP_LOGINS: Access = Access::Logins(&[Sort::Password, Sort::Token]);
+
+/// The keys of what is served over HTTP.
+const HTTP_OPTIONS: &[OptionSpec] = &[
+    OptionSpec {
+        name: "path",
+        value: ValueKind::String,
+        required: false,
+        default: "",
+        doc: "What comes before the usual paths, such as `/quotes` before `/RPC2`; by default nothing.",
     },
+    OptionSpec {
+        name: "prefix",
+        value: ValueKind::String,
+        required: false,
+        default: "",
+        doc: "What comes before the names of the methods, `prefix.quote`, so that several objects can share a path.",
+    },
+    OptionSpec {
+        name: "hosts",
+        value: ValueKind::Strings,
+        required: false,
+        default: "",
+        doc: "Names that requests may be for (`Host`), beside this machine's own address and its loopback names.",
+    },
+    OptionSpec {
+        name: "origins",
+        value: ValueKind::Strings,
+        required: false,
+        default: "",
+        doc: "Origins whose pages count as this server's own, such as `https://example.com` behind a proxy.",
+    },
+];
+
+/// `as = "http"`
+pub(super) const HTTP: Exposure = Exposure {
+    name: "http",
+    serves: Serves::Any(|_| Ok(())),
+    access: HTTP_LOGINS,
+    doc: "HTTP and JSON: `POST /Interface/method`, an OpenAPI document at /openapi.json, and a page for people at /.",
+    options: HTTP_OPTIONS,
+    make: Make::Http(Dialect::Json),
+};
+
+/// `as = "jsonrpc"`
+pub(super) const JSON_RPC: Exposure = Exposure {
+    name: "jsonrpc",
+    serves: Serves::Any(|_| Ok(())),
+    access: HTTP_LOGINS,
+    doc: "JSON-RPC 2.0 over HTTP, at /jsonrpc.",
+    options: HTTP_OPTIONS,
+    make: Make::Http(Dialect::JsonRpc),
+};
+
+/// `as = "xmlrpc"`
+pub(super) const XML_RPC: Exposure = Exposure {
+    name: "xmlrpc",
+    serves: Serves::Any(|_| Ok(())),
+    access: HTTP_LOGINS,
+    doc: "XML-RPC, with introspection, at /RPC2.",
+    options: HTTP_OPTIONS,
+    make: Make::Http(Dialect::XmlRpc),
 };
 
 fn refused(serving: &Serving<'_>, why: &dyn std::fmt::Display) -> Problem {

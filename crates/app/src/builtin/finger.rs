@@ -2,7 +2,7 @@
 
 use crate::{
     config::{OptionSpec, Problem, ValueKind},
-    registry::{Access, Exposure, Serves, Serving},
+    registry::{Access, Exposure, Make, Serves, Serving},
 };
 use tress_core::SharedFactory;
 use tress_protocols::finger::{
@@ -31,7 +31,7 @@ pub(super) const FINGER: Exposure = Exposure {
             doc: "The port of the other host's finger service.",
         },
     ],
-    make: make_finger,
+    make: Make::Factory(make_finger),
 };
 
 /// `as = "finger-setter"`
@@ -41,7 +41,7 @@ pub(super) const FINGER_SETTER: Exposure = Exposure {
     access: Access::Logins(&[]),
     doc: "Two lines, a name and a status, and the end of the stream: the status is set. Anybody may.",
     options: &[],
-    make: make_finger_setter,
+    make: Make::Factory(make_finger_setter),
 };
 
 fn make_finger(serving: &Serving<'_>) -> Result<SharedFactory, Problem> {

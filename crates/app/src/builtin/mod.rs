@@ -20,9 +20,12 @@ pub(crate) const CHECKERS: &[CheckerKind] = &[checkers::FILE, checkers::MEMORY, 
 /// The protocols, each for the interface that it serves or for every one.
 pub(crate) const EXPOSURES: &[Exposure] = &[
     every::AMP,
+    every::HTTP,
+    every::JSON_RPC,
     every::JSON_RPC_LINES,
     every::LINES,
     every::PB,
+    every::XML_RPC,
     finger::FINGER,
     finger::FINGER_SETTER,
 ];

@@ -244,9 +244,12 @@ fn the_tables_are_right() {
             "amp",
             "finger",
             "finger-setter",
+            "http",
+            "jsonrpc",
             "jsonrpc-lines",
             "lines",
             "pb",
+            "xmlrpc",
         ];
         assert_eq!(protocols, every);
         for (number, protocol) in protocols.iter().enumerate() {
@@ -337,4 +340,74 @@ fn one_object_is_served_as_everything() {
     );
     assert_eq!(ask(9, "setUser a b\r\n"), "ok\r\n\r\n");
     assert!(ask(2, "getUser a\n").starts_with('b'));
+}
+
+#[test]
+fn one_listener_speaks_all_of_http_for_several_objects() {
+    let users = "[provide.users]\nkind = 'finger.memory'\nusers = { moshez = 'Happy' }\n";
+    let serve = |interface: &str, protocols: &str, more: &str| {
+        format!(
+            "[[serve]]\nwhat = 'users'\ninterface = '{interface}'\nas = {protocols}\nat = 'tcp:80:interface=127.0.0.1'\n{more}\n"
+        )
+    };
+    let table = Table::new();
+    let load = |text: &str| {
+        let registry = Registry::builtin();
+        let loaded = Application::parse("a.toml", text.as_bytes(), &registry, table.reactor());
+        loaded.map_err(|problems| problems.to_string())
+    };
+    let both = |one: &str, other: &str| {
+        let all = "['http', 'jsonrpc', 'xmlrpc']";
+        format!(
+            "{users}{}{}",
+            serve("Finger", all, one),
+            serve("FingerSetter", all, other)
+        )
+    };
+    let mut application = load(&both("", "path = '/set'")).expect("they have paths of their own");
+    application.start(table.reactor()).unwrap();
+    let post = |path: &str, body: &str| {
+        let heard = Rc::<RefCell<String>>::default();
+        let says = format!(
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let asker = Asker {
+            says: says.leak(),
+            heard: Rc::clone(&heard),
+        };
+        table
+            .reactor()
+            .connect_protocol("tcp:127.0.0.1:80", asker)
+            .detach();
+        table.settle();
+        let answer = heard.take();
+        answer
+            .split_once("\r\n\r\n")
+            .map(|(_, body)| body.to_owned())
+    };
+    let set = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"setUser\",\"params\":[\"a\",\"b\"]}";
+    let done = "{\"jsonrpc\":\"2.0\",\"result\":null,\"id\":1}";
+    assert_eq!(post("/set/jsonrpc", set).as_deref(), Some(done));
+    assert_eq!(
+        post("/Finger/getUser", "{\"name\":\"a\"}").as_deref(),
+        Some("\"b\"")
+    );
+    application.stop(table.reactor()).detach();
+    let rights = load(&both("", "path = '/set'\nanonymous = true")).unwrap_err();
+    let expected = "a.toml:10: serve.auth: sections at one endpoint share who may call; `users` has another `auth` or `anonymous`";
+    assert_eq!(rights, expected);
+    let alone = load(&format!(
+        "{users}{}",
+        serve("Finger", "['http', 'lines']", "")
+    ))
+    .unwrap_err();
+    let expected = "a.toml:7: serve.as: `lines` needs an endpoint of its own; write a [[serve]] section for it";
+    assert_eq!(alone, expected);
+    let path = load(&format!(
+        "{users}{}",
+        serve("Finger", "'http'", "path = 'set'")
+    ))
+    .unwrap_err();
+    assert!(path.starts_with("a.toml:7: serve.as: "), "{path}");
 }

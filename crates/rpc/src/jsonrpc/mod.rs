@@ -23,7 +23,7 @@ mod response;
 
 pub use client::{JsonRpcCaller, JsonRpcClient, connect_json_rpc};
 pub use lines::{JsonRpcLines, JsonRpcProtocol};
-pub use response::{refusal, respond};
+pub use response::{Callee, refusal, respond};
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,8 @@ use super::{
     request::{Message, Refused, Request, read},
 };
 use crate::{
-    calls::Calls,
+    arguments::Arguments,
+    calls::{Calls, ExposureLimits},
     fault::{self, Fault},
     object::CallContext,
     value::Value,
@@ -17,6 +18,43 @@ use std::{
     rc::Rc,
 };
 
+/// Whoever makes the calls that requests ask for: an object's [`Calls`], or those of several objects with names for all
+/// their methods.
+pub trait Callee {
+    /// What it allows.
+    fn limits(&self) -> &ExposureLimits;
+
+    /// Makes a call, as [`Calls::call`] does.
+    fn call(
+        &self,
+        context: &CallContext,
+        method: &str,
+        arguments: Arguments,
+        answer: impl FnOnce(Result<Value, Fault>) + 'static,
+    );
+}
+
+/// `Quoter.quote` is `quote` of `Quoter`.
+impl Callee for Calls {
+    fn limits(&self) -> &ExposureLimits {
+        Self::limits(self)
+    }
+
+    fn call(
+        &self,
+        context: &CallContext,
+        method: &str,
+        arguments: Arguments,
+        answer: impl FnOnce(Result<Value, Fault>) + 'static,
+    ) {
+        let method = match method.strip_prefix(self.object().descriptor().name) {
+            Some(rest) if rest.starts_with('.') => &rest[1..],
+            _ => method,
+        };
+        Self::call(self, context, method, arguments, answer);
+    }
+}
+
 /// Makes the calls of a request or a batch, and hands the text of the answer over: once, at once or later, and never
 /// after `calls` has been dropped. It is `None` when nobody asked for an answer: for notifications.
 ///
@@ -27,7 +65,7 @@ use std::{
 /// Returns whether the request was JSON. It has been answered if not; but whoever cuts a stream into requests closes it
 /// then, for what follows may be out of step.
 pub fn respond(
-    calls: &Calls,
+    calls: &impl Callee,
     context: &CallContext,
     request: &[u8],
     answer: impl FnOnce(Option<Vec<u8>>) + 'static,
@@ -63,7 +101,7 @@ pub fn refusal(fault: &Fault) -> Vec<u8> {
 
 /// Makes one call. `room` says how many bytes its result may have with what is around it.
 fn call(
-    calls: &Calls,
+    calls: &impl Callee,
     context: &CallContext,
     request: Request,
     room: impl FnOnce() -> usize + 'static,
@@ -77,16 +115,11 @@ fn call(
             return answer(Some(error(NO_REQUEST, why, &Json::Null, id)));
         }
     };
-    let descriptor = calls.object().descriptor();
-    let method = match method.strip_prefix(descriptor.name) {
-        Some(rest) if rest.starts_with('.') => &rest[1..],
-        _ => &method,
-    };
     let Some(id) = id else {
-        calls.call(context, method, arguments, |_| ());
+        calls.call(context, &method, arguments, |_| ());
         return answer(None);
     };
-    calls.call(context, method, arguments, move |result| {
+    calls.call(context, &method, arguments, move |result| {
         let written = match result {
             Ok(value) => succeeded(&value, &id, room()),
             Err(fault) => failed(&fault, &id),
@@ -106,7 +139,7 @@ struct Batch<A> {
 }
 
 fn call_all<A: FnOnce(Option<Vec<u8>>) + 'static>(
-    calls: &Calls,
+    calls: &impl Callee,
     context: &CallContext,
     requests: Vec<Request>,
     answer: A,

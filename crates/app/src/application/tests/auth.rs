@@ -1,7 +1,7 @@
 //! Who may call what is served, as files say it.
 
 use super::{super::*, USERS, load};
-use crate::{Access, Exposure, Serves, testing::Directory};
+use crate::{Access, Exposure, Make, Serves, testing::Directory};
 use tress_core::{Protocol, SharedFactory, testing::memory::Table};
 use tress_rpc::cred::Sort;
 
@@ -24,10 +24,10 @@ const EVERY: Exposure = Exposure {
     access: Access::Logins(&[Sort::Password]),
     doc: "",
     options: &[],
-    make: |serving| {
+    make: Make::Factory(|serving| {
         LET_IN.set([Sort::Password, Sort::Anonymous].map(|sort| serving.portal.takes(sort)));
         Ok(SharedFactory::new(|| Quiet))
-    },
+    }),
 };
 
 thread_local! {

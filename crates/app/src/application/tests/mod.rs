@@ -3,8 +3,8 @@
 mod auth;
 
 use super::*;
-use crate::Exposure;
 use crate::testing::{Directory, logged};
+use crate::{Exposure, Make};
 use std::{cell::RefCell, time::Duration};
 use tress_core::{Address, Factory, Protocol, testing::memory::Table};
 
@@ -59,11 +59,11 @@ fn wrong_services() {
     check(
         "what = 'users'\nas = 'figner'\nat = 'tcp:79'",
         "f.toml:6: serve.as: unknown protocol `figner`; \
-         expected one of `amp`, `finger`, `finger-setter`, `jsonrpc-lines`, `lines`, `pb`; did you mean `finger`?",
+         expected one of `amp`, `finger`, `finger-setter`, `http`, `jsonrpc`, `jsonrpc-lines`, `lines`, `pb`, `xmlrpc`; did you mean `finger`?",
     );
     check(
         "what = 'users'\nas = ['finger',\n'finger-setter']\nat = 'tcp:79'",
-        "f.toml:7: serve.as: one protocol for each endpoint so far; write a [[serve]] section for each",
+        "f.toml:7: serve.as: `finger` needs an endpoint of its own; write a [[serve]] section for it",
     );
     check(
         "what = 'users'\nas = 'finger'\nforwading = true\nat = 'tcp:79'",
@@ -159,7 +159,7 @@ fn everything_is_reported_at_once() {
         "[provide.a]\nkind = 'x'\n[[serve]]\nwhat = 'b'\nas = 'y'\nat = 'z'\n[limits]\nidle = 1",
         "f.toml:2: provide.a.kind: unknown kind `x`; expected one of `finger.file`, `finger.memory`\n\
          f.toml:4: serve.what: unknown provider `b`; expected `a`\n\
-         f.toml:5: serve.as: unknown protocol `y`; expected one of `amp`, `finger`, `finger-setter`, `jsonrpc-lines`, `lines`, `pb`\n\
+         f.toml:5: serve.as: unknown protocol `y`; expected one of `amp`, `finger`, `finger-setter`, `http`, `jsonrpc`, `jsonrpc-lines`, `lines`, `pb`, `xmlrpc`\n\
          f.toml:6: serve.at: unknown kind of endpoint `z`; expected one of `haproxy`, `tcp`, `tcp6`, `unix`\n\
          f.toml:8: limits.idle: expected a duration such as `\"30s\"`, found an integer",
     );
@@ -219,7 +219,7 @@ fn an_adapter_of_your_own_wins() {
     let finger = registry.exposures().find(|e| e.name == "finger").copied();
     registry.register_exposure(Exposure {
         doc: "Mine.",
-        make: |_| Ok(SharedFactory::new(|| Quiet)),
+        make: Make::Factory(|_| Ok(SharedFactory::new(|| Quiet))),
         ..finger.unwrap()
     });
     let kind = *registry.provider("finger.memory").unwrap();
@@ -290,10 +290,10 @@ fn several_endpoints_serve_one_object_through_one_factory() {
     let mut registry = Registry::builtin();
     let finger = registry.exposures().find(|e| e.name == "finger").copied();
     registry.register_exposure(Exposure {
-        make: |_| {
+        make: Make::Factory(|_| {
             LOG.with_borrow_mut(|log| log.push("make"));
             Ok(SharedFactory::new(Counted))
-        },
+        }),
         ..finger.unwrap()
     });
     let at = FINGER.replace("'tcp:79'", "['tcp:79', 'tcp:1079', 'tcp:2079']");
@@ -393,6 +393,7 @@ fn calls_to_the_first_worker_have_limits_that_the_file_says() {
             problems: Problems::new("f.toml"),
             provided: Vec::new(),
             checkers: Vec::new(),
+            http: http::Http::default(),
             ports: Vec::new(),
             workers: WorkersWanted::default(),
             calls: CallLimits::default(),

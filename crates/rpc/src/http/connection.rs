@@ -1,0 +1,372 @@
+//! One connection: hyper reads the requests one after the other, and each is checked, sent where it belongs and answered
+//! before the next. Knows no dialect's inside.
+
+use super::{
+    Site,
+    answer::{self, Answer, Refusal},
+    guard::{check_content, credentials, unauthorized},
+    json, jsonrpc,
+    mounts::{Post, Target},
+    openapi, xmlrpc,
+};
+use crate::{
+    arguments::Arguments,
+    calls::{Calls, ExposureLimits},
+    cred::Unauthorized,
+    fault::{self, Fault},
+    object::CallContext,
+    value::Value,
+};
+use hyper::{
+    Method, Request, StatusCode,
+    body::{Body, Bytes, Incoming},
+    header::{self, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    fmt,
+    future::poll_fn,
+    pin::{Pin, pin},
+    rc::Rc,
+};
+use tress_core::{
+    Address, Canceller, Deferred, Failure, Protocol, Result, Transport, received::Received,
+    wording::quoted,
+};
+use tress_streams::{StreamProtocol, stream};
+
+/// The protocol of one HTTP connection; an [`HttpFactory`](super::HttpFactory) makes it.
+pub struct HttpConnection {
+    site: Rc<Site>,
+    state: State,
+}
+
+enum State {
+    New,
+    Serving {
+        stream: StreamProtocol,
+        session: Rc<Session>,
+        /// Ends the task that serves, with all its calls.
+        canceller: Option<Canceller>,
+    },
+    Lost,
+}
+
+impl HttpConnection {
+    pub(super) fn new(site: Rc<Site>) -> Self {
+        let state = State::New;
+        Self { site, state }
+    }
+
+    /// The bytes are there: passes them on. The first of a request start its deadline.
+    fn arrived(
+        &mut self,
+        transport: &Transport,
+        give: impl FnOnce(&mut StreamProtocol) -> Result,
+    ) -> Result {
+        let State::Serving {
+            stream, session, ..
+        } = &mut self.state
+        else {
+            return Ok(());
+        };
+        if session.between.replace(false) {
+            transport.start_handshake();
+        }
+        give(stream)
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl Protocol for HttpConnection {
+    fn connection_made(&mut self, transport: &Transport) -> Result {
+        let (mut protocol, stream) = stream();
+        protocol.connection_made(transport)?;
+        let reactor = transport.reactor()?;
+        transport.start_handshake();
+        let idle = reactor.limits().idle;
+        let slowest = self.site.slowest();
+        if !idle.is_zero() && slowest >= idle {
+            // A call that may take so long is not idle.
+            transport.set_idle_timeout(Some(slowest + idle));
+        }
+        let session = Rc::new(Session::new(&self.site, transport)?);
+        let serving = Rc::clone(&session);
+        let service = service_fn(move |request| {
+            let session = Rc::clone(&serving);
+            async move { Ok::<_, Infallible>(session.answer(request).await) }
+        });
+        let limits = &self.site.limits;
+        let mut builder = http1::Builder::new();
+        builder
+            .auto_date_header(false)
+            .max_header_size(limits.header_bytes)
+            .max_buf_size(limits.header_bytes.max(MIN_BUFFER));
+        if limits.headers != HEADERS {
+            builder.max_headers(limits.headers);
+        }
+        let connection = builder.serve_connection(stream, service);
+        let task = reactor.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(target: "tress", "an HTTP connection ended early: {error}");
+            }
+            Ok(())
+        });
+        let canceller = task.canceller();
+        task.add_errback(|_| Ok(())).detach();
+        self.state = State::Serving {
+            stream: protocol,
+            session,
+            canceller,
+        };
+        Ok(())
+    }
+
+    fn data_received(&mut self, transport: &Transport, data: &[u8]) -> Result {
+        self.arrived(transport, |stream| stream.data_received(transport, data))
+    }
+
+    fn buffer_received(&mut self, transport: &Transport, received: Received<'_>) -> Result {
+        self.arrived(transport, |stream| {
+            stream.buffer_received(transport, received)
+        })
+    }
+
+    fn read_closed(&mut self, transport: &Transport) -> Result {
+        match &mut self.state {
+            State::Serving { stream, .. } => stream.read_closed(transport),
+            State::New | State::Lost => Ok(()),
+        }
+    }
+
+    fn write_resumed(&mut self, transport: &Transport) -> Result {
+        match &mut self.state {
+            State::Serving { stream, .. } => stream.write_resumed(transport),
+            State::New | State::Lost => Ok(()),
+        }
+    }
+
+    fn layer_pushed(&mut self, transport: &Transport) -> Result {
+        match &mut self.state {
+            State::Serving { stream, .. } => stream.layer_pushed(transport),
+            State::New | State::Lost => Ok(()),
+        }
+    }
+
+    fn connection_lost(&mut self, reason: Failure) {
+        let state = std::mem::replace(&mut self.state, State::Lost);
+        if let State::Serving {
+            mut stream,
+            canceller,
+            ..
+        } = state
+        {
+            if let Some(canceller) = canceller {
+                canceller.cancel();
+            }
+            stream.connection_lost(reason);
+        }
+    }
+}
+
+impl fmt::Debug for HttpConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HttpConnection")
+    }
+}
+
+/// Fewer bytes hyper does not read at once.
+const MIN_BUFFER: usize = 8192;
+/// So many headers it reads without a list of its own.
+pub(super) const HEADERS: usize = 100;
+
+/// What the requests of one connection share.
+pub(super) struct Session {
+    site: Rc<Site>,
+    /// One for each mount.
+    calls: Vec<Calls>,
+    context: CallContext,
+    transport: Transport,
+    here: Address,
+    /// An answer has been made and nothing has come since.
+    between: Cell<bool>,
+}
+
+impl Session {
+    fn new(site: &Rc<Site>, transport: &Transport) -> Result<Self> {
+        let mounts = site.routes.mounts.iter();
+        Ok(Self {
+            site: Rc::clone(site),
+            calls: mounts
+                .map(|(object, limits)| Calls::new(object, *limits))
+                .collect(),
+            context: CallContext::of(transport)?,
+            transport: transport.clone(),
+            here: transport.host(),
+            between: Cell::new(false),
+        })
+    }
+
+    /// Makes a call.
+    pub(super) fn call(
+        &self,
+        context: &CallContext,
+        target: Target,
+        arguments: Arguments,
+    ) -> Deferred<Result<Value, Fault>> {
+        let (resolver, called) = Deferred::pair();
+        self.call_with(context, target, arguments, |result| {
+            resolver.resolve(result);
+        });
+        called
+    }
+
+    /// The same, and what is done with the result.
+    pub(super) fn call_with(
+        &self,
+        context: &CallContext,
+        (mount, method): Target,
+        arguments: Arguments,
+        answer: impl FnOnce(Result<Value, Fault>) + 'static,
+    ) {
+        self.calls[mount].call(context, method.name, arguments, answer);
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        // The head is complete.
+        self.transport.handshake_done();
+        let mut answer = match self.respond(request).await {
+            Ok(answer) => answer,
+            Err(refusal) => refusal.into_answer(),
+        };
+        let date = httpdate::fmt_http_date(self.context.reactor.wall());
+        if let Ok(date) = HeaderValue::try_from(date) {
+            answer.headers_mut().insert(header::DATE, date);
+        }
+        self.between.set(true);
+        answer
+    }
+
+    async fn respond(&self, request: Request<Incoming>) -> Result<Answer, Refusal> {
+        let (head, body) = request.into_parts();
+        let has_body = !body.is_end_stream();
+        let head = Request::from_parts(head, ());
+        match self.admit(&head).await {
+            Ok(context) => match self.site.routes.posts.get(head.uri().path()) {
+                Some(post) if head.method() == Method::POST => {
+                    self.post(&context, post, &head, body).await
+                }
+                post => self.other(&head, post.is_some()),
+            },
+            Err(refusal) => Err(refusal),
+        }
+        // What has not been read of a body is no next request.
+        .map_err(|refusal| if has_body { refusal.closing() } else { refusal })
+    }
+
+    /// Whether the request may be made, and by whom.
+    async fn admit(&self, head: &Request<()>) -> Result<CallContext, Refusal> {
+        self.site.allowed.check(head, &self.here)?;
+        let mut context = self.context.clone();
+        if let Some(portal) = &self.site.portal {
+            let credentials = credentials(head.headers())?;
+            let login = portal.login(&context.reactor, credentials);
+            match login.cancel_on_drop().await {
+                Ok(avatar) => context.avatar = avatar,
+                Err(failure) if failure.check::<Unauthorized>().is_some() => {
+                    return Err(unauthorized());
+                }
+                Err(failure) => {
+                    let fault = Fault::of(&failure);
+                    tracing::warn!(target: "tress", "nobody can log in: {failure}");
+                    let status = answer::status(&fault);
+                    return Err(Refusal::new(status, fault::INTERNAL, "internal error"));
+                }
+            }
+        }
+        Ok(context)
+    }
+
+    async fn post(
+        &self,
+        context: &CallContext,
+        post: &Post,
+        head: &Request<()>,
+        body: Incoming,
+    ) -> Result<Answer, Refusal> {
+        let (types, limits) = match post {
+            Post::Json((mount, _)) => (json::TYPES, &self.site.routes.mounts[*mount].1),
+            Post::JsonRpc(table) => (json::TYPES, &table.limits),
+            Post::XmlRpc(table) => (xmlrpc::TYPES, &table.limits),
+        };
+        check_content(head.headers(), types)?;
+        let body = self.read(body, limits).await?;
+        match post {
+            Post::Json(target) => json::serve(self, context, *target, limits, &body).await,
+            Post::JsonRpc(table) => Ok(jsonrpc::serve(self, context, table, &body).await),
+            Post::XmlRpc(table) => Ok(xmlrpc::serve(self, context, table, &body).await),
+        }
+    }
+
+    /// The whole body, which has a deadline of its own.
+    async fn read(&self, body: Incoming, limits: &ExposureLimits) -> Result<Vec<u8>, Refusal> {
+        let most = limits.request_bytes;
+        let too_large = || Refusal::too_large(most);
+        if body.size_hint().lower() > most as u64 {
+            return Err(too_large());
+        }
+        self.transport.start_handshake();
+        let mut bytes = Vec::new();
+        let mut body = pin!(body);
+        while let Some(frame) = next(body.as_mut()).await {
+            let frame = frame.map_err(Refusal::bad_request)?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            if data.len() > most - bytes.len() {
+                return Err(too_large());
+            }
+            bytes.extend_from_slice(&data);
+        }
+        self.transport.handshake_done();
+        Ok(bytes)
+    }
+
+    /// What is no call.
+    fn other(&self, head: &Request<()>, takes_post: bool) -> Result<Answer, Refusal> {
+        let reads = matches!(*head.method(), Method::GET | Method::HEAD);
+        let path = head.uri().path();
+        let has_json = !self.site.routes.json.is_empty();
+        let page = match path {
+            "/" if has_json => Some(openapi::page as fn(&Site) -> Answer),
+            "/openapi.json" if has_json => Some(openapi::document as fn(&Site) -> Answer),
+            _ => None,
+        };
+        let allow = match (page, takes_post) {
+            (Some(make), _) if reads => return Ok(make(&self.site)),
+            (Some(_), true) => "GET, HEAD, POST",
+            (Some(_), false) => "GET, HEAD",
+            (None, true) => "POST",
+            (None, false) => {
+                return Err(Refusal::new(
+                    StatusCode::NOT_FOUND,
+                    fault::UNKNOWN_METHOD,
+                    format!("nothing is at {}", quoted(path)),
+                ));
+            }
+        };
+        let message = format!("{} takes {allow} only", quoted(path));
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        let refusal = Refusal::new(status, "method-not-allowed", message);
+        Err(refusal.with(header::ALLOW, HeaderValue::from_static(allow)))
+    }
+}
+
+type Frame = hyper::Result<hyper::body::Frame<Bytes>>;
+
+async fn next(mut body: Pin<&mut Incoming>) -> Option<Frame> {
+    poll_fn(|context| body.as_mut().poll_frame(context)).await
+}
