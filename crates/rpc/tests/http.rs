@@ -265,12 +265,10 @@ fn json_calls_are_answered_with_a_status_and_json() {
         ),
         ("same", &long, 200, long.trim_matches(['[', ']'])),
     ] {
+        let site = Site::new();
         let path = format!("/Quoter/{method}");
         let found = site.call(&path, JSON, body);
         assert_eq!(found, (status, expect.to_owned()), "{method}({body})");
-        if site.tester.is_closed() {
-            panic!("{method} closed the connection");
-        }
     }
 }
 
@@ -459,7 +457,8 @@ fn a_call_has_a_deadline_and_ends_with_its_connection() {
             }
         }
     });
-    assert_eq!(log, [""; 0]);
+    let told = log.iter().filter(|line| !line.starts_with("DEBUG"));
+    assert_eq!(told.count(), 0, "{log:?}");
 }
 
 #[test]
