@@ -496,9 +496,12 @@ Protocols, for `as` in [[serve]]:
   amp            of every interface  AMP, Twisted's protocol of commands: one for each method, with named arguments.
   finger         of Finger           The finger protocol (RFC 1288): a line with a name in, the status out.
   finger-setter  of FingerSetter     Two lines, a name and a status, and the end of the stream: the status is set. Anybody may.
+  http           of every interface  HTTP and JSON: `POST /Interface/method`, an OpenAPI document at /openapi.json, and a page for people at /.
+  jsonrpc        of every interface  JSON-RPC 2.0 over HTTP, at /jsonrpc.
   jsonrpc-lines  of every interface  JSON-RPC 2.0, a message a line.
   lines          of every interface  Lines for people: a method and its arguments in, the answer out; `help` tells the rest.
   pb             of every interface  Perspective Broker, Twisted's protocol of objects; with `auth`, callers log in by a challenge.
+  xmlrpc         of every interface  XML-RPC, with introspection, at /RPC2.
 
 Checkers, for `kind` in [auth.NAME]:
   file    Users in a text file, `user:hash` a line, with Argon2 hashes of their passwords.
@@ -558,7 +561,7 @@ finger.file: a provider
   offers FingerSetter: Changes how somebody is.
     setUser(name: string, status: string)  Gives a user a status; the user need not have had one.
 
-  can be served as: amp, finger, finger-setter, jsonrpc-lines, lines, pb
+  can be served as: amp, finger, finger-setter, http, jsonrpc, jsonrpc-lines, lines, pb, xmlrpc
 ";
     check(&output, 0, expected, "");
     let output = tress(&["plugins", "figner"]).output().unwrap();
