@@ -21,6 +21,7 @@ pub fn stream() -> (StreamProtocol, Stream) {
     (StreamProtocol(Rc::clone(&shared)), Stream::new(shared))
 }
 
+#[diagnostic::do_not_recommend]
 impl Protocol for StreamProtocol {
     fn connection_made(&mut self, transport: &Transport) -> Result {
         let wanted = Rc::strong_count(&self.0) > 1;

@@ -69,6 +69,7 @@ impl<F> StreamFactory<F> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, T> Factory for StreamFactory<F>
 where
     F: Fn(Stream) -> T + 'static,
@@ -103,6 +104,7 @@ pub struct Served<F> {
     serve: Rc<F>,
 }
 
+#[diagnostic::do_not_recommend]
 impl<F, T> Protocol for Served<F>
 where
     F: Fn(Stream) -> T + 'static,

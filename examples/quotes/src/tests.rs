@@ -55,10 +55,16 @@ fn the_file_serves_what_it_says() {
         json.contains("\"code\":-32602") && json.contains("1 to 1000"),
         "{json}"
     );
-    let page = ask(8008, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let get = |path| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").leak();
+    let page = ask(8008, get("/"));
     assert!(
-        page.starts_with("HTTP/1.1 200 OK\r\n")
-            && page.contains("Says something worth remembering.")
+        page.starts_with("HTTP/1.1 200 OK\r\n") && page.contains("<html"),
+        "{page}"
+    );
+    let document = ask(8008, get("/openapi.json"));
+    assert!(
+        document.contains("Says something worth remembering."),
+        "{document}"
     );
     let http = ask(
         8008,

@@ -94,7 +94,8 @@ impl Section {
             mount = match (text("path"), dialect) {
                 (None, dialect) => mount.speaking(*dialect),
                 (Some(path), Dialect::Json) => {
-                    let name = text("prefix").unwrap_or(self.object.descriptor().name);
+                    let name = self.object.descriptor().name;
+                    let name = text("prefix").unwrap_or(name);
                     mount.speaking_at(Dialect::Json, format!("{path}/{name}"))
                 }
                 (Some(path), Dialect::JsonRpc) => {
