@@ -1,5 +1,6 @@
 //! The finger service: a whole application from a TOML file, whose users are on a simulated disk, and clients that ask and
-//! set. Whoever gets an answer to its end gets one that was set, whole.
+//! set. Whoever gets an answer to its end gets one that was set, whole; once nothing goes wrong any more, none that is older
+//! than what the server had taken when it was asked.
 
 use crate::{
     ledger::{Clockwork, Ledger},
@@ -97,39 +98,74 @@ fn status(number: u64) -> String {
     format!("{number} {}", sentence(USER, number))
 }
 
-/// The highest number that anybody has tried to set; shared by all clients of a town.
-pub(crate) type Tried = Rc<Cell<u64>>;
+/// What was set; clones are the same, which all clients of a town share.
+#[derive(Clone, Default)]
+pub(crate) struct Statuses(Rc<Numbers>);
+
+#[derive(Default)]
+struct Numbers {
+    /// The highest number that anybody has tried to set.
+    tried: Cell<u64>,
+    /// The highest that the server has taken, from when what it takes is kept.
+    kept: Cell<Option<u64>>,
+}
+
+impl Statuses {
+    /// From now on what the server takes is kept. The disk must no longer be full at times, and nothing that was said
+    /// before may still be on its way: it could come last.
+    pub(crate) fn are_kept(&self) {
+        self.0.kept.set(Some(0));
+    }
+
+    fn try_next(&self) -> u64 {
+        let number = self.0.tried.get() + 1;
+        self.0.tried.set(number);
+        number
+    }
+
+    /// The server took this, and ended well.
+    fn take(&self, number: u64) {
+        self.0.kept.update(|kept| kept.map(|kept| kept.max(number)));
+    }
+
+    /// The least number that can be the answer to what is asked now.
+    fn least(&self) -> u64 {
+        self.0.kept.get().unwrap_or(0)
+    }
+}
 
 /// A client on one host.
 pub(crate) struct Asker {
     ledger: Ledger,
     clockwork: Clockwork,
     reactor: WeakReactor,
-    tried: Tried,
+    statuses: Statuses,
     at: &'static str,
-    sets: bool,
+    sets_one_in: Cell<Option<u64>>,
     answers: Cell<u64>,
+    taken: Cell<u64>,
     is_stopping: Cell<bool>,
 }
 
 impl Asker {
-    /// Starts one, which asks, and sets if it is said to, again and again.
+    /// Starts one, which asks again and again; or sets, one time in so many.
     pub(crate) fn start(
         reactor: &Reactor,
         ledger: &Ledger,
         clockwork: &Clockwork,
-        tried: &Tried,
+        statuses: &Statuses,
         at: &'static str,
-        sets: bool,
+        sets_one_in: Option<u64>,
     ) -> Rc<Self> {
         let asker = Rc::new(Self {
             ledger: ledger.clone(),
             clockwork: clockwork.clone(),
             reactor: reactor.downgrade(),
-            tried: Rc::clone(tried),
+            statuses: statuses.clone(),
             at,
-            sets,
+            sets_one_in: Cell::new(sets_one_in),
             answers: Cell::new(0),
+            taken: Cell::new(0),
             is_stopping: Cell::new(false),
         });
         asker.later();
@@ -138,6 +174,16 @@ impl Asker {
 
     pub(crate) fn stop(&self) {
         self.is_stopping.set(true);
+    }
+
+    /// Sets nothing any more.
+    pub(crate) fn only_ask(&self) {
+        self.sets_one_in.set(None);
+    }
+
+    /// How many of its settings the server has taken.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.get()
     }
 
     /// How many whole answers it has got.
@@ -158,12 +204,14 @@ impl Asker {
         if self.is_stopping.get() {
             return;
         }
-        let sets = self.sets && self.ledger.one_in(3);
+        let sets_one_in = self.sets_one_in.get();
+        let sets = sets_one_in.is_some_and(|many| self.ledger.one_in(many));
         let port = if sets { 1080 } else { 1079 };
         let to = format!("tcp:{}:{port}:timeout=5", self.at);
         let question = Question {
             asker: Rc::clone(self),
             sets,
+            number: 0,
             answer: Vec::new(),
             again: Rc::new(Again(Rc::clone(self))),
         };
@@ -175,17 +223,19 @@ impl Asker {
             .detach();
     }
 
-    /// Everything came, and then the end.
-    fn check_whole(&self, answer: &str) {
+    /// Everything came, and then the end. What is older than `least` was replaced before this was asked.
+    fn check_whole(&self, answer: &str, least: u64) {
         let number = answer
             .split(' ')
             .next()
             .and_then(|number| number.parse::<u64>().ok());
         let is_right = number.is_some_and(|number| {
-            number <= self.tried.get() && answer == format!("{}\r\n", status(number))
+            let possible = least..=self.statuses.0.tried.get();
+            possible.contains(&number) && answer == format!("{}\r\n", status(number))
         });
-        self.ledger
-            .check(is_right, || format!("finger answered {answer:?}"));
+        self.ledger.check(is_right, || {
+            format!("finger answered {answer:?}, and had taken number {least}")
+        });
         self.answers.set(self.answers.get() + 1);
     }
 }
@@ -202,6 +252,8 @@ impl Drop for Again {
 struct Question {
     asker: Rc<Asker>,
     sets: bool,
+    /// What it sets, or the least that can be the answer; known once there is a connection.
+    number: u64,
     answer: Vec<u8>,
     #[expect(dead_code, reason = "it is dropped with the question")]
     again: Rc<Again>,
@@ -212,12 +264,12 @@ impl Protocol for Question {
         // A server that crashed after it had read the question never answers, and nobody says so.
         transport.set_idle_timeout(Some(PATIENCE));
         if !self.sets {
+            self.number = self.asker.statuses.least();
             transport.write(b"moshez\r\n");
             return Ok(());
         }
-        let number = self.asker.tried.get() + 1;
-        self.asker.tried.set(number);
-        let text = format!("{USER}\r\n{}\r\n", status(number));
+        self.number = self.asker.statuses.try_next();
+        let text = format!("{USER}\r\n{}\r\n", status(self.number));
         transport.write(text.as_bytes());
         transport.lose_write_connection();
         Ok(())
@@ -233,12 +285,17 @@ impl Protocol for Question {
     }
 
     fn connection_lost(&mut self, reason: Failure) {
-        let text = String::from_utf8_lossy(&self.answer);
+        let (text, asker) = (String::from_utf8_lossy(&self.answer), &self.asker);
+        let ended_well = reason.check::<ConnectionDone>().is_some();
         if self.sets {
-            let ledger = &self.asker.ledger;
+            let ledger = &asker.ledger;
             ledger.check(text.is_empty(), || format!("the setter said {text:?}"));
-        } else if reason.check::<ConnectionDone>().is_some() && !self.asker.is_stopping.get() {
-            self.asker.check_whole(&text);
+            if ended_well {
+                asker.taken.set(asker.taken.get() + 1);
+                asker.statuses.take(self.number);
+            }
+        } else if ended_well && !asker.is_stopping.get() {
+            asker.check_whole(&text, self.number);
         }
     }
 }

@@ -4,7 +4,7 @@
 use crate::{
     chat::{Room, Speaker, Talker},
     checked::{Checked, Open},
-    finger::{self, Asker, Tried},
+    finger::{self, Asker, Statuses},
     ledger::{Clockwork, Ledger},
     log::{self, Log},
     mutant::{Mutant, Mutation},
@@ -27,13 +27,17 @@ const CLIENTS: [&str; 5] = ["10.0.1.1", "10.0.1.2", "10.0.1.3", "10.0.1.4", "10.
 /// Which of them comes to the chat over TLS, in one seed of so many: a handshake costs as much as a hundred lines.
 const SECURE: usize = 1;
 const SECURE_ONE_IN: u64 = 3;
+/// Which of them sets what the finger tells, one time in so many; all others only ask.
+const SETTER: usize = 0;
+const SETS_ONE_IN: u64 = 3;
 /// The server's key and certificate, which is signed by itself. Always the same, as its length is the length of segments.
 const PAIR: &str = include_str!("town.pem");
 /// How long things go wrong.
 const STORM: Duration = Duration::from_secs(8);
 /// How long everybody has afterwards to find back.
 const CALM: Duration = Duration::from_secs(12);
-/// In this time everybody must have heard something; who leaves the chat, in this time from when it is gone.
+/// In this time everybody must have heard something; who leaves the chat, in this time from when it is gone; who only set,
+/// in this time from when it asks.
 const WATCH: Duration = Duration::from_secs(5);
 /// A stop takes no longer.
 const STOP: Duration = Duration::from_secs(20);
@@ -101,7 +105,8 @@ pub fn run(seed: u64, mutation: Option<Mutation>) -> Outcome {
 struct Town {
     world: World,
     ledger: Ledger,
-    tried: Tried,
+    statuses: Statuses,
+    sets_one_in: u64,
     secure: Option<usize>,
     server: Option<Server>,
     clients: Vec<Option<Client>>,
@@ -190,14 +195,10 @@ impl Server {
 }
 
 impl Client {
-    fn start(
-        world: &World,
-        ledger: &Ledger,
-        tried: &Tried,
-        number: usize,
-        secure: bool,
-    ) -> Result<Self> {
-        let node = Node::new(world, ledger, CLIENTS[number])?;
+    /// Starts the one of this number in a town.
+    fn start(town: &Town, number: usize) -> Result<Self> {
+        let ledger = &town.ledger;
+        let node = Node::new(&town.world, ledger, CLIENTS[number])?;
         let (reactor, clockwork) = (&node.reactor, &node.clockwork);
         // Half of them look its name up.
         let at = if number.is_multiple_of(2) {
@@ -205,13 +206,14 @@ impl Client {
         } else {
             "town.example"
         };
-        let to = if secure {
+        let to = if town.secure == Some(number) {
             format!("tls:{at}:8124:trustRoots=town.pem:timeout=5")
         } else {
             format!("tcp:{at}:8123:timeout=5")
         };
         let (talker, service) = Talker::start(reactor, ledger, clockwork, number as u64, &to)?;
-        let asker = Asker::start(reactor, ledger, clockwork, tried, at, number == 0);
+        let sets_one_in = (number == SETTER).then_some(town.sets_one_in);
+        let asker = Asker::start(reactor, ledger, clockwork, &town.statuses, at, sets_one_in);
         let ports = std::net::SocketAddr::from(([10, 0, 0, 1], 5000));
         let pinger = Pinger::start(reactor, ledger, clockwork, Address::from(ports))?;
         Ok(Self {
@@ -242,12 +244,13 @@ impl Client {
         node.fall(ledger, "a client");
     }
 
-    /// Lines heard, fingers answered, pings answered.
-    fn progress(&self) -> [u64; 3] {
+    /// Lines heard, fingers answered, pings answered, settings taken.
+    fn progress(&self) -> [u64; 4] {
         [
             self.talker.state().1,
             self.asker.answers(),
             self.pinger.answered(),
+            self.asker.taken(),
         ]
     }
 }
@@ -267,7 +270,8 @@ impl Town {
         Self {
             world: world.clone(),
             ledger: ledger.clone(),
-            tried: Tried::default(),
+            statuses: Statuses::default(),
+            sets_one_in: SETS_ONE_IN,
             secure: ledger.one_in(SECURE_ONE_IN).then_some(SECURE),
             server: None,
             clients: (0..clients).map(|_| None).collect(),
@@ -276,10 +280,7 @@ impl Town {
     }
 
     fn live(&mut self) -> Result {
-        self.server = Some(Server::start(&self.world, &self.ledger)?);
-        for number in 0..self.clients.len() {
-            self.start_client(number)?;
-        }
+        self.open()?;
         for (fault, most) in CHANCES {
             // A third of the kinds do not come in a seed.
             if !self.ledger.one_in(3) {
@@ -302,10 +303,13 @@ impl Town {
         self.stop()
     }
 
+    fn open(&mut self) -> Result {
+        self.server = Some(Server::start(&self.world, &self.ledger)?);
+        (0..self.clients.len()).try_for_each(|number| self.start_client(number))
+    }
+
     fn start_client(&mut self, number: usize) -> Result {
-        let secure = self.secure == Some(number);
-        let client = Client::start(&self.world, &self.ledger, &self.tried, number, secure)?;
-        self.clients[number] = Some(client);
+        self.clients[number] = Some(Client::start(self, number)?);
         Ok(())
     }
 
@@ -368,7 +372,8 @@ impl Town {
 
     /// Nothing goes wrong any more: everybody is in the room, and hears.
     fn check_everybody_is_served(&self) -> Result {
-        let before: Vec<[u64; 3]> = self
+        self.statuses.are_kept();
+        let before: Vec<[u64; 4]> = self
             .clients
             .iter()
             .flatten()
@@ -376,13 +381,17 @@ impl Town {
             .collect();
         let log = self.server.as_ref().map(|server| server.log.state());
         self.run_for(WATCH)?;
-        let mut deaf = Vec::new();
+        let (mut deaf, mut unanswered) = (Vec::new(), Vec::new());
         for (number, (client, before)) in self.clients.iter().flatten().zip(before).enumerate() {
-            let [chat, finger, pings] = client.progress();
-            for (what, gets) in [("finger", finger > before[1]), ("pings", pings > before[2])] {
+            let [chat, finger, pings, taken] = client.progress();
+            let of_finger = finger > before[1] || taken > before[3];
+            for (what, gets) in [("finger", of_finger), ("pings", pings > before[2])] {
                 self.ledger.check(gets, || {
                     format!("client {number} gets nothing of the {what} any more")
                 });
+            }
+            if finger == before[1] && of_finger {
+                unanswered.push((number, client));
             }
             if chat == before[0] {
                 deaf.push((number, client, chat));
@@ -394,7 +403,22 @@ impl Town {
                 format!("the child gives nothing back any more (lives: {lives})")
             });
         }
-        self.check_they_come_back(&deaf)
+        self.check_they_come_back(&deaf)?;
+        self.check_they_are_answered(&unanswered)
+    }
+
+    /// Whoever has got no answer, but whose settings were taken, has not asked: by chance it set each time. It gets one
+    /// when it asks.
+    fn check_they_are_answered(&self, unanswered: &[(usize, &Client)]) -> Result {
+        for (number, client) in unanswered {
+            let (asker, before) = (&client.asker, client.asker.answers());
+            asker.only_ask();
+            self.run_for(WATCH)?;
+            self.ledger.check(asker.answers() > before, || {
+                format!("client {number} sets what the finger tells, and gets no answer any more")
+            });
+        }
+        Ok(())
     }
 
     /// Whoever has heard nothing of the chat was leaving it, and hears once it is back. To leave takes up to
@@ -452,5 +476,47 @@ impl Town {
             client.fall(&self.ledger);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A town in which nothing goes wrong until `wrong`, and whose setter never asks by itself: what broke in the watch.
+    fn watch_who_only_sets(wrong: impl FnOnce(&mut Town)) -> Vec<String> {
+        let (ledger, world) = (Ledger::new(0, None), World::new(0));
+        let mut town = Town::new(&world, &ledger);
+        town.sets_one_in = 1;
+        town.open().expect("nothing is in the way");
+        town.run_for(WATCH).expect("all go on");
+        wrong(&mut town);
+        town.check_everybody_is_served().expect("all go on");
+        ledger.broken()
+    }
+
+    #[test]
+    fn who_only_sets_is_served_when_it_asks() {
+        assert_eq!(watch_who_only_sets(|_| {}), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_taken_and_not_kept_is_noticed() {
+        let broken = watch_who_only_sets(|town| town.world.disk(SERVER).set_full(true));
+        let old = |broken: &String| broken.starts_with("finger answered");
+        assert!(!broken.is_empty() && broken.iter().all(old), "{broken:?}");
+    }
+
+    #[test]
+    fn that_nobody_is_served_is_noticed_for_each_who_only_sets_too() {
+        let broken = watch_who_only_sets(|town| {
+            town.world.crash(SERVER);
+            town.server.take().expect("it is up").fall(&town.ledger);
+        });
+        for number in 0..3 {
+            let client = format!("client {number} ");
+            let is_it = |it: &String| it.starts_with(&client) && it.contains("finger");
+            assert!(broken.iter().any(is_it), "{broken:?}");
+        }
     }
 }

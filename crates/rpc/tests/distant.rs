@@ -1,9 +1,9 @@
 //! Calls to an object on another reactor: every call has one end, whatever happens to the answer. Both reactors are on
 //! networks in memory and turned by hand on one thread: the order is the test's.
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{cell::RefCell, net::SocketAddr, rc::Rc, time::Duration};
 use tress_core::{
-    Deferred, EventType, Failure, Phase, Reactor, Resolver, Result, error::Cancelled,
+    Address, Deferred, EventType, Failure, Phase, Reactor, Resolver, Result, error::Cancelled,
     testing::memory::Table,
 };
 use tress_rpc::{
@@ -16,6 +16,9 @@ use tress_rpc::{
 trait Slow {
     /// Says it again.
     async fn say(&self, text: String) -> Result<String>;
+
+    /// Who asks, and from where.
+    async fn who(&self, context: CallContext) -> Result<String>;
 }
 
 /// The calls that it has got, with what to answer them with.
@@ -36,6 +39,11 @@ impl Slow for Slowly {
             Deferred::with_canceller(move || cancelled.borrow_mut().push(name));
         self.calls.borrow_mut().push((text, resolver));
         deferred
+    }
+
+    async fn who(&self, context: CallContext) -> Result<String> {
+        let avatar = context.avatar.as_deref().unwrap_or("nobody");
+        Ok(format!("{avatar} at {}", context.peer))
     }
 }
 
@@ -120,9 +128,26 @@ fn a_call_is_answered_once() {
     pair.turn();
     assert_eq!(good.borrow()[0].as_ref().expect("it worked"), "again");
     assert_eq!(failure(&bad).to_string(), "the home of `b` has stopped");
+    let left = pair.away.reactor().statistics().timers;
+    assert_eq!(left, 0, "the deadlines are gone with the answers");
     pair.away.advance(Duration::from_secs(60));
     pair.turn();
     assert_eq!(good.borrow().len(), 1);
+}
+
+#[test]
+fn who_calls_is_known_at_home() {
+    let pair = Pair::new();
+    let client = pair.client(CallLimits::default());
+    let mut context = CallContext::local(pair.away.reactor());
+    let unknown = end(client.call(&context, "who", Vec::<Value>::new()));
+    context.peer = Address::from(SocketAddr::from(([10, 0, 0, 7], 79)));
+    context.avatar = Some("moshez".into());
+    let known = end(client.call(&context, "who", Vec::<Value>::new()));
+    pair.turn();
+    let said = |end: &End| end.borrow_mut().remove(0).expect("it worked");
+    assert_eq!(said(&unknown), format!("nobody at {}", Address::Unknown));
+    assert_eq!(said(&known), "moshez at 10.0.0.7:79");
 }
 
 #[test]
@@ -182,7 +207,17 @@ fn a_cancel_cancels_at_home_and_only_that_call() {
         pair.client(CallLimits::default()),
         pair.client(CallLimits::default()),
     );
+    // The first call of another reactor has the same number as this one's.
+    let elsewhere = Table::new();
+    let context = CallContext::local(elsewhere.reactor());
+    let far = end(other.call(&context, "say", vec![Value::from("far")]));
+    elsewhere
+        .reactor()
+        .turn(Some(Duration::ZERO))
+        .expect("it goes on");
+    pair.turn();
     let cancelled = pair.call::<String>(&client, "say", "a");
+    let same = end(pair.call(&client, "say", "c"));
     let kept = end(pair.call(&other, "say", "b"));
     pair.turn();
     cancelled.cancel();
@@ -195,7 +230,31 @@ fn a_cancel_cancels_at_home_and_only_that_call() {
     );
     pair.turn();
     assert_eq!(*pair.slow.cancelled.borrow(), ["a"]);
-    assert!(kept.borrow().is_empty());
+    for (_, resolver) in pair.slow.calls.take() {
+        resolver.resolve("again".to_owned());
+    }
+    pair.turn();
+    elsewhere
+        .reactor()
+        .turn(Some(Duration::ZERO))
+        .expect("it goes on");
+    for kept in [far, same, kept] {
+        assert_eq!(kept.borrow()[0].as_ref().expect("it goes on"), "again");
+    }
+}
+
+#[test]
+fn a_cancel_after_the_first_call_cancels_that_one() {
+    let pair = Pair::new();
+    let client = pair.client(CallLimits::default());
+    let first = end(pair.call(&client, "say", "a"));
+    let second = pair.call::<String>(&client, "say", "b");
+    pair.turn();
+    second.cancel();
+    pair.turn();
+    assert_eq!(*pair.slow.cancelled.borrow(), ["b"]);
+    assert!(first.borrow().is_empty());
+    drop(second);
 }
 
 #[test]
@@ -263,6 +322,13 @@ fn a_home_that_stops_fails_what_runs() {
         .turn(Some(Duration::ZERO))
         .expect("it goes on");
     assert!(failure(&runs).check::<HomeStopped>().is_some());
+    pair.slow.calls.borrow_mut().clear();
+    let late = end(pair.call(&client, "say", "b"));
+    for reactor in [pair.home.reactor(), pair.away.reactor()] {
+        reactor.turn(Some(Duration::ZERO)).ok();
+    }
+    assert!(pair.slow.calls.borrow().is_empty(), "nobody is at home");
+    assert!(failure(&late).check::<HomeStopped>().is_some());
 }
 
 #[test]
