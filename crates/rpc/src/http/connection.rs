@@ -10,7 +10,7 @@ use super::{
     openapi, xmlrpc,
 };
 use crate::{
-    arguments::Arguments,
+    arguments::{Arguments, BadCall},
     calls::{Calls, ExposureLimits},
     cred::Unauthorized,
     fault::{self, Fault},
@@ -263,7 +263,7 @@ impl Session {
             },
             Err(refusal) => Err(refusal),
         }
-        // What has not been read of a body is no next request.
+        // Those that say so come before the whole body has been read; the rest of it is no next request.
         .map_err(|refusal| if has_body { refusal.closing() } else { refusal })
     }
 
@@ -305,7 +305,10 @@ impl Session {
         check_content(head.headers(), types)?;
         let body = self.read(body, limits).await?;
         match post {
-            Post::Json(target) => json::serve(self, context, *target, limits, &body).await,
+            Post::Json(target) => {
+                let served = json::serve(self, context, *target, limits, &body).await;
+                Ok(served.unwrap_or_else(Refusal::into_answer))
+            }
             Post::JsonRpc(table) => Ok(jsonrpc::serve(self, context, table, &body).await),
             Post::XmlRpc(table) => Ok(xmlrpc::serve(self, context, table, &body).await),
         }
@@ -351,11 +354,9 @@ impl Session {
             (Some(_), false) => "GET, HEAD",
             (None, true) => "POST",
             (None, false) => {
-                return Err(Refusal::new(
-                    StatusCode::NOT_FOUND,
-                    fault::UNKNOWN_METHOD,
-                    format!("nothing is at {}", quoted(path)),
-                ));
+                let status = StatusCode::NOT_FOUND;
+                let message = self.missing(path);
+                return Err(Refusal::new(status, fault::UNKNOWN_METHOD, message));
             }
         };
         let message = format!("{} takes {allow} only", quoted(path));
@@ -363,8 +364,22 @@ impl Session {
         let refusal = Refusal::new(status, "method-not-allowed", message);
         Err(refusal.with(header::ALLOW, HeaderValue::from_static(allow)))
     }
+
+    /// What is not at that path.
+    fn missing(&self, path: &str) -> String {
+        let parent = path.rsplit_once('/');
+        let mount =
+            parent.and_then(|(parent, name)| Some((self.site.routes.json.get(parent)?, name)));
+        match mount {
+            Some((mount, name)) if !name.is_empty() => {
+                BadCall::unknown(self.site.routes.descriptor(*mount), name).to_string()
+            }
+            _ => format!("nothing is at {}", quoted(path)),
+        }
+    }
 }
 
+/// A frame of a body.
 type Frame = hyper::Result<hyper::body::Frame<Bytes>>;
 
 async fn next(mut body: Pin<&mut Incoming>) -> Option<Frame> {
