@@ -268,9 +268,9 @@ fn json_calls_are_answered_with_a_status_and_json() {
         ),
     ] {
         let site = Site::new();
-        let path = format!("/Quoter/{method}");
-        let found = site.call(&path, JSON, body);
+        let found = site.call(&format!("/Quoter/{method}"), JSON, body);
         assert_eq!(found, (status, expect.to_owned()), "{method}({body})");
+        // What has not been read of a body is no request.
         assert_eq!(site.tester.is_closed(), status == 404 && !body.is_empty());
     }
 }
