@@ -91,7 +91,7 @@ impl Factory for AmpFactory {
         let protocol = AmpProtocol {
             calls: Calls::new(&self.object, self.limits),
             plan: Rc::clone(&self.plan),
-            link: None,
+            answers: None,
         };
         let options = StringOptions {
             max_length: Some(self.limits.request_bytes),
@@ -105,14 +105,8 @@ impl Factory for AmpFactory {
 pub struct AmpProtocol {
     calls: Calls,
     plan: Rc<Plan>,
-    link: Option<Link>,
-}
-
-/// The connection, once it is there.
-#[derive(Debug)]
-struct Link {
-    context: CallContext,
-    answers: Rc<Answers>,
+    /// Once the connection is there.
+    answers: Option<Rc<Answers>>,
 }
 
 /// What the answers of a connection share.
@@ -157,15 +151,20 @@ impl Ask {
 
 impl AmpProtocol {
     /// Makes the call that a box asks for.
-    fn called(&self, link: &Link, ask: Option<&[u8]>, command: &[u8], string: &[u8]) {
-        let answers = &link.answers;
+    fn called(
+        &self,
+        answers: &Rc<Answers>,
+        ask: Option<&[u8]>,
+        command: &[u8],
+        string: &[u8],
+    ) -> Result {
         let Some(place) = self.plan.find(command) else {
             if let Some(ask) = ask {
                 let name = command[..command.len().min(128)].escape_ascii();
                 let message = format!("Unhandled Command: '{name}'");
                 answers.refuse(ask, &Fault::new(fault::UNKNOWN_METHOD, message));
             }
-            return;
+            return Ok(());
         };
         let command = &self.plan.commands[place];
         let arguments = match command.read(Pairs(string), self.calls.limits().nesting) {
@@ -174,12 +173,15 @@ impl AmpProtocol {
                 if let Some(ask) = ask {
                     answers.refuse(ask, &fault);
                 }
-                return;
+                return Ok(());
             }
         };
-        let (context, name) = (&link.context, command.method.name);
+        // Made anew each time: whoever keeps one keeps the reactor, which keeps us.
+        let context = &CallContext::of(&answers.transport)?;
+        let name = command.method.name;
         let Some(ask) = ask else {
-            return self.calls.call(context, name, arguments, |_| ());
+            self.calls.call(context, name, arguments, |_| ());
+            return Ok(());
         };
         answers.owed.asked();
         let (answers, ask) = (Rc::clone(answers), Ask::new(ask));
@@ -187,6 +189,7 @@ impl AmpProtocol {
             answers.answer(ask.bytes(), place, result);
             answers.owed.answered(&answers.transport);
         });
+        Ok(())
     }
 }
 
@@ -270,15 +273,12 @@ impl StringReceiver for AmpProtocol {
             longest: self.calls.limits().response_bytes,
             out: RefCell::default(),
         };
-        self.link = Some(Link {
-            context: CallContext::of(transport)?,
-            answers: Rc::new(answers),
-        });
+        self.answers = Some(Rc::new(answers));
         Ok(())
     }
 
     fn string_received(&mut self, transport: &StringTransport, string: &[u8]) -> Result {
-        let Some(link) = &self.link else {
+        let Some(answers) = &self.answers else {
             return Ok(());
         };
         let (mut ask, mut command) = (None, None);
@@ -291,19 +291,19 @@ impl StringReceiver for AmpProtocol {
             }
         }
         match command {
-            Some(command) if !twice => self.called(link, ask, command, string),
+            Some(command) if !twice => self.called(answers, ask, command, string),
             _ => {
                 let (peer, string) = (transport.peer(), Escaped(string));
                 tracing::warn!(target: "tress", "AMP: {peer} is cut off: expected a box with one `_command`, got {string}");
                 transport.lose_connection();
+                Ok(())
             }
         }
-        Ok(())
     }
 
     fn read_closed(&mut self, transport: &StringTransport) -> Result {
-        match &self.link {
-            Some(link) => link.answers.owed.ended(transport),
+        match &self.answers {
+            Some(answers) => answers.owed.ended(transport),
             None => transport.lose_connection(),
         }
         Ok(())

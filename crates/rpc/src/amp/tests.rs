@@ -673,6 +673,14 @@ fn any_form() -> impl Strategy<Value = (Form, Value)> {
     ]
 }
 
+#[test]
+fn a_connection_does_not_keep_its_reactor() {
+    let (all, tester) = serve();
+    tester.receive(&call("nothing", &[("yes", b"True")]));
+    drop(tester);
+    assert_eq!(Rc::strong_count(&all), 1);
+}
+
 proptest! {
     #[test]
     fn values_come_back_as_they_went((form, value) in any_form()) {

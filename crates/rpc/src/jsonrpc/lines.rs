@@ -41,7 +41,6 @@ impl Factory for JsonRpcLines {
     fn build_protocol(&mut self, _peer: &Address) -> Option<Lines<JsonRpcProtocol>> {
         let protocol = JsonRpcProtocol {
             calls: Calls::new(&self.object, self.limits),
-            context: None,
             owed: Rc::default(),
         };
         Some(Lines::with(protocol, options(self.limits.request_bytes)))
@@ -66,21 +65,14 @@ pub(super) fn send(transport: &LineTransport, mut text: Vec<u8>) {
 #[derive(Debug)]
 pub struct JsonRpcProtocol {
     calls: Calls,
-    context: Option<CallContext>,
     owed: Rc<Owed>,
 }
 
 #[diagnostic::do_not_recommend]
 impl LineReceiver for JsonRpcProtocol {
-    fn connection_made(&mut self, transport: &LineTransport) -> Result {
-        self.context = Some(CallContext::of(transport)?);
-        Ok(())
-    }
-
     fn line_received(&mut self, transport: &LineTransport, line: &[u8]) -> Result {
-        let Some(context) = &self.context else {
-            return Ok(());
-        };
+        // Made anew each time: whoever keeps one keeps the reactor, which keeps us.
+        let context = &CallContext::of(transport)?;
         self.owed.asked();
         let (client, owed) = (transport.clone(), Rc::clone(&self.owed));
         let is_json = respond(&self.calls, context, line, move |answer| {

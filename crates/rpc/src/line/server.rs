@@ -151,7 +151,7 @@ impl Factory for LineFactory {
         let protocol = LineProtocol {
             calls: Calls::new(&self.object, self.limits),
             plan: Rc::clone(&self.plan),
-            link: None,
+            answers: None,
         };
         let options = LineOptions {
             delimiter: Delimiter::Either,
@@ -166,7 +166,8 @@ impl Factory for LineFactory {
 pub struct LineProtocol {
     calls: Calls,
     plan: Rc<[Planned]>,
-    link: Option<(CallContext, Rc<Answers>)>,
+    /// Once the connection is there.
+    answers: Option<Rc<Answers>>,
 }
 
 /// Answers, in the order of the lines.
@@ -268,7 +269,7 @@ impl LineProtocol {
 
     /// Answers with a fault.
     fn refuse(&self, fault: &Fault) {
-        if let Some((_, answers)) = &self.link {
+        if let Some(answers) = &self.answers {
             answers.give(answers.expect(), Answer::refused(fault));
         }
     }
@@ -286,14 +287,16 @@ impl LineReceiver for LineProtocol {
             paused: Cell::new(false),
             ended: Cell::new(false),
         };
-        self.link = Some((CallContext::of(transport)?, Rc::new(answers)));
+        self.answers = Some(Rc::new(answers));
         Ok(())
     }
 
-    fn line_received(&mut self, _transport: &LineTransport, line: &[u8]) -> Result {
-        let Some((context, answers)) = &self.link else {
+    fn line_received(&mut self, transport: &LineTransport, line: &[u8]) -> Result {
+        let Some(answers) = &self.answers else {
             return Ok(());
         };
+        // Made anew each time: whoever keeps one keeps the reactor, which keeps us.
+        let context = &CallContext::of(transport)?;
         if let Err(fault) = self.asked(context, answers, line) {
             self.refuse(&fault);
         }
@@ -311,8 +314,8 @@ impl LineReceiver for LineProtocol {
     }
 
     fn read_closed(&mut self, transport: &LineTransport) -> Result {
-        match &self.link {
-            Some((_, answers)) => {
+        match &self.answers {
+            Some(answers) => {
                 answers.ended.set(true);
                 let waiting = answers.waiting.borrow().len();
                 answers.settle(waiting);

@@ -354,6 +354,14 @@ fn only_what_can_be_typed_is_served() {
     }
 }
 
+#[test]
+fn a_connection_does_not_keep_its_reactor() {
+    let (all, tester) = serve();
+    tester.receive(b"forget\n");
+    drop(tester);
+    assert_eq!(Rc::strong_count(&all), 1);
+}
+
 proptest! {
     #[test]
     fn quoted_words_come_back(texts in proptest::collection::vec("[^\\p{Cc}]{0,9}", 0..5)) {

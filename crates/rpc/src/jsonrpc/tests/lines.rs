@@ -111,6 +111,14 @@ fn bytes_without_an_end_cost_no_memory() {
     }
 }
 
+#[test]
+fn a_connection_does_not_keep_its_reactor() {
+    let (all, tester) = serve();
+    tester.receive(format!("{ASK}\n").as_bytes());
+    drop(tester);
+    assert_eq!(Rc::strong_count(&all), 1);
+}
+
 proptest! {
     #[test]
     fn any_bytes_do_the_same_however_they_are_cut(bytes: Vec<u8>, cut in 0..100_usize) {
