@@ -276,6 +276,15 @@ fn json_calls_are_answered_with_a_status_and_json() {
 }
 
 #[test]
+fn a_connection_does_not_keep_its_reactor() {
+    let site = Site::new();
+    site.ask(&post("/Quoter/quote", JSON, ""));
+    let Site { tester, same, .. } = site;
+    drop(tester);
+    assert_eq!(Rc::strong_count(&same), 1);
+}
+
+#[test]
 fn an_answer_may_be_as_long_as_the_limit() {
     let long = format!("[\"{}\"]", "a".repeat(4000));
     let found = Site::new().call("/Quoter/same", JSON, &long);

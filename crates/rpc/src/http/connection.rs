@@ -188,7 +188,6 @@ pub(super) struct Session {
     site: Rc<Site>,
     /// One for each mount.
     calls: Vec<Calls>,
-    context: CallContext,
     transport: Transport,
     here: Address,
     /// An answer has been made and nothing has come since.
@@ -203,7 +202,6 @@ impl Session {
             calls: mounts
                 .map(|(object, limits)| Calls::new(object, *limits))
                 .collect(),
-            context: CallContext::of(transport)?,
             transport: transport.clone(),
             here: transport.host(),
             between: Cell::new(false),
@@ -242,8 +240,9 @@ impl Session {
             Ok(answer) => answer,
             Err(refusal) => refusal.into_answer(),
         };
-        let date = httpdate::fmt_http_date(self.context.reactor.wall());
-        if let Ok(date) = HeaderValue::try_from(date) {
+        let now = self.transport.reactor().map(|reactor| reactor.wall());
+        let date = now.map(|now| HeaderValue::try_from(httpdate::fmt_http_date(now)));
+        if let Ok(Ok(date)) = date {
             answer.headers_mut().insert(header::DATE, date);
         }
         self.between.set(true);
@@ -270,7 +269,11 @@ impl Session {
     /// Whether the request may be made, and by whom.
     async fn admit(&self, head: &Request<()>) -> Result<CallContext, Refusal> {
         self.site.allowed.check(head, &self.here)?;
-        let mut context = self.context.clone();
+        // Made anew each time: whoever keeps one keeps the reactor, which keeps us.
+        let mut context = CallContext::of(&self.transport).map_err(|gone| {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            Refusal::new(status, fault::BUSY, gone.to_string())
+        })?;
         if let Some(portal) = &self.site.portal {
             let credentials = credentials(head.headers())?;
             let login = portal.login(&context.reactor, credentials);
