@@ -38,7 +38,6 @@ pub(super) struct Broker {
     pub(super) vocabulary: Cell<bool>,
     /// While it lasts.
     transport: RefCell<Option<Transport>>,
-    context: RefCell<Option<Rc<CallContext>>>,
     /// Why it does not.
     ended: RefCell<Option<Failure>>,
     root: RefCell<Option<Rc<Local>>>,
@@ -69,8 +68,6 @@ pub(super) enum Local {
         calls: Rc<Calls>,
         /// Who has logged in to it.
         avatar: Option<Rc<str>>,
-        /// The context of all its calls, once there is one.
-        context: RefCell<Option<Rc<CallContext>>>,
     },
     /// Where peers log in.
     Portal,
@@ -83,7 +80,6 @@ impl Local {
         Self::Object {
             calls: Rc::clone(calls),
             avatar,
-            context: RefCell::default(),
         }
     }
 }
@@ -124,7 +120,6 @@ impl Broker {
             allowed,
             vocabulary: Cell::new(false),
             transport: RefCell::default(),
-            context: RefCell::default(),
             ended: RefCell::default(),
             root: RefCell::new(root.map(Rc::new)),
             objects: RefCell::default(),
@@ -134,9 +129,8 @@ impl Broker {
         })
     }
 
-    pub(super) fn begin(&self, transport: &Transport, context: CallContext) {
+    pub(super) fn begin(&self, transport: &Transport) {
         self.transport.replace(Some(transport.clone()));
-        self.context.replace(Some(Rc::new(context)));
     }
 
     /// Nothing is called or answered any more; who waits fails with this, which may be the second end.
@@ -146,7 +140,6 @@ impl Broker {
             .get_or_insert_with(|| reason.clone());
         // Each is out of its cell before it is dropped or told: that may come back here.
         drop(self.transport.take());
-        drop(self.context.take());
         let objects = self.objects.take();
         let waiting = self.calling.borrow_mut().end();
         drop(self.root.take()); // its calls end with it
@@ -175,9 +168,13 @@ impl Broker {
         }
     }
 
-    /// The context of calls that the peer makes; none when the connection has ended.
-    pub(super) fn context(&self) -> Option<Rc<CallContext>> {
-        self.context.borrow().clone()
+    /// The context of a call that the peer makes; none when the connection has ended. Made anew each time: whoever keeps one
+    /// keeps the reactor, which keeps us.
+    pub(super) fn context(&self) -> Option<CallContext> {
+        let transport = self.transport.borrow();
+        transport
+            .as_ref()
+            .and_then(|transport| CallContext::of(transport).ok())
     }
 
     /// Makes the call, and answers it when it is done.
@@ -206,20 +203,10 @@ impl Broker {
                 let message = "objects cannot be passed to this method, values can";
                 self.answer(number, Err(Fault::new(fault::BAD_ARGUMENTS, message)));
             }
-            Local::Object {
-                calls,
-                avatar,
-                context: own,
-            } => {
-                let context = match avatar {
-                    None => context,
-                    Some(avatar) => Rc::clone(own.borrow_mut().get_or_insert_with(|| {
-                        let avatar = Some(Rc::clone(avatar));
-                        Rc::new(CallContext {
-                            avatar,
-                            ..(*context).clone()
-                        })
-                    })),
+            Local::Object { calls, avatar } => {
+                let context = CallContext {
+                    avatar: avatar.clone(),
+                    ..context
                 };
                 let broker = Rc::downgrade(self);
                 calls.call(&context, method, arguments, move |result| {

@@ -197,7 +197,7 @@ impl Broker {
         let deadline = Some(context.reactor.now() + after);
         let context = CallContext {
             deadline,
-            ..(*context).clone()
+            ..context
         };
         let asked = (login.portal)(&context, credentials).add_timeout(&context.reactor, after);
         let asked = match asked.try_result() {

@@ -6,7 +6,7 @@ use super::{
     broker::{Broker, Message},
     calling::PbReference,
 };
-use crate::{calls::ExposureLimits, object::CallContext};
+use crate::calls::ExposureLimits;
 use std::{cell::RefCell, error::Error, fmt, mem, rc::Rc};
 use tress_core::{
     Deferred, Failure, Protocol, Reactor, Resolver, Result, Transport, error::BytesBeforeLayer,
@@ -388,7 +388,7 @@ fn offered(reader: &mut Reader<'_>) -> Option<bool> {
 #[diagnostic::do_not_recommend]
 impl Protocol for PbProtocol {
     fn connection_made(&mut self, transport: &Transport) -> Result {
-        self.broker.begin(transport, CallContext::of(transport)?);
+        self.broker.begin(transport);
         transport.start_handshake();
         if let Side::Server = self.side {
             let dialects = self.broker.send(SIZE_LIMIT, |writer| {

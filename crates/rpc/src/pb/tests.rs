@@ -438,6 +438,16 @@ fn nobody_makes_us_write_what_nobody_reads() {
 }
 
 #[test]
+fn a_connection_does_not_keep_its_reactor() {
+    let world = World::open();
+    let asked = message("echo", &[&[1, 0x81]]);
+    assert!(!world.answer(&asked).is_empty());
+    let clerk = Rc::downgrade(&world.clerk);
+    drop(world);
+    assert_eq!(clerk.strong_count(), 0);
+}
+
+#[test]
 fn what_takes_long_is_answered_once_or_ends_with_the_connection() {
     let limits = ExposureLimits {
         calls_in_flight: 1,
