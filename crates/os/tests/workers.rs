@@ -58,6 +58,15 @@ impl Protocol for Echo {
     }
 }
 
+/// Stops a worker, also when a check failed: nobody waits for workers that go on for ever.
+struct Stop<'w>(&'w Remote);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 /// Serves `Echo` on so many workers while `with` talks to them, and stops through the worker of that index.
 fn served(count: usize, stopped: usize, with: impl FnOnce(SocketAddr, &Remote) + Send) -> Result {
     let (tell, told) = channel();
@@ -66,9 +75,9 @@ fn served(count: usize, stopped: usize, with: impl FnOnce(SocketAddr, &Remote) +
             let mut known: Vec<(usize, SocketAddr, Remote)> = told.iter().take(count).collect();
             known.sort_by_key(|(index, ..)| *index);
             if let Some((_, at, remote)) = known.get(stopped) {
+                let _stop = Stop(remote);
                 assert!(known.iter().all(|(_, own, _)| own == at), "{known:?}");
                 with(*at, remote);
-                remote.stop();
             }
         });
         workers(count).run(|worker| listen(worker, &tell))
@@ -195,6 +204,7 @@ fn check_sockets_of_their_own(make: fn() -> Result<Reactor>) {
     let result = thread::scope(|scope| {
         scope.spawn(move || {
             let known: Vec<Remote> = told.iter().take(2).collect();
+            let _stop = Stop(&known[1]);
             let at = SocketAddr::from(([127, 0, 0, 1], port));
             let listening = fs::read_to_string("/proc/net/tcp").expect("it is there");
             let own = format!("0100007F:{port:04X} 00000000:0000 0A");
@@ -207,7 +217,6 @@ fn check_sockets_of_their_own(make: fn() -> Result<Reactor>) {
                 open.push(stream);
                 seen[index] = true;
             }
-            known[1].stop();
             assert_eq!(seen, [true; 2]);
         });
         let tell = Mutex::new(tell);
