@@ -62,7 +62,7 @@ const LISTED: &[(&str, &str, &str)] = &[
     (
         "Protocols",
         "protocols",
-        "HTTP, XML-RPC, JSON-RPC, PB, AMP, IRC, and the generic ones",
+        "IRC, WebSocket, and the wire services",
     ),
 ];
 
