@@ -5,6 +5,8 @@
 //! about its own loop, and `tasks::a_task_that_turns_the_loop_is_polled_again`. One is weaker:
 //! `reactor_loop::statistics_count_turns`, as a host may make a turn more than it must.
 
+#[path = "../../../os/tests/world/hosted.rs"]
+mod hosted;
 #[expect(
     dead_code,
     reason = "not all of the programs that share it need all of it"
@@ -14,6 +16,7 @@
 mod world;
 
 use glib::MainContext;
+use hosted::hosted;
 use std::{
     cell::RefCell,
     rc::Rc,
@@ -43,22 +46,14 @@ fn unix_world() -> SocketWorld {
 
 fn world(alone: &'static str) -> SocketWorld {
     let alone_here = MAIN_LOOP.lock().unwrap_or_else(PoisonError::into_inner);
-    let wakers: RefCell<Vec<Waker>> = RefCell::default();
-    let make = |clock| {
-        let driver = Mio::with_clock(clock).expect("epoll works");
-        wakers.borrow_mut().push(driver.waker());
-        Reactor::with(driver)
-    };
-    let mut world = SocketWorld::new(make, alone)
-        .with_datagrams(true)
-        .with_adoption()
-        .with_processes(true);
+    let make = |clock| Mio::with_clock(clock).expect("epoll works");
+    let (mut world, wakers) = hosted(make, alone);
     let reactors = [world.reactor(), world.client()];
     let attached = reactors.each_ref().map(|reactor| Some(attach(reactor)));
     world.turner = Rc::new(MainLoop {
         attached: RefCell::new(attached),
         reactors,
-        wakers: wakers.into_inner(),
+        wakers,
         _alone: alone_here,
     });
     world

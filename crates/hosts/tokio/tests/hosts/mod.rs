@@ -1,6 +1,10 @@
 //! Two reactors that tokio turns, for the behaviour suite. Does not know their driver.
 
+#[path = "../../../../os/tests/world/hosted.rs"]
+mod hosted;
+
 use crate::world::{SocketWorld, Turner};
+use hosted::hosted;
 use std::{cell::RefCell, future::Future, rc::Rc, task::Waker, time::Duration};
 use tokio::{
     runtime::{Builder, LocalOptions, LocalRuntime},
@@ -18,18 +22,9 @@ pub(crate) fn world<D: Driver>(
     make: impl Fn(ManualClock) -> D,
     alone: &'static str,
 ) -> SocketWorld {
-    let wakers: RefCell<Vec<Waker>> = RefCell::default();
-    let make = |clock| {
-        let driver = make(clock);
-        wakers.borrow_mut().push(driver.waker());
-        Reactor::with(driver)
-    };
-    let mut world = SocketWorld::new(make, alone)
-        .with_datagrams(true)
-        .with_adoption()
-        .with_processes(true);
+    let (mut world, wakers) = hosted(make, alone);
     let reactors = [world.reactor(), world.client()];
-    world.turner = Rc::new(Hosts::new(reactors, wakers.into_inner()));
+    world.turner = Rc::new(Hosts::new(reactors, wakers));
     world
 }
 
