@@ -3,12 +3,13 @@
 
 use crate::quoter::Quoter;
 use std::cell::{Cell, RefCell};
-use tress::{Failure, Reactor, Result};
+use tress::{Failure, Reactor, Result, WeakReactor};
 
 /// Says one of the quotes of a file.
 #[derive(Debug)]
 pub struct FortuneQuoter {
-    reactor: Reactor,
+    /// Not the reactor itself: that keeps whatever it serves.
+    reactor: WeakReactor,
     quotes: RefCell<Vec<String>>,
     last: Cell<usize>,
 }
@@ -18,7 +19,7 @@ impl FortuneQuoter {
     #[must_use]
     pub fn new(reactor: &Reactor) -> Self {
         Self {
-            reactor: reactor.clone(),
+            reactor: reactor.downgrade(),
             quotes: RefCell::default(),
             last: Cell::new(usize::MAX),
         }
@@ -43,7 +44,8 @@ impl FortuneQuoter {
     fn choose(&self) -> Result<String> {
         let quotes = self.quotes.borrow();
         let number = u64::try_from(quotes.len()).unwrap_or(u64::MAX);
-        let mut chosen = self.reactor.entropy().checked_rem(number);
+        let entropy = self.reactor.upgrade().map(|reactor| reactor.entropy());
+        let mut chosen = entropy.and_then(|entropy| entropy.checked_rem(number));
         if chosen == u64::try_from(self.last.get()).ok() {
             chosen = chosen.map(|chosen| (chosen + 1) % number);
         }

@@ -129,9 +129,6 @@ const QOTD: Exposure = Exposure {
     make: Make::Factory(|serving| {
         let quoter = serving.object.get::<dyn DynQuoter>();
         let quoter = quoter.map_err(|error| serving.options.problem("what", error.to_string()))?;
-        Ok(SharedFactory::new(QotdFactory::new(
-            quoter,
-            serving.reactor,
-        )))
+        Ok(SharedFactory::new(QotdFactory::new(quoter)))
     }),
 };

@@ -1,6 +1,6 @@
 //! Quote of the Day (RFC 865): who connects is told a quote, and that is all. Knows no quoter by name.
 
-use crate::quoter::{DynQuoter, Quoter, QuoterClient};
+use crate::quoter::DynQuoter;
 use std::rc::Rc;
 use tress::{prelude::*, rpc::CallContext};
 
@@ -8,12 +8,12 @@ use tress::{prelude::*, rpc::CallContext};
 const LONGEST: usize = 511;
 
 /// Tells a quote and closes. What the peer says is not listened to.
-#[derive(Debug)]
-pub struct Qotd(QuoterClient);
+pub struct Qotd(Rc<dyn DynQuoter>);
 
 impl Protocol for Qotd {
     fn connection_made(&mut self, transport: &Transport) -> Result {
-        let (transport, quote) = (transport.clone(), self.0.quote());
+        let quote = Rc::clone(&self.0).quote(&CallContext::of(transport)?);
+        let transport = transport.clone();
         let told = quote.add_both(move |quote| {
             match quote {
                 Ok(quote) => {
@@ -31,31 +31,32 @@ impl Protocol for Qotd {
 }
 
 /// One object for all who connect.
-pub struct QotdFactory {
-    quoter: Rc<dyn DynQuoter>,
-    reactor: Reactor,
-}
+pub struct QotdFactory(Rc<dyn DynQuoter>);
 
 impl QotdFactory {
     /// Tells the quotes of this object.
     #[must_use]
-    pub fn new(quoter: Rc<dyn DynQuoter>, reactor: &Reactor) -> Self {
-        let reactor = reactor.clone();
-        Self { quoter, reactor }
+    pub fn new(quoter: Rc<dyn DynQuoter>) -> Self {
+        Self(quoter)
     }
 }
 
 impl Factory for QotdFactory {
     type Protocol = Qotd;
 
-    fn build_protocol(&mut self, peer: &Address) -> Option<Qotd> {
-        let context = CallContext::from_peer(&self.reactor, peer.clone());
-        Some(Qotd(QuoterClient::new(Rc::clone(&self.quoter), context)))
+    fn build_protocol(&mut self, _peer: &Address) -> Option<Qotd> {
+        Some(Qotd(Rc::clone(&self.0)))
     }
 }
 
 impl std::fmt::Debug for QotdFactory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("QotdFactory")
+    }
+}
+
+impl std::fmt::Debug for Qotd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Qotd")
     }
 }
