@@ -5,7 +5,7 @@
 //! result, by its deadline, or silently with the [`Calls`] of its connection.
 
 use crate::{
-    arguments::Arguments,
+    arguments::{Arguments, BadCall},
     fault::{self, Fault},
     object::{CallContext, Object},
     value::Value,
@@ -17,7 +17,7 @@ use std::{
     rc::Rc,
     time::Duration,
 };
-use tress_core::{Canceller, DelayedCall, Failure, Result};
+use tress_core::{Canceller, DelayedCall, Result};
 
 /// What an object that is served allows its callers. Every protocol keeps those of them that it can meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,17 +114,17 @@ impl Calls {
             let message = format!("{limit} calls wait for their results, and no more may");
             return answer(Err(Fault::new(fault::BUSY, message)));
         }
+        let descriptor = self.object.descriptor();
+        let Some(known) = descriptor.method(method) else {
+            return answer(Err((&BadCall::unknown(descriptor, method)).into()));
+        };
         let deadline = context.reactor.now() + self.limits.call_deadline;
         let context = &CallContext {
             deadline: Some(context.deadline.map_or(deadline, |own| own.min(deadline))),
             ..context.clone()
         };
-        let called = self.object.call(context, method, arguments);
-        let descriptor = self.object.descriptor();
-        let method = descriptor
-            .method(method)
-            .map_or("", |(_, known)| known.name);
-        let named = (descriptor.name, method);
+        let called = self.object.make(context, known, arguments.into());
+        let named = (descriptor.name, known.1.name);
         let called = match called.try_result() {
             Ok(result) => return answer(told(named, result)),
             Err(called) => called,
@@ -181,14 +181,8 @@ impl Drop for Calls {
 
 /// What the caller is told; the log is told what the caller is not.
 fn told(called: (&str, &str), result: Result<Value>) -> Result<Value, Fault> {
-    result.map_err(|failure: Failure| {
-        let fault = Fault::of(&failure);
-        if fault.code() == fault::INTERNAL {
-            let (interface, method) = called;
-            tracing::warn!(target: "tress", "`{interface}.{method}` failed: {failure}");
-        }
-        fault
-    })
+    let (interface, method) = called;
+    result.map_err(|failure| Fault::told(&failure, format_args!("`{interface}.{method}`")))
 }
 
 impl fmt::Debug for Calls {

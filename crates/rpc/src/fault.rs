@@ -65,7 +65,7 @@ impl Fault {
             return fault.clone();
         }
         if let Some(bad) = failure.check::<BadCall>() {
-            return Self::new(bad.code(), bad);
+            return bad.into();
         }
         if failure.check::<TooManyCalls>().is_some() || failure.check::<HomeStopped>().is_some() {
             return Self::new(BUSY, failure);
@@ -82,7 +82,28 @@ impl Fault {
         if failure.check::<Cancelled>().is_some() {
             return Self::new(CANCELLED, "the call was cancelled");
         }
+        Self::internal()
+    }
+
+    /// The same, and the log is told what callers are not: that this, `pb: a login`, has failed so.
+    #[must_use]
+    pub(crate) fn told(failure: &Failure, what: fmt::Arguments<'_>) -> Self {
+        let fault = Self::of(failure);
+        if fault.code() == INTERNAL {
+            tracing::warn!(target: "tress", "{what} failed: {failure}");
+        }
+        fault
+    }
+
+    /// That something has failed which callers are not told about.
+    pub(crate) fn internal() -> Self {
         Self::new(INTERNAL, "internal error")
+    }
+}
+
+impl From<&BadCall> for Fault {
+    fn from(bad: &BadCall) -> Self {
+        Self::new(bad.code(), bad)
     }
 }
 

@@ -67,6 +67,8 @@ mod owed;
 #[cfg(feature = "pb")]
 pub mod pb;
 mod pending;
+#[cfg(test)]
+mod testing;
 mod unsayable;
 mod value;
 

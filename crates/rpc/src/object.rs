@@ -2,7 +2,7 @@
 
 use crate::{
     arguments::{Arguments, BadCall, Taken},
-    descriptor::Descriptor,
+    descriptor::{Descriptor, Method},
     value::Value,
 };
 use std::{any::Any, error::Error, fmt, rc::Rc};
@@ -103,10 +103,20 @@ impl Object {
         method: &str,
         arguments: impl Into<Arguments>,
     ) -> Deferred<Value> {
-        let Some((index, known)) = self.descriptor.method(method) else {
+        let Some(known) = self.descriptor.method(method) else {
             return Deferred::fail(BadCall::unknown(self.descriptor, method));
         };
-        match arguments.into().arranged(self.descriptor, known) {
+        self.make(context, known, arguments.into())
+    }
+
+    /// Makes a call of a method that was found in the descriptor.
+    pub(crate) fn make(
+        &self,
+        context: &CallContext,
+        (index, known): (usize, &'static Method),
+        arguments: Arguments,
+    ) -> Deferred<Value> {
+        match arguments.arranged(self.descriptor, known) {
             Ok(arguments) => (self.dispatch)(&self.handle, context, index, arguments),
             Err(bad) => Deferred::fail(bad),
         }

@@ -1,5 +1,6 @@
 //! Why an interface cannot be served over a protocol. Decides nothing.
 
+use crate::descriptor::{Descriptor, Method};
 use std::{error::Error, fmt};
 
 /// A protocol has no words for an interface: it is refused before anybody calls.
@@ -13,6 +14,28 @@ pub struct Unsayable {
     pub method: &'static str,
     /// Why.
     pub why: String,
+}
+
+impl Unsayable {
+    /// What a protocol makes of each method of an interface, in their order.
+    ///
+    /// # Errors
+    /// The first that it has no words for.
+    pub(crate) fn of_each<T>(
+        protocol: &'static str,
+        descriptor: &'static Descriptor,
+        plan: impl Fn(&'static Method) -> Result<T, String>,
+    ) -> Result<Vec<T>, Self> {
+        let planned = descriptor.methods.iter().map(|method| {
+            plan(method).map_err(|why| Self {
+                protocol,
+                interface: descriptor.name,
+                method: method.name,
+                why,
+            })
+        });
+        planned.collect()
+    }
 }
 
 impl fmt::Display for Unsayable {

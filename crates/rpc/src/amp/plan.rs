@@ -42,18 +42,9 @@ impl Plan {
     /// # Errors
     /// A method or an argument has a name that AMP has no room for, or that its boxes need themselves.
     pub(super) fn new(descriptor: &'static Descriptor) -> Result<Self, Unsayable> {
-        let commands = descriptor.methods.iter().map(|method| {
-            let command = Command::new(method);
-            command.map_err(|why| Unsayable {
-                protocol: "AMP",
-                interface: descriptor.name,
-                method: method.name,
-                why,
-            })
-        });
         Ok(Self {
             descriptor,
-            commands: commands.collect::<Result<_, _>>()?,
+            commands: Unsayable::of_each("AMP", descriptor, Command::new)?,
         })
     }
 

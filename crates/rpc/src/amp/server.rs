@@ -221,7 +221,7 @@ impl Answers {
             Err(Bad::Other(why)) => {
                 let (interface, method) = (self.plan.descriptor.name, command.method.name);
                 tracing::warn!(target: "tress", "`{interface}.{method}` gives what its schema does not say: {why}");
-                Err(Fault::new(fault::INTERNAL, "internal error"))
+                Err(Fault::internal())
             }
         }
     }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     self as tress_rpc, Blob, CallContext, Client, Disconnected, ExposureLimits, Fault, MakeTwin,
-    Value, fault, interface,
+    Value, fault, interface, testing::same_however_cut,
 };
 use proptest::prelude::*;
 use schemars::JsonSchema;
@@ -701,20 +701,8 @@ proptest! {
 
     #[test]
     fn any_bytes_do_the_same_however_they_are_cut(bytes: Vec<u8>, cut in 0..100_usize) {
-        let seen = |feed: &dyn Fn(&Served)| {
-            let (_, tester) = serve();
-            feed(&tester);
-            (tester.sent(), tester.is_closed())
-        };
         let bytes = [call("divide", &[]), bytes].concat();
-        let whole = seen(&|tester| tester.receive(&bytes));
-        let cut = cut.min(bytes.len());
-        let halves = seen(&|tester| {
-            tester.receive(&bytes[..cut]);
-            tester.receive(&bytes[cut..]);
-        });
-        prop_assert_eq!(&halves, &whole);
-        prop_assert_eq!(seen(&|tester| tester.receive_cut(&bytes, 1)), whole);
+        same_however_cut(|| serve().1, &bytes, cut)?;
     }
 }
 

@@ -6,6 +6,8 @@ mod file;
 mod memory;
 
 pub use file::{BadPasswordFile, PasswordFile, hash_password};
+#[cfg(feature = "pb")]
+pub(crate) use memory::same;
 pub use memory::{Anonymous, Memory, Tokens};
 
 use std::{error::Error, fmt, rc::Rc};

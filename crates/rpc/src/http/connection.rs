@@ -382,6 +382,12 @@ impl Session {
     }
 }
 
+/// What a call ends with.
+pub(super) async fn done(called: Deferred<Result<Value, Fault>>) -> Result<Value, Fault> {
+    let called = called.await;
+    called.unwrap_or_else(|failure| Err(Fault::of(&failure)))
+}
+
 /// A frame of a body.
 type Frame = hyper::Result<hyper::body::Frame<Bytes>>;
 

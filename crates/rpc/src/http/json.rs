@@ -3,16 +3,12 @@
 
 use super::{
     answer::{self, Answer, Bounded, JSON, Refusal},
-    connection::Session,
+    connection::{Session, done},
     mounts::Target,
 };
 use crate::{
-    arguments::Arguments,
-    calls::ExposureLimits,
-    fault::{self, Fault},
-    nesting::is_deeper,
-    object::CallContext,
-    value::Value,
+    arguments::Arguments, calls::ExposureLimits, fault::Fault, nesting::is_deeper,
+    object::CallContext, value::Value,
 };
 use hyper::{StatusCode, body::Bytes};
 
@@ -28,9 +24,7 @@ pub(super) async fn serve(
     body: &[u8],
 ) -> Result<Answer, Refusal> {
     let arguments = read(body, limits.nesting)?;
-    let called = session.call(context, target, arguments);
-    let called = called.await;
-    let result = called.unwrap_or_else(|failure| Err(Fault::of(&failure)));
+    let result = done(session.call(context, target, arguments)).await;
     let written = result.and_then(|value| write(&value, limits.response_bytes));
     Ok(match written {
         Ok(body) => answer::answer(StatusCode::OK, JSON, body),
@@ -64,7 +58,7 @@ fn write(value: &Value, most: usize) -> Result<Bytes, Fault> {
         Err(error) if error.is_io() => Err(Bounded::too_large(most)),
         Err(error) => {
             tracing::warn!(target: "tress", "a result is no JSON: {error}");
-            Err(Fault::new(fault::INTERNAL, "internal error"))
+            Err(Fault::internal())
         }
     }
 }

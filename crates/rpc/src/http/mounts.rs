@@ -366,60 +366,52 @@ fn lowest(one: ExposureLimits, other: ExposureLimits) -> ExposureLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        arguments::Taken,
-        kind::Type,
-        object::{CallContext, Interface},
-        value::Value,
-    };
+    use crate::{self as tress_rpc, interface};
     use std::rc::Rc;
-    use tress_core::Deferred;
+    use tress_core::Result;
 
-    const fn method(name: &'static str) -> Method {
-        Method {
-            name,
-            doc: "",
-            arguments: &[],
-            result: Type::of::<()>(),
+    #[interface(crate = "tress_rpc")]
+    trait Quoter {
+        async fn quote(&self) -> Result<()>;
+        async fn quotes(&self) -> Result<()>;
+    }
+
+    #[interface(crate = "tress_rpc")]
+    trait Clock {
+        async fn time(&self) -> Result<()>;
+        async fn quote(&self) -> Result<()>;
+    }
+
+    /// Is never asked.
+    struct Both;
+
+    impl Quoter for Both {
+        async fn quote(&self) -> Result<()> {
+            Ok(())
+        }
+
+        async fn quotes(&self) -> Result<()> {
+            Ok(())
         }
     }
 
-    macro_rules! interface {
-        ($twin:ident, $name:literal, $methods:expr) => {
-            trait $twin {}
-            impl $twin for () {}
-            impl Interface for dyn $twin {
-                fn descriptor() -> &'static Descriptor {
-                    const METHODS: &[Method] = $methods;
-                    static DESCRIPTOR: Descriptor = Descriptor {
-                        name: $name,
-                        doc: "",
-                        methods: METHODS,
-                    };
-                    &DESCRIPTOR
-                }
+    impl Clock for Both {
+        async fn time(&self) -> Result<()> {
+            Ok(())
+        }
 
-                fn dispatch(
-                    self: Rc<Self>,
-                    _: &CallContext,
-                    _: usize,
-                    _: Taken,
-                ) -> Deferred<Value> {
-                    Deferred::succeed(Value::Nothing)
-                }
-            }
-        };
+        async fn quote(&self) -> Result<()> {
+            Ok(())
+        }
     }
-    interface!(DynQuoter, "Quoter", &[method("quote"), method("quotes")]);
-    interface!(DynClock, "Clock", &[method("time"), method("quote")]);
 
     fn quoter() -> Mount {
-        let object = Object::new::<dyn DynQuoter>(Rc::new(()));
+        let object = <dyn DynQuoter>::object(Rc::new(Both));
         Mount::new(&object, ExposureLimits::default())
     }
 
     fn clock() -> Mount {
-        let object = Object::new::<dyn DynClock>(Rc::new(()));
+        let object = <dyn DynClock>::object(Rc::new(Both));
         let limits = ExposureLimits {
             batch: 2,
             nesting: 64,

@@ -1,6 +1,9 @@
 //! A client of JSON-RPC servers that speak lines: carries the calls of an interface over one connection. Knows no interface.
 
-use super::{BAD_PARAMETERS, INTERNAL_ERROR, NO_METHOD, lines::options};
+use super::{
+    BAD_PARAMETERS, INTERNAL_ERROR, NO_METHOD,
+    lines::{options, send},
+};
 use crate::{
     arguments::{Arguments, BadCall},
     calls::ExposureLimits,
@@ -84,9 +87,7 @@ impl Carrier for JsonRpcClient {
                 parameters,
                 id,
             };
-            let mut text = serde_json::to_vec(&request)?;
-            text.push(b'\n');
-            transport.write_bytes(text.into());
+            send(transport, serde_json::to_vec(&request)?);
             Ok(())
         })
     }

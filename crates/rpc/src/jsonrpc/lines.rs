@@ -9,7 +9,7 @@ use crate::{
 };
 use std::rc::Rc;
 use tress_core::{
-    Address, Factory, Result,
+    Address, Factory, Result, Transport,
     framing::{Delimiter, LineOptions, LineReceiver, LineTransport, Lines},
 };
 
@@ -56,7 +56,7 @@ pub(super) fn options(longest: usize) -> LineOptions {
 }
 
 /// Sends one text.
-pub(super) fn send(transport: &LineTransport, mut text: Vec<u8>) {
+pub(super) fn send(transport: &Transport, mut text: Vec<u8>) {
     text.push(b'\n');
     transport.write_bytes(text.into());
 }

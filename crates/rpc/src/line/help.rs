@@ -22,8 +22,7 @@ pub(super) fn help(
         Some(name) => match descriptor.method(name) {
             Some((_, method)) => one(&mut answer, method)?,
             None => {
-                let unknown = BadCall::unknown(descriptor, name);
-                return Err(Fault::new(unknown.code(), unknown));
+                return Err((&BadCall::unknown(descriptor, name)).into());
             }
         },
         None => {

@@ -66,15 +66,7 @@ impl LineFactory {
 
 /// The methods of an interface.
 fn plan(descriptor: &'static Descriptor) -> Result<Rc<[Planned]>, Unsayable> {
-    let planned = descriptor.methods.iter().map(|method| {
-        Planned::new(method).map_err(|why| Unsayable {
-            protocol: "lines",
-            interface: descriptor.name,
-            method: method.name,
-            why,
-        })
-    });
-    planned.collect()
+    Unsayable::of_each("lines", descriptor, Planned::new).map(Rc::from)
 }
 
 impl Planned {

@@ -1,7 +1,9 @@
 //! Words and answers as tables; lines cut at every byte.
 
 use super::{words::BadWords, *};
-use crate::{self as tress_rpc, Blob, ExposureLimits, Fault, Value, interface};
+use crate::{
+    self as tress_rpc, Blob, ExposureLimits, Fault, Value, interface, testing::same_however_cut,
+};
 use proptest::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -372,19 +374,7 @@ proptest! {
 
     #[test]
     fn any_bytes_do_the_same_however_they_are_cut(bytes: Vec<u8>, cut in 0..100_usize) {
-        let seen = |feed: &dyn Fn(&Served)| {
-            let (_, tester) = serve();
-            feed(&tester);
-            (tester.sent(), tester.is_closed())
-        };
         let bytes = [b"forget\nfind \"", &bytes[..], b"\"\n"].concat();
-        let whole = seen(&|tester| tester.receive(&bytes));
-        let cut = cut.min(bytes.len());
-        let halves = seen(&|tester| {
-            tester.receive(&bytes[..cut]);
-            tester.receive(&bytes[cut..]);
-        });
-        prop_assert_eq!(&halves, &whole);
-        prop_assert_eq!(seen(&|tester| tester.receive_cut(&bytes, 1)), whole);
+        same_however_cut(|| serve().1, &bytes, cut)?;
     }
 }

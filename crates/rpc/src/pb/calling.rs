@@ -143,10 +143,11 @@ impl Broker {
         if calling.timer.as_ref().is_some_and(|(set, _)| *set <= at) {
             return;
         }
-        let (broker, again) = (Rc::downgrade(self), reactor.clone());
+        // Whoever keeps the reactor in a call of its own keeps it for ever.
+        let (broker, again) = (Rc::downgrade(self), reactor.downgrade());
         let timer = reactor.call_later(at.since(reactor.now()), move || {
-            if let Some(broker) = broker.upgrade() {
-                broker.deadlines(&again);
+            if let (Some(broker), Some(reactor)) = (broker.upgrade(), again.upgrade()) {
+                broker.deadlines(&reactor);
             }
         });
         if let Some((_, before)) = calling.timer.replace((at, timer)) {

@@ -8,6 +8,7 @@ use super::broker::{Broker, Local, Reply};
 use crate::{
     arguments::Arguments,
     calls::Calls,
+    cred::same,
     fault::{self, Fault},
     object::CallContext,
     value::Value,
@@ -56,11 +57,7 @@ impl PbResponse {
     /// Whether the client has the password of this MD5 digest.
     #[must_use]
     pub fn is_digest(&self, digest: &[u8; 16]) -> bool {
-        let expected = respond_digest(digest, &self.challenge);
-        // All of it, so that the time it takes tells nothing.
-        let differences = expected.iter().zip(&self.response);
-        let differences = differences.fold(0, |all, (one, other)| all | (one ^ other));
-        self.response.len() == expected.len() && differences == 0
+        same(&respond_digest(digest, &self.challenge), &self.response)
     }
 }
 
@@ -235,13 +232,7 @@ impl Broker {
             Err(late) if late.check::<TimedOut>().is_some() => {
                 Err(Fault::new(fault::DEADLINE, "nobody decided in time"))
             }
-            Err(failure) => {
-                let fault = Fault::of(&failure);
-                if fault.code() == fault::INTERNAL {
-                    tracing::warn!(target: "tress", "pb: a login failed: {failure}");
-                }
-                Err(fault)
-            }
+            Err(failure) => Err(Fault::told(&failure, format_args!("pb: a login"))),
         };
         self.answer(number, reply);
     }

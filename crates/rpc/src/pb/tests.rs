@@ -2,93 +2,61 @@
 //! peer may send; what has an end.
 
 use super::{banana::Writer, *};
-use crate::{
-    ExposureLimits, Fault,
-    arguments::Taken,
-    descriptor::{Argument, Descriptor, Method},
-    fault,
-    kind::Type,
-    object::{CallContext, Interface, Object},
-    value::Value,
-};
+use crate::{self as tress_rpc, CallContext, ExposureLimits, Fault, Value, fault, interface};
 use proptest::prelude::*;
 use std::{cell::RefCell, rc::Rc, time::Duration};
 use tress_core::{
-    Deferred, Factory, Limits, Resolver,
+    Deferred, Factory, Limits, Resolver, Result,
     testing::memory::{Table, Tester},
 };
 
-/// `echo(value)`, `never()`, `big(bytes)` and `who()`, without the macro, which the crate cannot use on itself: what waits,
-/// and how often something was cancelled.
+/// What is asked of a peer.
+#[interface(crate = "tress_rpc")]
+trait Desk {
+    /// The same.
+    async fn echo(&self, value: Value) -> Result<Value>;
+    /// When it is told to.
+    async fn never(&self) -> Result<Value>;
+    /// So many bytes.
+    async fn big(&self, value: Value) -> Result<Value>;
+    /// Who asks.
+    async fn who(&self, context: &CallContext) -> Result<Value>;
+}
+
+/// What waits, and how often something was cancelled.
 #[derive(Default)]
 struct Clerk {
     waiting: RefCell<Vec<Resolver<Value>>>,
     cancelled: Rc<RefCell<usize>>,
 }
 
-static DESK: Descriptor = {
-    const ANY: Type = Type::of::<Value>();
-    const fn method(name: &'static str, arguments: &'static [Argument]) -> Method {
-        Method {
-            name,
-            doc: "",
-            arguments,
-            result: ANY,
-        }
-    }
-    const VALUE: &[Argument] = &[Argument {
-        name: "value",
-        ty: ANY,
-        limit: None,
-    }];
-    Descriptor {
-        name: "Desk",
-        doc: "",
-        methods: &[
-            method("echo", VALUE),
-            method("never", &[]),
-            method("big", VALUE),
-            method("who", &[]),
-        ],
-    }
-};
-
-impl Interface for Clerk {
-    fn descriptor() -> &'static Descriptor {
-        &DESK
+#[expect(
+    refining_impl_trait,
+    reason = "a Deferred is as good as an async function"
+)]
+impl Desk for Clerk {
+    async fn echo(&self, value: Value) -> Result<Value> {
+        Ok(value)
     }
 
-    fn dispatch(
-        self: Rc<Self>,
-        context: &CallContext,
-        method: usize,
-        mut arguments: Taken,
-    ) -> Deferred<Value> {
-        let value = |arguments: &mut Taken| arguments.next::<Value>("value");
-        match method {
-            0 => match value(&mut arguments) {
-                Ok(value) => Deferred::succeed(value),
-                Err(bad) => Deferred::fail(bad),
-            },
-            1 => {
-                let cancelled = Rc::clone(&self.cancelled);
-                let (resolver, deferred) =
-                    Deferred::with_canceller(move || *cancelled.borrow_mut() += 1);
-                self.waiting.borrow_mut().push(resolver);
-                deferred
-            }
-            2 => match value(&mut arguments) {
-                Ok(Value::Integer(bytes)) => {
-                    let bytes = usize::try_from(bytes).unwrap_or_default();
-                    Deferred::succeed(Value::Bytes(vec![b'x'; bytes]))
-                }
-                _ => Deferred::fail(Fault::new("no-number", "expected a number")),
-            },
-            _ => {
-                let avatar = context.avatar.as_deref();
-                Deferred::succeed(avatar.map_or(Value::Nothing, Value::from))
-            }
-        }
+    fn never(&self) -> Deferred<Value> {
+        let cancelled = Rc::clone(&self.cancelled);
+        let (resolver, deferred) = Deferred::with_canceller(move || *cancelled.borrow_mut() += 1);
+        self.waiting.borrow_mut().push(resolver);
+        deferred
+    }
+
+    async fn big(&self, value: Value) -> Result<Value> {
+        let Value::Integer(bytes) = value else {
+            return Err(Fault::new("no-number", "expected a number").into());
+        };
+        let bytes = usize::try_from(bytes).unwrap_or_default();
+        Ok(Value::Bytes(vec![b'x'; bytes]))
+    }
+
+    async fn who(&self, context: &CallContext) -> Result<Value> {
+        let avatar = context.avatar.as_deref();
+        Ok(avatar.map_or(Value::Nothing, Value::from))
     }
 }
 
@@ -110,7 +78,7 @@ impl World {
 
     fn with(change: impl FnOnce(PbFactory) -> PbFactory, limits: ExposureLimits) -> Self {
         let (table, clerk) = (Table::new(), Rc::<Clerk>::default());
-        let object = Object::new::<Clerk>(Rc::clone(&clerk));
+        let object = <dyn DynDesk>::object(Rc::clone(&clerk));
         let mut factory = change(PbFactory::new(&object, limits));
         let protocol = factory.build_protocol(&tress_core::Address::Unknown);
         let tester = Tester::on(&table, protocol.expect("it builds for everybody"));
@@ -420,7 +388,7 @@ fn nobody_makes_us_write_what_nobody_reads() {
     let mut limits = Limits::default();
     limits.output_high_water = 10_000;
     table.reactor().set_limits(limits);
-    let object = Object::new::<Clerk>(Rc::default());
+    let object = <dyn DynDesk>::object(Rc::<Clerk>::default());
     let mut factory = PbFactory::new(&object, ExposureLimits::default());
     let protocol = factory.build_protocol(&tress_core::Address::Unknown);
     let tester = Tester::on(&table, protocol.expect("it builds for everybody"));
@@ -696,7 +664,7 @@ fn a_client_waits_for_each_answer_once() {
 fn a_client_gives_back_what_it_drops_and_serves_what_it_passes() {
     let (caller, root) = Caller::open();
     let clerk = Rc::<Clerk>::default();
-    let object = Object::new::<Clerk>(Rc::clone(&clerk));
+    let object = <dyn DynDesk>::object(Rc::clone(&clerk));
     let called = root.call_with(&caller.context, "keep", [PbArgument::Object(object)]);
     caller.table.settle();
     let sent = caller.tester.sent();

@@ -19,7 +19,7 @@ pub use read::{BadXml, MethodCall};
 
 use super::{
     answer::{self, Answer, Bounded},
-    connection::Session,
+    connection::{Session, done},
     mounts::Table,
 };
 use crate::{
@@ -95,11 +95,6 @@ fn told(fault: &Fault) -> (i32, String) {
             Err(_) => (FAILURE, fault.to_string()),
         },
     }
-}
-
-async fn done(called: Deferred<Result<Value, Fault>>) -> Result<Value, Fault> {
-    let called = called.await;
-    called.unwrap_or_else(|failure| Err(Fault::of(&failure)))
 }
 
 /// The methods of a path, for one request.

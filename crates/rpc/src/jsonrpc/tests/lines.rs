@@ -1,7 +1,7 @@
 //! Lines in both directions, cut at every byte; a server and a client on a table top.
 
 use super::*;
-use crate::{Client, Disconnected, MakeTwin, fault};
+use crate::{Client, Disconnected, MakeTwin, fault, testing::same_however_cut};
 use proptest::prelude::*;
 use std::time::Duration;
 use tress_core::{Address, Factory, testing::memory::Tester};
@@ -122,19 +122,8 @@ fn a_connection_does_not_keep_its_reactor() {
 proptest! {
     #[test]
     fn any_bytes_do_the_same_however_they_are_cut(bytes: Vec<u8>, cut in 0..100_usize) {
-        let seen = |feed: &dyn Fn(&Served)| {
-            let (_, tester) = serve();
-            feed(&tester);
-            (tester.sent(), tester.is_closed())
-        };
         let bytes = [ASK.as_bytes(), b"\n", &bytes].concat();
-        let whole = seen(&|tester| tester.receive(&bytes));
-        let cut = cut.min(bytes.len());
-        let halves = seen(&|tester| {
-            tester.receive(&bytes[..cut]);
-            tester.receive(&bytes[cut..]);
-        });
-        prop_assert_eq!(halves, whole);
+        same_however_cut(|| serve().1, &bytes, cut)?;
     }
 
     #[test]
