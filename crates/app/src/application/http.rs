@@ -1,6 +1,6 @@
 //! What is served over HTTP: everything at one endpoint is one listener, whichever sections it comes from. Opens nothing.
 
-use super::PortService;
+use super::{PortService, serve::Callers};
 use crate::config::{Problem, Problems, ServeSection};
 use tress_core::SharedFactory;
 use tress_rpc::{
@@ -68,21 +68,6 @@ impl Section {
         self.section.endpoints.iter().any(|own| own.value == at)
     }
 
-    /// Who may call, as the file says it.
-    fn access(&self) -> (Vec<String>, Option<bool>) {
-        let options = &self.section.options;
-        let names = options
-            .optional_strings("auth")
-            .ok()
-            .flatten()
-            .unwrap_or_default();
-        let names = names.into_iter().map(|name| name.value).collect();
-        let said = options
-            .has("anonymous")
-            .then(|| options.bool("anonymous", false));
-        (names, said.and_then(Result::ok))
-    }
-
     fn mount(&self) -> Mount {
         let options = &self.section.options;
         let text = |key| options.optional_string(key).ok().flatten();
@@ -110,40 +95,32 @@ impl Section {
     }
 }
 
-/// All of one endpoint.
+/// All of one endpoint, which are some.
 fn factory(sections: &[&Section]) -> Result<HttpFactory, Problem> {
-    let mounts = sections.iter().map(|section| section.mount());
-    let last = sections.last().map(|section| &section.section);
-    let made = HttpFactory::new(mounts);
-    let mut factory = match (made, last) {
-        (Ok(factory), _) => factory,
-        (Err(error), Some(last)) => return Err(last.problem("as", error.to_string())),
-        (Err(error), None) => unreachable!("an endpoint of no section: {error}"),
-    };
-    for section in sections {
-        let options = &section.section.options;
+    let (first, last) = (sections[0], sections[sections.len() - 1]);
+    let made = HttpFactory::new(sections.iter().map(|section| section.mount()));
+    let mut factory = made.map_err(|error| last.section.problem("as", error.to_string()))?;
+    let callers = Callers::of(&first.section);
+    for Section { section, .. } in sections {
+        let options = &section.options;
         for host in options.optional_strings("hosts")?.unwrap_or_default() {
             factory = factory.allow_host(&host.value);
         }
         for origin in options.optional_strings("origins")?.unwrap_or_default() {
             factory = factory.allow_origin(&origin.value);
         }
-        if let Some(first) = sections
-            .first()
-            .filter(|first| first.access() != section.access())
-        {
+        if !callers.are(&Callers::of(section)) {
             let message = format!(
                 "sections at one endpoint share who may call; `{}` has another `auth` or `anonymous`",
                 first.section.what
             );
-            return Err(section.section.problem("auth", message));
+            return Err(section.problem("auth", message));
         }
     }
-    let portal = sections.first().map(|section| section.portal.clone());
+    let portal = &first.portal;
     // Who lets everybody in need not be asked, nor offered logins.
-    let portal = portal.filter(|portal| portal.takes(Sort::Password) || portal.takes(Sort::Token));
-    Ok(match portal {
-        Some(portal) => factory.portal(portal),
-        None => factory,
-    })
+    if portal.takes(Sort::Password) || portal.takes(Sort::Token) {
+        factory = factory.portal(portal.clone());
+    }
+    Ok(factory)
 }

@@ -80,19 +80,7 @@ impl Application {
         place: Place,
     ) -> Result<Self, Problems> {
         registry.install_endpoints(reactor);
-        let mut loader = Loader {
-            registry,
-            reactor,
-            problems: Problems::new(file),
-            provided: Vec::new(),
-            checkers: Vec::new(),
-            http: http::Http::default(),
-            ports: Vec::new(),
-            workers: WorkersWanted::default(),
-            calls: CallLimits::default(),
-            shared: Vec::new(),
-            place,
-        };
+        let mut loader = Loader::new(file, registry, reactor, place);
         let config = Config::read(bytes, &mut loader.problems);
         loader.workers(&config);
         let limits = loader.limits(&config);
@@ -207,6 +195,22 @@ struct Provided<'l> {
 }
 
 impl<'l> Loader<'l> {
+    fn new(file: &str, registry: &'l Registry, reactor: &'l Reactor, place: Place) -> Self {
+        Self {
+            registry,
+            reactor,
+            problems: Problems::new(file),
+            provided: Vec::new(),
+            checkers: Vec::new(),
+            http: http::Http::default(),
+            ports: Vec::new(),
+            workers: WorkersWanted::default(),
+            calls: CallLimits::default(),
+            shared: Vec::new(),
+            place,
+        }
+    }
+
     fn workers(&mut self, config: &Config) {
         self.workers = config.app.workers;
         self.calls = config.app.calls;

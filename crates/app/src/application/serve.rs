@@ -25,7 +25,7 @@ impl<'l> Loader<'l> {
             let before = self.problems.count();
             section.options.check(kind.options, &mut self.problems);
             if self.problems.count() == before {
-                match (kind.make)(&section.options, self.registry.files()) {
+                match (kind.make)(&section.options, &**self.registry.files()) {
                     Ok(made) => checker = Some(made),
                     Err(problem) => self.problems.push(problem),
                 }
@@ -154,12 +154,7 @@ impl<'l> Loader<'l> {
 
     /// Who is let in. Where others than this machine reach it, the file says who may, or that everybody may.
     fn portal(&mut self, section: &ServeSection, exposure: &Exposure) -> Portal {
-        let options = &section.options;
-        let anonymous = options
-            .has("anonymous")
-            .then(|| options.bool("anonymous", false));
-        let anonymous = anonymous.and_then(Result::ok);
-        let names = options.optional_strings("auth").ok().flatten();
+        let Callers { names, anonymous } = Callers::of(section);
         let sorts = match exposure.access {
             Access::Public => {
                 if names.is_some() {
@@ -238,6 +233,35 @@ impl<'l> Loader<'l> {
         };
         let problem: Problem = section.problem_at("at", at, message);
         self.problems.push(problem);
+    }
+}
+
+/// Who may call, as a section says it.
+pub(super) struct Callers {
+    /// `auth`
+    names: Option<Vec<Text>>,
+    /// `anonymous`, if it is said.
+    anonymous: Option<bool>,
+}
+
+impl Callers {
+    pub(super) fn of(section: &ServeSection) -> Self {
+        let options = &section.options;
+        let said = options.has("anonymous");
+        let anonymous = said.then(|| options.bool("anonymous", false));
+        Self {
+            names: options.optional_strings("auth").ok().flatten(),
+            anonymous: anonymous.and_then(Result::ok),
+        }
+    }
+
+    /// Whether another section says the same, wherever it says it.
+    pub(super) fn are(&self, other: &Self) -> bool {
+        let names = |callers: &Self| -> Option<Vec<String>> {
+            let names = callers.names.as_ref()?.iter();
+            Some(names.map(|name| name.value.clone()).collect())
+        };
+        self.anonymous == other.anonymous && names(self) == names(other)
     }
 }
 

@@ -75,10 +75,10 @@ pub(super) const TOKENS: CheckerKind = CheckerKind {
 /// Users and their secrets, read from where they are.
 fn secrets(
     options: &Options,
-    files: &Rc<dyn Files>,
+    files: &dyn Files,
     key: &str,
 ) -> Result<Vec<(String, String)>, Problem> {
     let secrets = options.secrets(key)?.into_iter();
-    let read = secrets.map(|secret| Ok((secret.name.to_owned(), secret.read(&**files)?)));
+    let read = secrets.map(|secret| Ok((secret.name.to_owned(), secret.read(files)?)));
     read.collect()
 }

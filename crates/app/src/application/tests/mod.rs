@@ -387,19 +387,8 @@ fn calls_to_the_first_worker_have_limits_that_the_file_says() {
         ("calls_in_flight = 2\ncall_deadline = '250ms'", 2, 250),
     ] {
         let (home, away, registry) = (Table::new(), Table::new(), Registry::builtin());
-        let mut loader = Loader {
-            registry: &registry,
-            reactor: away.reactor(),
-            problems: Problems::new("f.toml"),
-            provided: Vec::new(),
-            checkers: Vec::new(),
-            http: http::Http::default(),
-            ports: Vec::new(),
-            workers: WorkersWanted::default(),
-            calls: CallLimits::default(),
-            shared: Vec::new(),
-            place: Place::Away(home.reactor().remote()),
-        };
+        let place = Place::Away(home.reactor().remote());
+        let mut loader = Loader::new("f.toml", &registry, away.reactor(), place);
         let config = Config::read(on(keys).as_bytes(), &mut loader.problems);
         loader.workers(&config);
         let kind = registry.provider("finger.memory").unwrap();
