@@ -39,6 +39,8 @@ const CALM: Duration = Duration::from_secs(12);
 /// In this time everybody must have heard something; who leaves the chat, in this time from when it is gone; who only set,
 /// in this time from when it asks.
 const WATCH: Duration = Duration::from_secs(5);
+/// A record of TLS is heard as a whole or not at all: 16 KiB through the smallest window take no longer.
+const RECORD: Duration = Duration::from_secs(65);
 /// A stop takes no longer.
 const STOP: Duration = Duration::from_secs(20);
 const SLICE: Duration = Duration::from_millis(250);
@@ -421,14 +423,21 @@ impl Town {
         Ok(())
     }
 
-    /// Whoever has heard nothing of the chat was leaving it, and hears once it is back. To leave takes up to
-    /// `Limits::shutdown`, as long as a watch: a connection keeps the window that it got in the storm, so what was said
-    /// last may need a minute to go, and who leaves is not read to any more.
+    /// Whoever has heard nothing of the chat was leaving it, and hears once it is back, or hears as soon as a whole record
+    /// has come. A connection keeps the window that it got in the storm, so what was said last may need a minute to go; to
+    /// leave takes up to `Limits::shutdown` then, as long as a watch, and who leaves is not read to any more.
     fn check_they_come_back(&self, deaf: &[(usize, &Client, u64)]) -> Result {
         for (number, client, before) in deaf {
             let talker = &client.talker;
             if let Some(gone) = talker.gone_at() {
                 self.run_for((gone + WATCH).since(self.world.now()))?;
+            }
+            let until = self.world.now() + RECORD;
+            while self.secure == Some(*number)
+                && talker.state().1 == *before
+                && self.world.now() < until
+            {
+                self.run_for(SLICE)?;
             }
             let (is_within, after) = talker.state();
             self.ledger.check(after > *before, || {
@@ -498,6 +507,15 @@ mod tests {
     #[test]
     fn who_only_sets_is_served_when_it_asks() {
         assert_eq!(watch_who_only_sets(|_| {}), [""; 0]);
+    }
+
+    /// Seeds in which the town expected too much: of who says goodbye through a small window, of who only sets, of who
+    /// waits for a whole record of TLS.
+    #[test]
+    fn what_once_was_expected_too_soon_comes() {
+        for seed in [4970, 37_049, 93_378] {
+            assert_eq!(run(seed, None).broken, [""; 0], "seed {seed}");
+        }
     }
 
     #[test]
