@@ -34,6 +34,11 @@ const BY_HAND: &[(&str, &str, &str)] = &[
         "",
     ),
     (
+        "databases",
+        "SQLite in a pool of connections that threads work on (feature `data`): query, operation, interaction, cancel",
+        "PostgreSQL",
+    ),
+    (
         "processes",
         "`spawn_process` with any map of descriptors, terminals, users, signals, `get_process_output`; on mio, io_uring and in the simulator",
         "",

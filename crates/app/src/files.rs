@@ -6,7 +6,7 @@ use std::{
     fmt,
     fs::{self, File, Metadata},
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
     time::SystemTime,
 };
 
@@ -26,6 +26,12 @@ pub trait Files: fmt::Debug {
     /// # Errors
     /// The old content is there still.
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+
+    /// Where the operating system has it, for a library that opens its files itself. Nowhere for files of a simulation.
+    fn in_the_system(&self, path: &Path) -> Option<PathBuf> {
+        let _ = path;
+        None
+    }
 
     /// A variable of the environment, if it is there and text. None elsewhere than in the operating system.
     fn variable(&self, name: &str) -> Option<String> {
@@ -68,6 +74,10 @@ impl Files for SystemFiles {
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         write_atomically(path, bytes)
+    }
+
+    fn in_the_system(&self, path: &Path) -> Option<PathBuf> {
+        Some(path.to_owned())
     }
 
     fn variable(&self, name: &str) -> Option<String> {

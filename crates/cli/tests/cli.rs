@@ -288,7 +288,7 @@ fn a_wrong_file_is_refused_before_anything_starts() {
     let file = directory.path("a.toml").to_str().unwrap().to_owned();
     let report = format!(
         "{file}:2: provide.users.kind: unknown kind `finger.fiel`; \
-         expected one of `finger.file`, `finger.memory`; did you mean `finger.file`?\n"
+         expected one of `finger.file`, `finger.memory`, `finger.sqlite`; did you mean `finger.file`?\n"
     );
     for command in ["run", "check"] {
         check(&tress(&[command, &file]).output().unwrap(), 2, "", &report);
@@ -491,6 +491,7 @@ fn plugins_are_listed() {
 Providers, for `kind` in [provide.NAME]:
   finger.file    Statuses in a text file, `user: status` a line; read again when it changes.
   finger.memory  Statuses in memory; what a setter changes is lost when the application stops.
+  finger.sqlite  Statuses in the table `users` (`name`, `status`) of an SQLite file, which is made when it is missing.
 
 Protocols, for `as` in [[serve]]:
   amp            of every interface  AMP, Twisted's protocol of commands: one for each method, with named arguments.

@@ -38,6 +38,10 @@ pub mod waiting {}
 #[doc = include_str!("../guide/threads.md")]
 pub mod threads {}
 
+#[cfg(all(feature = "mio", feature = "data"))]
+#[doc = include_str!("../guide/databases.md")]
+pub mod databases {}
+
 #[cfg(feature = "mio")]
 #[doc = include_str!("../guide/workers.md")]
 pub mod workers {}

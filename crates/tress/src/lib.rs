@@ -62,6 +62,10 @@ pub use tress_sim as sim;
 #[cfg(feature = "streams")]
 pub use tress_streams as streams;
 
+/// A database behind Deferreds: a pool of SQLite connections (feature `data`).
+#[cfg(feature = "data")]
+pub use tress_data as data;
+
 /// Wire protocols (feature `protocols`). With it, [`reactor`] knows the endpoint kind `haproxy`.
 #[cfg(feature = "protocols")]
 pub use tress_protocols as protocols;

@@ -22,7 +22,12 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["tress-core", "tress-streams", "tress-macros"],
     ),
     ("tress-protocols", &["tress-core", "tress-rpc"]),
-    ("tress-app", &["tress-core", "tress-rpc", "tress-protocols"]),
+    // It works on the threads of whatever reactor it is given.
+    ("tress-data", &["tress-core"]),
+    (
+        "tress-app",
+        &["tress-core", "tress-rpc", "tress-protocols", "tress-data"],
+    ),
     (
         "tress",
         &[
@@ -32,6 +37,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "tress-streams",
             "tress-tls",
             "tress-tokio",
+            "tress-data",
             "tress-protocols",
             "tress-rpc",
             "tress-app",
@@ -63,6 +69,7 @@ const FENCED: &[(&str, &[&str], bool)] = &[
     ("signal-hook", &["tress-os"], false),
     ("tokio", &["tress-tokio", "tress", "tress-bench"], true),
     ("tokio-rustls", &["tress-bench"], true),
+    ("rusqlite", &["tress-data"], false),
 ];
 
 /// Every dependency between members is in the table, and so is every member.

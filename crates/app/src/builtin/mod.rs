@@ -5,6 +5,8 @@ mod every;
 mod file;
 mod finger;
 mod memory;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 #[cfg(test)]
 mod tests;
@@ -12,7 +14,12 @@ mod tests;
 use crate::registry::{CheckerKind, Exposure, ProviderKind};
 
 /// The kinds of provider.
-pub(crate) const PROVIDERS: &[ProviderKind] = &[file::KIND, memory::KIND];
+pub(crate) const PROVIDERS: &[ProviderKind] = &[
+    file::KIND,
+    memory::KIND,
+    #[cfg(feature = "sqlite")]
+    sqlite::KIND,
+];
 
 /// The kinds of checker.
 pub(crate) const CHECKERS: &[CheckerKind] = &[checkers::FILE, checkers::MEMORY, checkers::TOKENS];

@@ -9,7 +9,8 @@ use crate::{
 };
 use std::{cell::RefCell, rc::Rc};
 use std::{fs, path::Path, time::Duration};
-use tress_core::{Result, testing::memory::Table};
+use tress_core::{Deferred, Result, testing::memory::Table};
+use tress_data::rusqlite;
 use tress_protocols::finger::{DynFinger, DynFingerSetter};
 use tress_rpc::{CallContext, Object};
 
@@ -410,4 +411,66 @@ fn one_listener_speaks_all_of_http_for_several_objects() {
     ))
     .unwrap_err();
     assert!(path.starts_with("a.toml:7: serve.as: "), "{path}");
+}
+
+/// What a request needs is done by the time it is asked for: jobs run on the table's own thread.
+fn sqlite(table: &Table, directory: &Directory, options: &str) -> Box<dyn Provider> {
+    let options = format!("path = 'users.sqlite'\n{options}");
+    provider(table, directory, "finger.sqlite", &options)
+}
+
+/// Turns the table until the Deferred has fired.
+fn fired<T: 'static>(table: &Table, mut deferred: Deferred<T>) -> Result<T> {
+    loop {
+        match deferred.try_result() {
+            Ok(result) => return result,
+            Err(waits) => deferred = waits,
+        }
+        table.settle();
+    }
+}
+
+#[test]
+fn statuses_in_sqlite() {
+    let (table, directory) = (Table::new(), Directory::new());
+    let mut file = sqlite(&table, &directory, "users = 2");
+    let finger = Finger::of(&table, &*file);
+    let ask = || finger.1.get::<dyn DynFinger>().unwrap();
+    let user = |name: &str| fired(&table, ask().user(&finger.context(), name.to_owned()));
+    let users = || fired(&table, ask().users(&finger.context()));
+    let set = |name: &str, status: &str| {
+        let setter = finger.2.get::<dyn DynFingerSetter>().unwrap();
+        let done = setter.set_user(&finger.context(), name.to_owned(), status.to_owned());
+        fired(&table, done)
+    };
+    let closed = user("moshez").unwrap_err().to_string();
+    assert!(closed.contains("users.sqlite is not open"), "{closed}");
+    file.start(table.reactor()).unwrap();
+    assert_eq!(user("moshez").unwrap(), None);
+    set("moshez", "Happy").unwrap();
+    set("'; DROP TABLE users; --", "").unwrap();
+    assert_eq!(user("moshez").unwrap(), some("Happy"));
+    assert_eq!(users().unwrap(), ["'; DROP TABLE users; --", "moshez"]);
+    let full = set("one more", "").unwrap_err().to_string();
+    assert_eq!(full, "there are 2 users already");
+    set("moshez", "Sorry!").unwrap();
+    fired(&table, file.stop()).unwrap();
+    assert!(user("moshez").is_err());
+    file.start(table.reactor()).unwrap();
+    assert_eq!(user("moshez").unwrap(), some("Sorry!"));
+}
+
+#[test]
+fn another_table_of_that_name_is_refused_at_start() {
+    let (table, directory) = (Table::new(), Directory::new());
+    let other = rusqlite::Connection::open(directory.join("users.sqlite")).unwrap();
+    other
+        .execute_batch("CREATE TABLE users (id, nick)")
+        .unwrap();
+    let mut file = sqlite(&table, &directory, "");
+    let refused = file.start(table.reactor()).unwrap_err().to_string();
+    assert!(
+        refused.contains("users.sqlite: no such column: status"),
+        "{refused}"
+    );
 }

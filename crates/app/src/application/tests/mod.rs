@@ -32,7 +32,7 @@ fn wrong_providers() {
     check(
         &format!("[provide.users]\nkind = 'finger.fiel'\n{FINGER}"),
         "f.toml:2: provide.users.kind: unknown kind `finger.fiel`; \
-         expected one of `finger.file`, `finger.memory`; did you mean `finger.file`?",
+         expected one of `finger.file`, `finger.memory`, `finger.sqlite`; did you mean `finger.file`?",
     );
     check(
         &format!("[provide.users]\nkind = 'finger.file'\npaht = 'users'\n{FINGER}"),
@@ -157,7 +157,7 @@ fn wrong_limits() {
 fn everything_is_reported_at_once() {
     check(
         "[provide.a]\nkind = 'x'\n[[serve]]\nwhat = 'b'\nas = 'y'\nat = 'z'\n[limits]\nidle = 1",
-        "f.toml:2: provide.a.kind: unknown kind `x`; expected one of `finger.file`, `finger.memory`\n\
+        "f.toml:2: provide.a.kind: unknown kind `x`; expected one of `finger.file`, `finger.memory`, `finger.sqlite`\n\
          f.toml:4: serve.what: unknown provider `b`; expected `a`\n\
          f.toml:5: serve.as: unknown protocol `y`; expected one of `amp`, `finger`, `finger-setter`, `http`, `jsonrpc`, `jsonrpc-lines`, `lines`, `pb`, `xmlrpc`\n\
          f.toml:6: serve.at: unknown kind of endpoint `z`; expected one of `haproxy`, `tcp`, `tcp6`, `unix`\n\
