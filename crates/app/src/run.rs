@@ -3,6 +3,7 @@
 use crate::{
     application::{self, Application, Place},
     config::{Config, Problems, WorkersWanted},
+    control::Control,
     registry::{Portable, Registry},
     services::CannotStart,
 };
@@ -80,7 +81,7 @@ pub fn run<G: 'static>(
     }
     let name = application.name().to_owned();
     let application = Rc::new(RefCell::new(application));
-    let reload = Reload::of(&application);
+    let reload = Reload(application.borrow().control());
     start(&file, &application, reactor, |reactor| {
         install(reactor, reload)
     })?;
@@ -178,7 +179,7 @@ impl Plan {
         running.0.replace(Rc::downgrade(&application));
         match place {
             Place::Home => {
-                let reload = Reload::of(&application);
+                let reload = Reload(application.borrow().control());
                 start(&self.file, &application, reactor, |reactor| {
                     install(reactor, reload)
                 })?;
@@ -197,8 +198,12 @@ impl Plan {
         for other in &*self.others() {
             let reload = |reactor: &Reactor| {
                 let Ok(running) = reactor.extension(|| Ok::<_, Infallible>(Running::default()));
-                let application = running.0.borrow().clone();
-                Reload(application).now();
+                let application = running.0.borrow().upgrade();
+                if let Some(application) = application
+                    && let Ok(mut application) = application.try_borrow_mut()
+                {
+                    application.reload();
+                }
             };
             if let Err(refused) = other.call_from_thread(reload) {
                 tracing::warn!(target: "tress", "a worker does not read again: {refused:?}");
@@ -211,21 +216,14 @@ impl Plan {
     }
 }
 
-/// Asks a running application to look at its sources again; does nothing when it has ended.
+/// Asks a running application to read its file again, or one of several workers to look at its sources; does nothing when it
+/// has ended.
 #[derive(Clone, Debug)]
-pub struct Reload(Weak<RefCell<Application>>);
+pub struct Reload(Control);
 
 impl Reload {
-    fn of(application: &Rc<RefCell<Application>>) -> Self {
-        Self(Rc::downgrade(application))
-    }
-
-    /// Does it.
+    /// Does it, and says in the log what came of it.
     pub fn now(&self) {
-        if let Some(application) = self.0.upgrade()
-            && let Ok(mut application) = application.try_borrow_mut()
-        {
-            application.reload();
-        }
+        self.0.reload_and_say();
     }
 }

@@ -1,6 +1,6 @@
 //! What the three commands do. Knows no kind and no protocol.
 
-use crate::{Ended, listing, table};
+use crate::{Ended, listing, logging, table};
 use std::{
     io::{self, Write},
     path::Path,
@@ -16,12 +16,11 @@ type Make = fn() -> Result<Reactor>;
 
 /// Runs a file until it is told to stop.
 pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), Ended> {
-    tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .with_max_level(level)
-        .try_init()
-        .ok(); // a program of its own may have set one up
+    let mut registry = registry.clone();
+    if let Some(change) = logging::start(level) {
+        registry.set_log_level(change);
+    }
+    let registry = &registry;
     let make = driver_of(file)?;
     let plan = Plan::read(file, registry);
     let count = plan

@@ -1,5 +1,6 @@
 //! What tress brings along, in two tables: a new provider or protocol is a row here. Makes nothing by itself.
 
+mod application;
 mod checkers;
 mod every;
 mod file;
@@ -12,7 +13,7 @@ mod tests;
 use crate::registry::{CheckerKind, Exposure, ProviderKind};
 
 /// The kinds of provider.
-pub(crate) const PROVIDERS: &[ProviderKind] = &[file::KIND, memory::KIND];
+pub(crate) const PROVIDERS: &[ProviderKind] = &[application::KIND, file::KIND, memory::KIND];
 
 /// The kinds of checker.
 pub(crate) const CHECKERS: &[CheckerKind] = &[checkers::FILE, checkers::MEMORY, checkers::TOKENS];
