@@ -18,6 +18,10 @@ use std::{
 use tress_core::{Reactor, wording::unknown};
 use tress_rpc::{Fault, fault::BUSY};
 
+/// Workers that run cannot open a socket together.
+const ALONE: &str = "with several workers nothing can be started, stopped or changed while it runs: change the file, and start \
+                     the application anew";
+
 /// What texts that are attached are called where something is wrong with them.
 const ATTACHED: &str = "attach";
 
@@ -105,8 +109,12 @@ impl Tree {
         let loader = self.loader(&self.file, &reactor).keeping(self.looking()?);
         let loaded = loader.controlled(self.control()).file(&bytes);
         let loaded = loaded.map_err(|problems| Fault::new(REFUSED, problems))?;
-        let mut state = self.changing()?.1;
-        state.become_what(loaded, &reactor)
+        let done = self.changing()?.1.become_what(loaded, &reactor)?;
+        let others = self.others.borrow().clone();
+        if let Some(others) = others {
+            others();
+        }
+        Ok(done)
     }
 
     /// As that of the providers that run.
@@ -132,8 +140,7 @@ impl Tree {
     /// What is changed here would be changed on this worker only.
     fn alone(&self, state: &State) -> Result<(), Fault> {
         if state.settings.workers.may_be_many() {
-            let message = "with several workers the services are what the file says: change that, and start the application anew";
-            return Err(Fault::new(REFUSED, message));
+            return Err(Fault::new(REFUSED, ALONE));
         }
         Ok(())
     }
@@ -151,6 +158,9 @@ impl State {
     fn become_what(&mut self, mut loaded: Loaded, reactor: &Reactor) -> Result<Reloaded, Fault> {
         let bound = self.stop_bound();
         let (entries, done) = self.entries_of(&loaded, reactor);
+        if self.settings.workers.may_be_many() && self.differs(&loaded, &done) {
+            return Err(Fault::new(REFUSED, ALONE));
+        }
         start_providers(reactor, &loaded.providers, bound).map_err(|error| cannot_start(&error))?;
         let old = std::mem::replace(&mut self.entries, entries);
         if let Err(error) = self.rearrange(reactor) {
@@ -169,7 +179,7 @@ impl State {
             now.any(|new| new.kept && new.name == old.name)
         };
         let (kept, ended): (Vec<_>, Vec<_>) = old.into_iter().partition(is_kept);
-        stop_providers(reactor, ended, bound).detach();
+        self.let_go(reactor, ended);
         for provided in kept {
             if let Some(provider) = provided.provider
                 && let Ok(mut provider) = provider.try_borrow_mut()
@@ -191,6 +201,15 @@ impl State {
         self.settings = loaded.settings;
         self.reloads += 1;
         Ok(done)
+    }
+
+    /// Whether more has changed than users, secrets, and what providers find in their sources.
+    fn differs(&self, loaded: &Loaded, done: &Reloaded) -> bool {
+        let changes = [&done.started, &done.restarted, &done.stopped];
+        changes.iter().any(|names| !names.is_empty())
+            || self.settings.limits != loaded.settings.limits
+            || self.providers.len() != loaded.providers.len()
+            || loaded.providers.iter().any(|provided| !provided.kept)
     }
 
     /// The services that the file says, those that go on as they are; and what becomes of each.

@@ -40,7 +40,8 @@ pub(super) struct Wanted {
 pub(super) struct Ended {
     /// Listens no more; its connections may still be open.
     pub(super) closed: Vec<Listener>,
-    /// Connections to be ended, and whether the application itself was served through them.
+    /// Connections to be ended, and whether they may finish what they are at: where the endpoint stays, as whoever is there
+    /// asked something that is served still; and where the application itself is served, so that who asks for this is told.
     pub(super) connections: Vec<(Transport, bool)>,
 }
 
@@ -325,12 +326,11 @@ fn commit(step: Step, ended: &mut Ended) -> Option<Listener> {
             }
             Some(listener)
         }
-        Step::Switched(listener, before, _) => {
-            let is_control = before.is_control();
+        Step::Switched(listener, ..) => {
             let connections = listener.connections();
             ended
                 .connections
-                .extend(connections.map(|open| (open, is_control)));
+                .extend(connections.map(|open| (open, true)));
             tracing::info!(
                 target: "tress",
                 "serving {} at {} from now on", listener.serves.protocol(), listener.at

@@ -21,8 +21,8 @@ use std::{
 use tress_core::{Deferred, Failure, Port, Reactor, Result, Transport, reactor::PortStatistics};
 use tress_rpc::{Homes, Object};
 
-/// Who asks over a connection to the application itself that this ends still gets the answer: it has this long.
-const ANSWER_GRACE: Duration = Duration::from_secs(1);
+/// How long connections that a change ends may finish what they are at, where they may.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// One application on one reactor.
 pub(crate) struct Tree {
@@ -32,6 +32,8 @@ pub(crate) struct Tree {
     pub(super) reactor: tress_core::WeakReactor,
     /// What its providers reach it by.
     pub(super) myself: RefCell<Control>,
+    /// Has the other workers, if there are some, do the same after a reload.
+    pub(super) others: RefCell<Option<Rc<dyn Fn()>>>,
     /// Borrowed while it is changed: whoever asks meanwhile, from inside a provider, is told so.
     pub(super) state: RefCell<State>,
 }
@@ -44,6 +46,8 @@ pub(super) struct State {
     pub(super) checkers: Vec<Checked>,
     pub(super) entries: Vec<Entry>,
     pub(super) listeners: Vec<Listener>,
+    /// Those that a reload has replaced, and whose connections may finish.
+    leaving: Rc<RefCell<Vec<Provided>>>,
     pub(super) shared: Vec<(String, Object)>,
     pub(super) since: Option<SystemTime>,
     pub(super) reloads: u64,
@@ -141,6 +145,7 @@ impl Tree {
             place,
             reactor: reactor.downgrade(),
             myself: RefCell::default(),
+            others: RefCell::default(),
             state: RefCell::default(),
         });
         tree.myself.replace(Control::of(&tree));
@@ -158,6 +163,10 @@ impl Tree {
 
     pub(super) fn settings(&self) -> Settings {
         self.state.borrow().settings.clone()
+    }
+
+    pub(crate) fn on_reload(&self, tell: Rc<dyn Fn()>) {
+        self.others.replace(Some(tell));
     }
 
     /// Starts everything, or nothing.
@@ -247,11 +256,9 @@ impl State {
                 }
             }
         }
-        let (control, others): (Vec<_>, Vec<_>) = ended
-            .connections
-            .into_iter()
-            .partition(|(_, is_control)| *is_control);
-        for (after, connections) in [(Duration::ZERO, others), (ANSWER_GRACE, control)] {
+        let connections = ended.connections.into_iter();
+        let (later, soon): (Vec<_>, Vec<_>) = connections.partition(|(_, may_finish)| *may_finish);
+        for (after, connections) in [(Duration::ZERO, soon), (GRACE, later)] {
             let connections: Vec<Transport> = connections.into_iter().map(|(c, _)| c).collect();
             if !connections.is_empty() {
                 reactor.call_later(after, move || {
@@ -277,7 +284,27 @@ impl State {
             listener.close();
         }
         let bound = self.stop_bound();
-        stop_providers(reactor, std::mem::take(&mut self.providers), bound)
+        let mut providers = self.leaving.take();
+        providers.append(&mut self.providers);
+        stop_providers(reactor, providers, bound)
+    }
+
+    /// Stops providers that have been replaced, once what their last connections are at has had its time.
+    pub(super) fn let_go(&self, reactor: &Reactor, mut replaced: Vec<Provided>) {
+        if replaced.is_empty() {
+            return;
+        }
+        self.leaving.borrow_mut().append(&mut replaced);
+        let (leaving, on, bound) = (
+            Rc::clone(&self.leaving),
+            reactor.downgrade(),
+            self.stop_bound(),
+        );
+        reactor.call_later(GRACE, move || {
+            if let Some(reactor) = on.upgrade() {
+                stop_providers(&reactor, leaving.take(), bound).detach();
+            }
+        });
     }
 
     pub(super) fn stop_bound(&self) -> Duration {

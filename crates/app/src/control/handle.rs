@@ -47,6 +47,13 @@ impl Control {
         }
     }
 
+    /// What is done after each reload.
+    pub(crate) fn tell_others(&self, tell: Rc<dyn Fn()>) {
+        if let Some(tree) = self.0.upgrade() {
+            tree.on_reload(tell);
+        }
+    }
+
     fn with<T>(&self, f: impl FnOnce(&Tree) -> Result<T, Fault>) -> Result<T, Fault> {
         match self.0.upgrade() {
             Some(tree) => f(&tree),

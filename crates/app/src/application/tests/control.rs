@@ -514,6 +514,13 @@ fn a_reload_changes_what_has_changed() {
     running.table.settle();
     assert_eq!(
         [0, 1, 2].map(|n: usize| open[n].has_ended()),
+        [false, false, true]
+    );
+    assert_eq!(running.hear(&open[1], "it may finish"), "bit may finish");
+    running.table.advance(Duration::from_secs(1));
+    running.table.settle();
+    assert_eq!(
+        [0, 1, 2].map(|n: usize| open[n].has_ended()),
         [false, true, true]
     );
     assert_eq!(running.hear(&open[0], "still"), "?still");
@@ -604,8 +611,10 @@ fn a_reload_that_fails_is_taken_back() {
     assert_eq!(running.hear(&open[0], "x"), "ax");
     taken.stop_listening();
     running.reload(&after).unwrap();
-    assert_eq!(noted(), "+n:y -n:x");
+    assert_eq!(noted(), "+n:y");
+    running.table.advance(Duration::from_secs(1));
     running.table.settle();
+    assert_eq!(noted(), "-n:x");
     assert!(open[0].has_ended() && open[1].has_ended());
     assert_eq!(running.hear(&running.connect(80), "x"), "bx");
 }
@@ -623,7 +632,7 @@ fn a_changed_provider_restarts_what_stands_on_it() {
             echo("b", 81, "")
         )
     };
-    let running = Running::of(&file("", ""));
+    let mut running = Running::of(&file("", ""));
     let open = [80, 81].map(|port| running.connect(port));
     assert_eq!(noted(), "+a:x +b:x");
     let done = running.reload(&file("", "says = 'y'")).unwrap();
@@ -633,16 +642,23 @@ fn a_changed_provider_restarts_what_stands_on_it() {
     );
     assert_eq!(
         noted(),
-        "+b:y -b:x ?a:x",
+        "+b:y ?a:x",
         "the one that stays looks at its sources"
     );
+    running.table.advance(Duration::from_secs(1));
     running.table.settle();
+    assert_eq!(noted(), "-b:x", "once its connections have finished");
     assert_eq!([0, 1].map(|n: usize| open[n].has_ended()), [false, true]);
     assert!(running.listens(81));
     let done = running
         .reload(&format!("{USERS}{}", echo("users", 80, "")))
         .unwrap();
-    assert_eq!(noted(), "-b:y -a:x");
+    running.table.advance(Duration::from_millis(999));
+    assert_eq!(noted(), "");
+    running.application.stop(running.table.reactor()).detach();
+    assert_eq!(noted(), "-b:y -a:x", "a stop does not forget them");
+    running.table.advance(Duration::from_secs(1));
+    assert_eq!(noted(), "");
     assert_eq!(
         (done.started, done.stopped),
         (names(&["users-echo"]), names(&["a-echo", "b-echo"]))
@@ -731,6 +747,7 @@ fn figures_are_a_service_s_own_and_outlive_its_listeners() {
     running
         .reload(&file.replacen("anonymous = true\n", "anonymous = true\nword = '!'\n", 1))
         .unwrap();
+    running.table.advance(Duration::from_secs(1));
     running.table.settle();
     assert_eq!(running.figures("users-echo"), [0, 2, 0, 4, 6, 2]);
     assert_eq!(running.figures("users-echo-2"), [0; 6]);
