@@ -194,8 +194,8 @@ impl Heard {
 }
 
 /// An application that runs.
-struct Running {
-    table: Table,
+pub(super) struct Running {
+    pub(super) table: Table,
     files: InMemory,
     application: Application,
 }
@@ -203,7 +203,7 @@ struct Running {
 const FILE: &str = "f.toml";
 
 impl Running {
-    fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Self {
         let (table, files) = (Table::new(), InMemory::default());
         let mut registry = Registry::builtin();
         registry.set_files(files.clone());
@@ -231,28 +231,28 @@ impl Running {
     }
 
     #[track_caller]
-    fn start(&self, name: &'static str) -> Result<String, Fault> {
+    pub(super) fn start(&self, name: &'static str) -> Result<String, Fault> {
         self.ask(|control| async move { control.start(name.into()).await })
     }
 
     #[track_caller]
-    fn stop(&self, name: &'static str) -> Result<String, Fault> {
+    pub(super) fn stop(&self, name: &'static str) -> Result<String, Fault> {
         self.ask(|control| async move { control.stop(name.into()).await })
     }
 
     #[track_caller]
-    fn attach(&self, text: &str) -> Result<Vec<String>, Fault> {
+    pub(super) fn attach(&self, text: &str) -> Result<Vec<String>, Fault> {
         let text = text.to_owned();
         self.ask(|control| async move { control.attach(text).await })
     }
 
     #[track_caller]
-    fn detach(&self, name: &'static str) -> Result<(), Fault> {
+    pub(super) fn detach(&self, name: &'static str) -> Result<(), Fault> {
         self.ask(|control| async move { control.detach(name.into()).await })
     }
 
     #[track_caller]
-    fn reload(&self, text: &str) -> Result<Reloaded, Fault> {
+    pub(super) fn reload(&self, text: &str) -> Result<Reloaded, Fault> {
         self.files.write(FILE, text);
         self.ask(|control| async move { control.reload().await })
     }
@@ -273,7 +273,7 @@ impl Running {
         said.collect::<Vec<_>>().join(", ")
     }
 
-    fn connect(&self, port: u16) -> Heard {
+    pub(super) fn connect(&self, port: u16) -> Heard {
         let heard = Heard::default();
         let at = format!("tcp:192.0.2.2:{port}");
         self.table
@@ -294,7 +294,7 @@ impl Running {
     }
 
     /// Whether somebody listens there.
-    fn listens(&self, port: u16) -> bool {
+    pub(super) fn listens(&self, port: u16) -> bool {
         let heard = self.connect(port);
         let connected = heard.0.borrow().1.clone();
         connected.inspect(Transport::abort_connection).is_some()
@@ -321,7 +321,7 @@ impl Running {
     }
 }
 
-fn echo(what: &str, port: u16, more: &str) -> String {
+pub(super) fn echo(what: &str, port: u16, more: &str) -> String {
     format!(
         "[[serve]]\nwhat = '{what}'\nas = 'echo'\nat = 'tcp:{port}'\nanonymous = true\n{more}\n"
     )

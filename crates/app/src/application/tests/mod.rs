@@ -2,6 +2,7 @@
 
 mod auth;
 mod control;
+mod model;
 mod served;
 
 use super::{load::Loader, *};
