@@ -9,6 +9,7 @@
 pub mod application;
 mod builtin;
 pub mod config;
+pub mod control;
 pub mod driver;
 pub mod files;
 pub mod finger_file;
@@ -20,8 +21,10 @@ pub mod services;
 mod testing;
 
 pub use application::{Application, Place};
+pub use control::Control;
 pub use driver::{Driver, DriverChoice};
 pub use registry::{
-    Access, CheckerKind, Exposure, Make, Provider, ProviderKind, Registry, Serves, Serving, Sharing,
+    Access, CheckerKind, Exposure, LogLevel, Make, Provider, ProviderKind, Registry, Serves,
+    Serving, Sharing,
 };
 pub use run::{Plan, Reload, RunError, run};

@@ -3,6 +3,7 @@
 
 use crate::{
     config::{OptionSpec, Options, Problem},
+    control::Control,
     files::{Files, SystemFiles},
 };
 use std::{collections::BTreeMap, fmt, rc::Rc, sync::Arc};
@@ -55,15 +56,18 @@ pub struct ProviderContext<'c> {
     pub reactor: &'c Reactor,
     /// Where its files are.
     pub files: &'c Rc<dyn Files>,
+    /// The application that it is part of, for when that runs.
+    pub application: &'c Control,
 }
 
 /// Makes objects and keeps them alive.
 pub trait Provider {
-    /// The object behind the interface of that name, if it offers it. Called once for each place that serves it,
-    /// before `start`.
+    /// The object behind the interface of that name, if it offers it. Called once for each place that serves it, before
+    /// `start`; and again for a place that is added while it runs, or changes.
     fn object(&self, interface: &str) -> Option<Object>;
 
-    /// Reads what it needs. Comes before anything is served.
+    /// Reads what it needs. Comes before anything is served; when the file was changed, while the one that it replaces still
+    /// runs.
     ///
     /// # Errors
     /// The application does not start.
@@ -157,7 +161,12 @@ pub struct Serving<'s> {
     pub limits: ExposureLimits,
 }
 
-/// Everything that a file may name.
+/// Changes what is logged, as `debug` or `tress_app=debug` says it, and answers with all that is in force; changes nothing
+/// when it is given nothing. Or says what was expected.
+pub type LogLevel = Arc<dyn Fn(Option<&str>) -> Result<String, String> + Send + Sync>;
+
+/// Everything that a file may name. Clones share its files.
+#[derive(Clone)]
 pub struct Registry {
     providers: BTreeMap<&'static str, ProviderKind>,
     checkers: BTreeMap<&'static str, CheckerKind>,
@@ -168,6 +177,7 @@ pub struct Registry {
     files: Rc<dyn Files>,
     /// Whether providers find their files elsewhere, which belongs to one thread.
     own_files: bool,
+    log_level: Option<LogLevel>,
 }
 
 /// All of a [`Registry`] that may go to another thread; becomes one there.
@@ -176,6 +186,7 @@ pub struct Portable {
     checkers: BTreeMap<&'static str, CheckerKind>,
     exposures: BTreeMap<(&'static str, &'static str), Exposure>,
     endpoints: Vec<InstallEndpoint>,
+    log_level: Option<LogLevel>,
 }
 
 impl Portable {
@@ -189,6 +200,7 @@ impl Portable {
             endpoints: self.endpoints.clone(),
             files: Rc::new(SystemFiles),
             own_files: false,
+            log_level: self.log_level.clone(),
         }
     }
 }
@@ -213,6 +225,7 @@ impl Registry {
             endpoints: Vec::new(),
             files: Rc::new(SystemFiles),
             own_files: false,
+            log_level: None,
         }
     }
 
@@ -273,6 +286,18 @@ impl Registry {
         self
     }
 
+    /// Says how what is logged is changed: it is the program's, not the application's.
+    pub fn set_log_level(&mut self, change: LogLevel) -> &mut Self {
+        self.log_level = Some(change);
+        self
+    }
+
+    /// How what is logged is changed, if anybody has said so.
+    #[must_use]
+    pub fn log_level(&self) -> Option<&LogLevel> {
+        self.log_level.as_ref()
+    }
+
     /// Where providers find their files.
     #[must_use]
     pub fn files(&self) -> &Rc<dyn Files> {
@@ -288,6 +313,7 @@ impl Registry {
             checkers: self.checkers.clone(),
             exposures: self.exposures.clone(),
             endpoints: self.endpoints.clone(),
+            log_level: self.log_level.clone(),
         })
     }
 

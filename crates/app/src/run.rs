@@ -3,6 +3,7 @@
 use crate::{
     application::{self, Application, Place},
     config::{Config, Problems, WorkersWanted},
+    control::Control,
     registry::{Portable, Registry},
     services::CannotStart,
 };
@@ -12,7 +13,7 @@ use std::{
     fmt,
     path::Path,
     rc::{Rc, Weak},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tress_core::{
     Deferred, EventType, Failure, Phase, Reactor, Remote, Result, error::CannotListen,
@@ -80,7 +81,7 @@ pub fn run<G: 'static>(
     }
     let name = application.name().to_owned();
     let application = Rc::new(RefCell::new(application));
-    let reload = Reload::of(&application);
+    let reload = Reload(application.borrow().control());
     start(&file, &application, reactor, |reactor| {
         install(reactor, reload)
     })?;
@@ -121,8 +122,10 @@ pub struct Plan {
     name: String,
     workers: WorkersWanted,
     /// The other workers', for a reload.
-    others: Mutex<Vec<Remote>>,
+    others: Others,
 }
+
+type Others = Arc<Mutex<Vec<Remote>>>;
 
 /// The application of a reactor that is one of several workers.
 #[derive(Default)]
@@ -142,7 +145,7 @@ impl Plan {
             registry: registry.portable()?,
             name: config.app.name,
             workers: config.app.workers,
-            others: Mutex::default(),
+            others: Others::default(),
         })
     }
 
@@ -178,7 +181,11 @@ impl Plan {
         running.0.replace(Rc::downgrade(&application));
         match place {
             Place::Home => {
-                let reload = Reload::of(&application);
+                let reload = Reload(application.borrow().control());
+                let others = Arc::clone(&self.others);
+                reload
+                    .0
+                    .tell_others(Rc::new(move || reload_others(&others)));
                 start(&self.file, &application, reactor, |reactor| {
                     install(reactor, reload)
                 })?;
@@ -186,46 +193,43 @@ impl Plan {
             }
             Place::Away(_) => {
                 start(&self.file, &application, reactor, |_| Ok(()))?;
-                self.others().push(reactor.remote());
+                locked(&self.others).push(reactor.remote());
             }
         }
         Ok(())
     }
+}
 
-    /// The other workers look at their sources again, too: those of providers that each has of its own.
-    pub fn reload_others(&self) {
-        for other in &*self.others() {
-            let reload = |reactor: &Reactor| {
-                let Ok(running) = reactor.extension(|| Ok::<_, Infallible>(Running::default()));
-                let application = running.0.borrow().clone();
-                Reload(application).now();
-            };
-            if let Err(refused) = other.call_from_thread(reload) {
-                tracing::warn!(target: "tress", "a worker does not read again: {refused:?}");
+fn locked(others: &Others) -> MutexGuard<'_, Vec<Remote>> {
+    others.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The other workers read the file again, too.
+fn reload_others(others: &Others) {
+    for other in &*locked(others) {
+        let reload = |reactor: &Reactor| {
+            let Ok(running) = reactor.extension(|| Ok::<_, Infallible>(Running::default()));
+            let application = running.0.borrow().upgrade();
+            let control =
+                application.and_then(|running| Some(running.try_borrow().ok()?.control()));
+            if let Some(control) = control {
+                control.reload_and_say();
             }
+        };
+        if let Err(refused) = other.call_from_thread(reload) {
+            tracing::warn!(target: "tress", "a worker does not read again: {refused:?}");
         }
-    }
-
-    fn others(&self) -> MutexGuard<'_, Vec<Remote>> {
-        self.others.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Asks a running application to look at its sources again; does nothing when it has ended.
+/// Asks a running application to read its file again, or one of several workers to look at its sources; does nothing when it
+/// has ended.
 #[derive(Clone, Debug)]
-pub struct Reload(Weak<RefCell<Application>>);
+pub struct Reload(Control);
 
 impl Reload {
-    fn of(application: &Rc<RefCell<Application>>) -> Self {
-        Self(Rc::downgrade(application))
-    }
-
-    /// Does it.
+    /// Does it, and says in the log what came of it.
     pub fn now(&self) {
-        if let Some(application) = self.0.upgrade()
-            && let Ok(mut application) = application.try_borrow_mut()
-        {
-            application.reload();
-        }
+        self.0.reload_and_say();
     }
 }

@@ -1,5 +1,6 @@
 //! The command line, taken apart. Does nothing.
 
+use crate::ctl;
 use clap::{Arg, ArgAction, ArgMatches, builder::PossibleValuesParser, value_parser};
 use std::{ffi::OsString, path::PathBuf};
 use tracing::Level;
@@ -25,6 +26,7 @@ pub(crate) enum Command {
         out: PathBuf,
         force: bool,
     },
+    Ctl(ctl::Arguments),
 }
 
 /// Reads the arguments; the first is the program's name.
@@ -52,6 +54,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             out: matches.get_one("out").cloned().unwrap_or_default(),
             force: matches.get_flag("force"),
         },
+        Some(("ctl", matches)) => Command::Ctl(ctl::parse(matches)),
         other => unreachable!("the grammar has no {other:?}"),
     })
 }
@@ -67,7 +70,7 @@ fn grammar() -> clap::Command {
             .help("The TOML file of the application")
     };
     let run = clap::Command::new("run")
-        .about("Run an application until Ctrl-C or SIGTERM; SIGHUP reads its sources again")
+        .about("Run an application until Ctrl-C or SIGTERM; SIGHUP reads its file again")
         .arg(file().required(true))
         .arg(
             Arg::new("log-level")
@@ -118,5 +121,5 @@ fn grammar() -> clap::Command {
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(false)
-        .subcommands([run, check, plugins, cert])
+        .subcommands([run, check, plugins, cert, ctl::grammar()])
 }

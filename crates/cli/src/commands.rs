@@ -1,10 +1,9 @@
 //! What the three commands do. Knows no kind and no protocol.
 
-use crate::{Ended, listing, table};
+use crate::{Ended, listing, logging, table};
 use std::{
     io::{self, Write},
     path::Path,
-    sync::Arc,
 };
 use tracing::Level;
 use tress_app::{Application, Driver, DriverChoice, Place, Plan, Registry, Reload, RunError};
@@ -16,29 +15,27 @@ type Make = fn() -> Result<Reactor>;
 
 /// Runs a file until it is told to stop.
 pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), Ended> {
-    tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .with_max_level(level)
-        .try_init()
-        .ok(); // a program of its own may have set one up
+    let mut registry = registry.clone();
+    if let Some(change) = logging::start(level) {
+        registry.set_log_level(change);
+    }
+    let registry = &registry;
     let make = driver_of(file)?;
     let plan = Plan::read(file, registry);
     let count = plan
         .as_ref()
         .map_or(1, |plan| plan.workers().count(Workers::available()));
     match plan.filter(|_| count > 1) {
-        Some(plan) => run_workers(&Arc::new(plan), count, make),
+        Some(plan) => run_workers(&plan, count, make),
         None => {
             let reactor = make().map_err(Ended::NoReactor)?;
-            let install = |reactor: &Reactor, reload| install(reactor, reload, None);
             tress_app::run(file, registry, &reactor, install).map_err(Ended::Because)
         }
     }
 }
 
 /// Signals are the first worker's, as the process has them once.
-fn run_workers(plan: &Arc<Plan>, count: usize, make: Make) -> Result<(), Ended> {
+fn run_workers(plan: &Plan, count: usize, make: Make) -> Result<(), Ended> {
     let workers = Workers::new(count, make);
     let workers = workers.map_err(|error| Ended::NoReactor(error.into()))?;
     let result = workers.run(|worker| {
@@ -47,26 +44,17 @@ fn run_workers(plan: &Arc<Plan>, count: usize, make: Make) -> Result<(), Ended> 
         } else {
             Place::Away(worker.home().clone())
         };
-        plan.set_up(worker.reactor(), &place, |reactor, reload| {
-            install(reactor, reload, Some(Arc::clone(plan)))
-        })
+        plan.set_up(worker.reactor(), &place, install)
     });
     result.map_err(Ended::Worker)?;
     plan.stopped();
     Ok(())
 }
 
-fn install(
-    reactor: &Reactor,
-    reload: Reload,
-    plan: Option<Arc<Plan>>,
-) -> Result<(SignalHandle, [SignalHandle; 2])> {
+fn install(reactor: &Reactor, reload: Reload) -> Result<(SignalHandle, [SignalHandle; 2])> {
     let hang_up = reactor.on_signal(Signal::Hup, move |_| {
         tracing::info!(target: "tress", "received SIGHUP, reading again");
         reload.now();
-        if let Some(plan) = &plan {
-            plan.reload_others();
-        }
     })?;
     Ok((hang_up, reactor.stop_on_signals()?))
 }

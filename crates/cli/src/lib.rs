@@ -15,7 +15,9 @@
 mod arguments;
 mod certificate;
 mod commands;
+mod ctl;
 mod listing;
+mod logging;
 mod table;
 
 pub use tress_app::Registry;
@@ -27,11 +29,13 @@ use std::{
 };
 use tress_app::RunError;
 use tress_core::Failure;
+use tress_rpc::Fault;
 
 /// Runs the command of this process's arguments. What files may name stands in `registry`.
 ///
 /// Ends with 0 when all went well, with 1 when something could not start or the loop failed, and with 2 for wrong
-/// arguments and a wrong file, also one with an endpoint where nothing can listen.
+/// arguments and a wrong file, also one with an endpoint where nothing can listen. `tress ctl` also with 3: the application
+/// cannot be reached.
 #[must_use]
 pub fn main_with(registry: &Registry) -> ExitCode {
     let code = match arguments::parse(std::env::args_os()) {
@@ -51,6 +55,7 @@ fn execute(command: Command, registry: &Registry) -> u8 {
         Command::Check { file, limits } => commands::check(file.as_deref(), limits, registry),
         Command::Plugins { name } => commands::plugins(name.as_deref(), registry),
         Command::Cert { names, out, force } => certificate::make(&names, &out, force),
+        Command::Ctl(arguments) => ctl::run(&arguments),
     };
     match done {
         Ok(()) => 0,
@@ -74,6 +79,11 @@ fn execute(command: Command, registry: &Registry) -> u8 {
             say(&message);
             1
         }
+        Err(Ended::Ctl(code, fault)) => {
+            say(&fault.message());
+            code
+        }
+        Err(Ended::Said(code)) => code,
         // Whoever read the output has enough of it.
         Err(Ended::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => 0,
         Err(Ended::Output(error)) => {
@@ -93,6 +103,10 @@ enum Ended {
     Unknown(String),
     /// A file that was to be written.
     NotMade(String),
+    /// An application that runs could not be asked, or said no; and the code to end with.
+    Ctl(u8, Fault),
+    /// That has been said.
+    Said(u8),
     /// What was asked for could not be written.
     Output(io::Error),
 }

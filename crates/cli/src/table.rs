@@ -51,10 +51,13 @@ pub(crate) fn limits(limits: &Limits) -> String {
     columns("", &rows)
 }
 
-/// In the largest unit that needs no fraction.
 fn value(limit: &Limit, limits: &Limits) -> String {
-    let value = limit.get(limits);
-    let units: &[(&str, u64)] = match limit.unit {
+    amount(limit.unit, limit.get(limits))
+}
+
+/// A limit's value in the largest unit that needs no fraction.
+pub(crate) fn amount(unit: Unit, value: u64) -> String {
+    let units: &[(&str, u64)] = match unit {
         Unit::Count => return value.to_string(),
         Unit::Bytes => &[
             ("GiB", 1 << 30),
@@ -68,7 +71,7 @@ fn value(limit: &Limit, limits: &Limits) -> String {
     let found = units.iter().find(|(_, worth)| fits(*worth));
     match found {
         Some((unit, worth)) => format!("{}{unit}", value / worth),
-        None => "0".to_owned() + if limit.unit == Unit::Bytes { "B" } else { "s" },
+        None => "0".to_owned() + if unit == Unit::Bytes { "B" } else { "s" },
     }
 }
 

@@ -288,7 +288,7 @@ fn a_wrong_file_is_refused_before_anything_starts() {
     let file = directory.path("a.toml").to_str().unwrap().to_owned();
     let report = format!(
         "{file}:2: provide.users.kind: unknown kind `finger.fiel`; \
-         expected one of `finger.file`, `finger.memory`, `finger.sqlite`; did you mean `finger.file`?\n"
+         expected one of `application`, `finger.file`, `finger.memory`, `finger.sqlite`; did you mean `finger.file`?\n"
     );
     for command in ["run", "check"] {
         check(&tress(&[command, &file]).output().unwrap(), 2, "", &report);
@@ -489,6 +489,7 @@ fn plugins_are_listed() {
     let output = tress(&["plugins"]).output().unwrap();
     let expected = "\
 Providers, for `kind` in [provide.NAME]:
+  application    The running application itself: its services are listed, started, stopped, attached; its file is read again.
   finger.file    Statuses in a text file, `user: status` a line; read again when it changes.
   finger.memory  Statuses in memory; what a setter changes is lost when the application stops.
   finger.sqlite  Statuses in the table `users` (`name`, `status`) of an SQLite file, which is made when it is missing.

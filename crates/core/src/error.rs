@@ -35,6 +35,8 @@ errors! {
     AlreadyRunning = "the reactor is already running";
     /// `stop` on a reactor that does not run, or is stopping.
     NotRunning = "the reactor is not running";
+    /// Something was asked of a port that has been stopped.
+    NotListening = "the port does not listen any more";
     /// A second producer on a transport that has one (Twisted's `RuntimeError`).
     ProducerRegistered = "a producer is registered already";
     /// The reactor has been dropped.

@@ -5,9 +5,10 @@
 //! cancel, or by the home's end. On the home's side a call that is dropped unanswered says so.
 
 use crate::{
-    arguments::Arguments,
+    arguments::{Arguments, BadCall},
     client::Carrier,
     descriptor::Descriptor,
+    fault::Fault,
     object::{CallContext, Object},
     value::Value,
 };
@@ -185,7 +186,7 @@ impl Homes {
             drop(running);
             let answer = answer.borrow_mut().take();
             if let Some(answer) = answer {
-                answer.give(result.map_err(ThreadFailure::from));
+                answer.give(result.map_err(|failure| crossing(&failure)));
             }
         });
         answered.detach();
@@ -217,6 +218,17 @@ impl fmt::Debug for Homes {
         let objects = self.objects.borrow();
         f.debug_list().entries(objects.keys()).finish()
     }
+}
+
+/// As another thread may have it: what callers are told keeps its type, so that each protocol there has its words for it.
+fn crossing(failure: &Failure) -> ThreadFailure {
+    if let Some(fault) = failure.check::<Fault>() {
+        return fault.clone().into();
+    }
+    if let Some(bad) = failure.check::<BadCall>() {
+        return bad.clone().into();
+    }
+    failure.clone().into()
 }
 
 /// All that crosses on the way there.

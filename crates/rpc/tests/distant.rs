@@ -7,8 +7,8 @@ use tress_core::{
     testing::memory::Table,
 };
 use tress_rpc::{
-    BadValue, CallContext, CallLimits, Carrier, Client, Distant, HomeStopped, Homes, NoAnswer,
-    TooManyCalls, Value, interface,
+    BadValue, CallContext, CallLimits, Carrier, Client, Distant, Fault, HomeStopped, Homes,
+    NoAnswer, TooManyCalls, Value, interface,
 };
 
 /// Answers when it is told to.
@@ -178,6 +178,23 @@ fn bad_calls_say_what_is_bad_here_and_there() {
     pair.turn();
     let result = wrong.try_result().expect("it is there");
     assert!(result.expect_err("no list").check::<BadValue>().is_some());
+}
+
+#[test]
+fn what_callers_are_told_is_told_to_those_far_away() {
+    let pair = Pair::new();
+    let client = pair.client(CallLimits::default());
+    let refused = end(pair.call(&client, "say", "a"));
+    pair.turn();
+    let (_, resolver) = pair.slow.calls.take().remove(0);
+    resolver.fail(Fault::new("not-today", "come back tomorrow"));
+    pair.turn();
+    let told = Fault::of(&failure(&refused));
+    assert_eq!(told, Fault::new("not-today", "come back tomorrow"));
+    let unknown = end(pair.call(&client, "sya", "a"));
+    pair.turn();
+    let told = Fault::of(&failure(&unknown));
+    assert_eq!(told.code(), tress_rpc::fault::UNKNOWN_METHOD);
 }
 
 #[test]

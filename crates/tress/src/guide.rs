@@ -46,5 +46,9 @@ pub mod databases {}
 #[doc = include_str!("../guide/workers.md")]
 pub mod workers {}
 
+#[cfg(all(feature = "app", feature = "sim"))]
+#[doc = include_str!("../guide/operating.md")]
+pub mod operating {}
+
 #[doc = include_str!("../guide/twisted.md")]
 pub mod twisted {}

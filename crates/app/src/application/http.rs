@@ -1,81 +1,79 @@
-//! What is served over HTTP: everything at one endpoint is one listener, whichever sections it comes from. Opens nothing.
+//! What is served over HTTP: everything at one endpoint is one listener, whichever services it comes from. Opens nothing.
 
-use super::{PortService, serve::Callers};
+use super::{
+    load::{Made, Service},
+    serve::Callers,
+};
 use crate::config::{Problem, Problems, ServeSection};
-use tress_core::SharedFactory;
+use std::rc::Rc;
 use tress_rpc::{
     ExposureLimits, Object,
     cred::{Portal, Sort},
     http::{Dialect, HttpFactory, Mount},
 };
 
-/// The sections that are served over HTTP, in the order of the file.
-#[derive(Default)]
-pub(super) struct Http(Vec<Section>);
-
-struct Section {
-    section: ServeSection,
-    object: Object,
-    dialects: Vec<Dialect>,
-    portal: Portal,
+/// The services at each endpoint that has some, in the order of the endpoints.
+pub(super) fn groups<'s>(
+    services: impl IntoIterator<Item = &'s Rc<Service>>,
+) -> Vec<(String, Vec<Rc<Service>>)> {
+    let mut groups: Vec<(String, Vec<Rc<Service>>)> = Vec::new();
+    for service in services {
+        if let Made::Factory(..) = service.made {
+            continue;
+        }
+        for at in &service.section.endpoints {
+            match groups.iter_mut().find(|(known, _)| *known == at.value) {
+                Some((_, group)) if group.iter().any(|known| Rc::ptr_eq(known, service)) => {}
+                Some((_, group)) => group.push(Rc::clone(service)),
+                None => groups.push((at.value.clone(), vec![Rc::clone(service)])),
+            }
+        }
+    }
+    groups
 }
 
-impl Http {
-    pub(super) fn add(
-        &mut self,
-        section: ServeSection,
-        object: Object,
-        dialects: Vec<Dialect>,
-        portal: Portal,
-    ) {
-        self.0.push(Section {
-            section,
-            object,
-            dialects,
-            portal,
-        });
-    }
-
-    /// A listener for each endpoint.
-    pub(super) fn ports(&self, problems: &mut Problems) -> Vec<PortService> {
-        let mut endpoints: Vec<&str> = Vec::new();
-        for at in self.0.iter().flat_map(|section| &section.section.endpoints) {
-            if !endpoints.contains(&&*at.value) {
-                endpoints.push(&at.value);
-            }
+/// Whether those at one endpoint can be there together.
+pub(super) fn check(services: &[Rc<Service>], problems: &mut Problems) {
+    for (_, group) in groups(services) {
+        if let Err(problem) = factory(&group) {
+            problems.push(problem);
         }
-        let mut ports = Vec::new();
-        for at in endpoints {
-            let here = self
-                .0
-                .iter()
-                .filter(|section| section.is_at(at))
-                .collect::<Vec<_>>();
-            match factory(&here) {
-                Ok(factory) => {
-                    let factory = SharedFactory::new(factory);
-                    ports.push(PortService::new(at.to_owned(), "http", factory));
-                }
-                Err(problem) => problems.push(problem),
-            }
-        }
-        ports
     }
 }
 
-impl Section {
-    fn is_at(&self, at: &str) -> bool {
-        self.section.endpoints.iter().any(|own| own.value == at)
+/// One of them, as it is served over HTTP.
+struct Section<'s> {
+    section: &'s ServeSection,
+    object: &'s Object,
+    dialects: &'s [Dialect],
+    portal: &'s Portal,
+}
+
+impl<'s> Section<'s> {
+    fn of(service: &'s Service) -> Option<Self> {
+        match &service.made {
+            Made::Factory(..) => None,
+            Made::Http {
+                object,
+                dialects,
+                portal,
+            } => Some(Self {
+                section: &service.section,
+                object,
+                dialects,
+                portal,
+            }),
+        }
     }
 
     fn mount(&self) -> Mount {
         let options = &self.section.options;
         let text = |key| options.optional_string(key).ok().flatten();
-        let mut mount = Mount::new(&self.object, ExposureLimits::default());
+        let mut mount = Mount::new(self.object, ExposureLimits::default());
         if let Some(prefix) = text("prefix") {
             mount = mount.prefixed(prefix);
         }
-        for dialect in &self.dialects {
+        for dialect in self.dialects {
             mount = match (text("path"), dialect) {
                 (None, dialect) => mount.speaking(*dialect),
                 (Some(path), Dialect::Json) => {
@@ -96,12 +94,13 @@ impl Section {
 }
 
 /// All of one endpoint, which are some.
-fn factory(sections: &[&Section]) -> Result<HttpFactory, Problem> {
-    let (first, last) = (sections[0], sections[sections.len() - 1]);
+pub(super) fn factory(group: &[Rc<Service>]) -> Result<HttpFactory, Problem> {
+    let sections: Vec<Section<'_>> = group.iter().filter_map(|s| Section::of(s)).collect();
+    let (first, last) = (&sections[0], &sections[sections.len() - 1]);
     let made = HttpFactory::new(sections.iter().map(|section| section.mount()));
     let mut factory = made.map_err(|error| last.section.problem("as", error.to_string()))?;
-    let callers = Callers::of(&first.section);
-    for Section { section, .. } in sections {
+    let callers = Callers::of(first.section);
+    for Section { section, .. } in &sections {
         let options = &section.options;
         for host in options.optional_strings("hosts")?.unwrap_or_default() {
             factory = factory.allow_host(&host.value);
@@ -117,7 +116,7 @@ fn factory(sections: &[&Section]) -> Result<HttpFactory, Problem> {
             return Err(section.problem("auth", message));
         }
     }
-    let portal = &first.portal;
+    let portal = first.portal;
     // Who lets everybody in need not be asked, nor offered logins.
     if portal.takes(Sort::Password) || portal.takes(Sort::Token) {
         factory = factory.portal(portal.clone());

@@ -1,7 +1,10 @@
 //! Goes through the `[auth.NAME]` and `[[serve]]` sections of a file that was read. Opens nothing, and knows no kind and no
 //! protocol by name.
 
-use super::{Loader, PortService};
+use super::{
+    guard::Reach,
+    load::{Checked, Loader, Made, Service},
+};
 use crate::{
     config::{OptionSpec, Problem, ProvideSection, SERVE_OPTIONS, ServeSection, Text},
     registry::{Access, Exposure, Make, Serving},
@@ -15,6 +18,7 @@ use tress_core::{
 use tress_rpc::{
     Descriptor, ExposureLimits,
     cred::{Anonymous, Checker, Portal, Sort},
+    http::Dialect,
 };
 
 impl<'l> Loader<'l> {
@@ -35,11 +39,13 @@ impl<'l> Loader<'l> {
             let message = unknown("kind", &section.kind, &known);
             self.problems.push(section.problem("kind", message));
         }
-        self.checkers.push((section.name, checker));
+        let known = self.known_checkers();
+        let checked = Checked::new(&section.name, &section.kind, checker, &known);
+        self.loaded.checkers.push(checked);
     }
 
     /// `[[serve]]`
-    pub(super) fn serve(&mut self, mut section: ServeSection) {
+    pub(super) fn serve(&mut self, mut section: ServeSection, name: String) {
         let before = self.problems.count();
         for at in &section.endpoints {
             self.endpoint(&section, at);
@@ -65,46 +71,48 @@ impl<'l> Loader<'l> {
         let options: Vec<OptionSpec> = [SERVE_OPTIONS, exposure.options].concat();
         section.options.check(&options, &mut self.problems);
         let portal = self.portal(&section, exposure);
+        self.guard(&section, interface);
         if self.problems.count() > before {
             return;
         }
-        let provided = self.provided.iter().find(|p| p.name == section.what);
-        let Some(provider) = provided.and_then(|provided| provided.provider.as_ref()) else {
+        let mut provided = self.loaded.providers.iter();
+        let provided = provided.find(|p| p.name == section.what);
+        let Some(provider) = provided.and_then(|provided| provided.provider.clone()) else {
             return; // whatever is wrong with it has been said
         };
-        let Some(object) = provider.object(interface.name) else {
+        let object = provider.borrow().object(interface.name);
+        let Some(object) = object else {
             let interface = interface.name;
             let message = format!("this provider offers no `{interface}`, although its kind does");
             self.problems.push(section.problem("what", message));
             return;
         };
-        let make = match exposure.make {
-            Make::Factory(make) => make,
-            Make::Http(_) => {
-                let dialects = exposures
-                    .iter()
-                    .filter_map(|(exposure, _)| match exposure.make {
-                        Make::Http(dialect) => Some(dialect),
-                        Make::Factory(_) => None,
-                    });
-                let dialects = dialects.collect();
-                return self.http.add(section, object, dialects, portal);
+        let made = match exposure.make {
+            Make::Factory(make) => {
+                let serving = Serving {
+                    object,
+                    options: &section.options,
+                    reactor: self.reactor,
+                    portal,
+                    limits: ExposureLimits::default(),
+                };
+                match make(&serving) {
+                    Ok(factory) => Made::Factory(exposure.name, factory),
+                    Err(problem) => return self.problems.push(problem),
+                }
             }
+            Make::Http(_) => Made::Http {
+                object,
+                dialects: exposures.iter().filter_map(dialect).collect(),
+                portal,
+            },
         };
-        let serving = Serving {
-            object,
-            options: &section.options,
-            reactor: self.reactor,
-            portal,
-            limits: ExposureLimits::default(),
+        let service = Service {
+            section,
+            interface,
+            made,
         };
-        match make(&serving) {
-            Ok(factory) => self.ports.extend(section.endpoints.into_iter().map(|at| {
-                let at = at.value;
-                PortService::new(at, exposure.name, factory.clone())
-            })),
-            Err(problem) => self.problems.push(problem),
-        }
+        self.loaded.services.push((name, Rc::new(service)));
     }
 
     /// How the section's object is served through the protocol of this name, and which of its interfaces.
@@ -120,8 +128,8 @@ impl<'l> Loader<'l> {
             self.problems.push(problem);
             return None;
         }
-        let provided = self.provided.iter().find(|p| p.name == section.what)?;
-        let kind = provided.kind?;
+        let mut provided = self.loaded.providers.iter();
+        let kind = &provided.find(|p| p.name == section.what)?.kind?;
         let wanted = section.options.optional_string("interface").ok().flatten();
         let offered: Vec<&str> = kind
             .interfaces
@@ -166,7 +174,10 @@ impl<'l> Loader<'l> {
             Access::Logins(sorts) => sorts,
         };
         let mut checkers = self.checkers_of(section, exposure, sorts, names.as_deref());
-        let everywhere = section.endpoints.iter().find(|at| !is_local(&at.value));
+        let everywhere = section
+            .endpoints
+            .iter()
+            .find(|at| Reach::of(&at.value) == Reach::Others);
         if let (Some(at), None, None | Some(false)) = (everywhere, &names, anonymous) {
             let message = format!(
                 "others than this machine reach it, and nothing says who may call; expected `auth`, `anonymous = true`, or \
@@ -194,17 +205,17 @@ impl<'l> Loader<'l> {
         sorts: &[Sort],
         names: Option<&[Text]>,
     ) -> Vec<Rc<dyn Checker>> {
-        let mut checkers = Vec::new();
+        let mut checkers: Vec<Rc<dyn Checker>> = Vec::new();
         for name in names.unwrap_or_default() {
-            let found = self.checkers.iter().find(|(known, _)| *known == name.value);
-            let Some((_, found)) = found else {
-                let known: Vec<&str> = self.checkers.iter().map(|(name, _)| &**name).collect();
+            let known = &self.loaded.checkers;
+            let Some(found) = known.iter().find(|known| known.name == name.value) else {
+                let known: Vec<&str> = known.iter().map(|known| &*known.name).collect();
                 let message = unknown("auth", &name.value, &known);
                 let problem = section.problem_at("auth", name, message);
                 self.problems.push(problem);
                 continue;
             };
-            let Some(checker) = found else {
+            let Some(checker) = found.checker.clone() else {
                 continue; // whatever is wrong with it has been said
             };
             if !checker.sorts().iter().any(|sort| sorts.contains(sort)) {
@@ -212,7 +223,7 @@ impl<'l> Loader<'l> {
                 let problem = section.problem_at("auth", name, message);
                 self.problems.push(problem);
             }
-            checkers.push(Rc::clone(checker));
+            checkers.push(checker);
         }
         checkers
     }
@@ -220,7 +231,7 @@ impl<'l> Loader<'l> {
     fn endpoint(&mut self, section: &ServeSection, at: &Text) {
         let checked = self.reactor.check_endpoint(&at.value, Side::Server);
         let checked = checked.and_then(|()| {
-            if self.workers.may_be_many() {
+            if self.loaded.settings.workers.may_be_many() {
                 self.reactor.check_shared(&EndpointSpec::parse(&at.value)?)
             } else {
                 Ok(())
@@ -239,9 +250,9 @@ impl<'l> Loader<'l> {
 /// Who may call, as a section says it.
 pub(super) struct Callers {
     /// `auth`
-    names: Option<Vec<Text>>,
+    pub(super) names: Option<Vec<Text>>,
     /// `anonymous`, if it is said.
-    anonymous: Option<bool>,
+    pub(super) anonymous: Option<bool>,
 }
 
 impl Callers {
@@ -283,25 +294,9 @@ fn no_login(exposure: &Exposure, auth: &str, sorts: &[Sort]) -> String {
     )
 }
 
-/// Whether only this machine reaches an endpoint, as far as its text says: a UNIX socket, an address of the loopback, or what
-/// has started the program.
-/// What cannot be told counts as reached by others.
-fn is_local(at: &str) -> bool {
-    let Ok(mut spec) = EndpointSpec::parse(at) else {
-        return true; // what is wrong with it has been said
-    };
-    while !matches!(
-        &*spec.kind,
-        "tcp" | "tcp6" | "ssl" | "tls" | "unix" | "stdio"
-    ) {
-        match spec.inner(&[]) {
-            Ok(inner) => spec = inner,
-            Err(_) => return false,
-        }
+fn dialect((exposure, _): &(&Exposure, &'static Descriptor)) -> Option<Dialect> {
+    match exposure.make {
+        Make::Http(dialect) => Some(dialect),
+        Make::Factory(_) => None,
     }
-    matches!(&*spec.kind, "unix" | "stdio")
-        || spec.option("interface").is_some_and(|address| {
-            let address = address.parse::<std::net::IpAddr>();
-            address.is_ok_and(|address| address.is_loopback())
-        })
 }

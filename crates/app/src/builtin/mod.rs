@@ -1,5 +1,6 @@
 //! What tress brings along, in two tables: a new provider or protocol is a row here. Makes nothing by itself.
 
+mod application;
 mod checkers;
 mod every;
 mod file;
@@ -15,6 +16,7 @@ use crate::registry::{CheckerKind, Exposure, ProviderKind};
 
 /// The kinds of provider.
 pub(crate) const PROVIDERS: &[ProviderKind] = &[
+    application::KIND,
     file::KIND,
     memory::KIND,
     #[cfg(feature = "sqlite")]

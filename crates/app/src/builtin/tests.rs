@@ -31,6 +31,7 @@ fn provider(table: &Table, directory: &Path, kind: &str, options: &str) -> Box<d
         name: "users",
         reactor: table.reactor(),
         files: registry.files(),
+        application: &crate::Control::default(),
     };
     (kind.make)(&context, options).unwrap()
 }

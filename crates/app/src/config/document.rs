@@ -55,7 +55,39 @@ pub(super) struct Entry {
     pub(super) item: Item,
 }
 
+impl Item {
+    /// Whether it says the same, wherever it stands.
+    pub(super) fn says_the_same_as(&self, other: &Self) -> bool {
+        match (&self.value, &other.value) {
+            (Value::String(one), Value::String(other)) => one == other,
+            (Value::Integer(one), Value::Integer(other)) => one == other,
+            (Value::Bool(one), Value::Bool(other)) => one == other,
+            (Value::List(one), Value::List(other)) => {
+                let pairs = one.iter().zip(other);
+                one.len() == other.len() && pairs.into_iter().all(|(a, b)| a.says_the_same_as(b))
+            }
+            (Value::Table(one), Value::Table(other)) => one.says_the_same_as(other, &[]),
+            // No key takes one, so nobody asks.
+            _ => false,
+        }
+    }
+}
+
 impl Table {
+    /// Whether it has the same keys, in any order, with the same values; but for these.
+    pub(super) fn says_the_same_as(&self, other: &Self, but: &[&str]) -> bool {
+        fn count(table: &Table, but: &[&str]) -> usize {
+            let counted = table.entries.iter();
+            counted.filter(|e| !but.contains(&e.key.as_str())).count()
+        }
+        let same = |entry: &Entry| {
+            let found = other.get(&entry.key);
+            but.contains(&entry.key.as_str())
+                || found.is_some_and(|found| entry.item.says_the_same_as(&found.item))
+        };
+        count(self, but) == count(other, but) && self.entries.iter().all(same)
+    }
+
     pub(super) fn get(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key == key)
     }

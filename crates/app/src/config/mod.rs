@@ -111,7 +111,15 @@ pub struct Config {
     pub auth: Vec<ProvideSection>,
     /// Every `[[serve]]` that is complete, in the order of the file.
     pub serve: Vec<ServeSection>,
+    /// `[control]`, as a section that serves the application itself: its `what` is [`CONTROL`].
+    pub control: Option<ServeSection>,
 }
+
+/// What [`ServeSection::what`] is for `[control]`: no name of a provider, as those have no brackets.
+pub const CONTROL: &str = "[control]";
+
+/// As what `[control]` serves the application: the protocol that `tress ctl` speaks.
+pub const CONTROL_PROTOCOL: &str = "jsonrpc-lines";
 
 /// `[app]`: the application as a whole.
 #[derive(Clone, Debug)]
@@ -185,6 +193,13 @@ pub struct ServeSection {
 /// The keys that every `[[serve]]` may have beside `what`, `as` and `at`.
 pub const SERVE_OPTIONS: &[OptionSpec] = &[
     OptionSpec {
+        name: "name",
+        value: ValueKind::String,
+        required: false,
+        default: "",
+        doc: "What the service is called when it is listed, started and stopped; by default `what`, `-` and the first of `as`.",
+    },
+    OptionSpec {
         name: "interface",
         value: ValueKind::String,
         required: false,
@@ -254,6 +269,22 @@ impl Config {
         config
     }
 
+    /// Reads `[[serve]]` sections that are to be added to the application of a file, whose providers have these names.
+    /// Relative paths start at that file's directory.
+    pub fn read_attached(
+        text: &str,
+        file: &str,
+        provided: &[String],
+        problems: &mut Problems,
+    ) -> Vec<ServeSection> {
+        let mut sections = Vec::new();
+        if let Some(document) = decode(text.as_bytes(), problems) {
+            let base = directory(Path::new(file));
+            Reader { base, problems }.attached(document, provided, &mut sections);
+        }
+        sections
+    }
+
     /// The values in `[limits]`, compared with the names and units that the engine has: bytes, a
     /// count, or milliseconds. Limits that the file does not name are left out.
     pub fn read_limits<'k>(
@@ -303,6 +334,7 @@ impl Config {
             provide: Vec::new(),
             auth: Vec::new(),
             serve: Vec::new(),
+            control: None,
         }
     }
 }

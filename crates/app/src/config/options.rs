@@ -74,6 +74,24 @@ impl Options {
         self.at
     }
 
+    /// The same section without any key.
+    pub(crate) fn without_keys(&self) -> Self {
+        let (path, base) = (self.path.clone(), &self.base);
+        Self::new(path, self.at, Table::default(), self.common, base)
+    }
+
+    /// Whether another section says the same, wherever it stands, but for these keys.
+    #[must_use]
+    pub fn says_the_same_as(&self, other: &Self, but: &[&str]) -> bool {
+        self.base == other.base && self.table.says_the_same_as(&other.table, but)
+    }
+
+    /// On which line of the file the key stands, if it is there.
+    #[must_use]
+    pub fn line_of(&self, key: &str) -> Option<usize> {
+        self.table.get(key).map(|entry| entry.at.line)
+    }
+
     /// The keys in the order of the file.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.table.entries.iter().map(|entry| entry.key.as_str())

@@ -2,13 +2,16 @@
 //! Must not know: which kinds, protocols and endpoints there are.
 
 use super::{
-    APP_OPTIONS, AppSection, Config, MAX_FILE_BYTES, MAX_SECTIONS, Options, Position, Problem,
-    Problems, ProvideSection, ServeSection, Text, ValueKind,
+    APP_OPTIONS, AppSection, CONTROL, CONTROL_PROTOCOL, Config, MAX_FILE_BYTES, MAX_SECTIONS,
+    Options, Position, Problem, Problems, ProvideSection, ServeSection, Text, ValueKind,
     document::{self, Entry, Item, Table, Value},
     problem::step,
 };
 use std::{collections::BTreeSet, path::Path, time::Duration};
-use tress_core::wording::{nearest, quoted, unknown};
+use tress_core::{
+    endpoint::quote,
+    wording::{nearest, quoted, unknown},
+};
 use tress_rpc::CallLimits;
 
 /// The text as a tree, unless it is too large or no TOML.
@@ -48,7 +51,7 @@ pub(super) struct Reader<'r> {
 
 impl Reader<'_> {
     pub(super) fn document(&mut self, mut document: Table, config: &mut Config) {
-        const SECTIONS: [&str; 5] = ["app", "auth", "limits", "provide", "serve"];
+        const SECTIONS: [&str; 6] = ["app", "auth", "control", "limits", "provide", "serve"];
         let mut serve_said = false;
         // The names that `what` may use come first, wherever they are in the file.
         let provide = document.take("provide");
@@ -58,6 +61,10 @@ impl Reader<'_> {
             match entry.key.as_str() {
                 "app" => self.app(entry, &mut config.app),
                 "auth" => drop(self.all_named(entry, "auth", &mut config.auth)),
+                "control" => {
+                    serve_said = true;
+                    config.control = self.control(entry);
+                }
                 "limits" => {
                     if let Some(limits) = self.section(entry, "[limits]", "limits".into(), &[]) {
                         config.limits = limits;
@@ -75,6 +82,57 @@ impl Reader<'_> {
             let message = "nothing to serve: there is no [[serve]] section";
             self.problem(Position::default(), "", message.to_owned());
         }
+    }
+
+    /// What is to be added to a file that was read: `[[serve]]` sections and nothing else.
+    pub(super) fn attached(
+        &mut self,
+        document: Table,
+        provided: &[String],
+        serve: &mut Vec<ServeSection>,
+    ) {
+        let mut said = false;
+        for entry in document.entries {
+            if entry.key == "serve" {
+                said |= self.all_served(entry, provided, serve);
+            } else {
+                said |= nearest(&entry.key, &["serve"]).is_some();
+                let message = format!(
+                    "{} cannot be attached: expected [[serve]] and nothing else",
+                    quoted(&entry.key)
+                );
+                self.problem(entry.at, &step(&entry.key), message);
+            }
+        }
+        if !said {
+            let message = "nothing to attach: there is no [[serve]] section";
+            self.problem(Position::default(), "", message.to_owned());
+        }
+    }
+
+    /// By default at a socket beside the file, which nobody opens but who runs it.
+    fn control(&mut self, entry: Entry) -> Option<ServeSection> {
+        let options = self.section(entry, "[control]", "control".into(), &["at"])?;
+        let endpoints = if options.has("at") {
+            self.words(&options, "at")?
+        } else {
+            let file = Path::new(self.problems.file()).file_stem();
+            let name = file.map_or_else(|| "tress".into(), |stem| stem.to_string_lossy());
+            let path = self.base.join(format!("{name}.control"));
+            let value = format!("unix:{}:mode=600", quote(&path.to_string_lossy()));
+            let at = options.position();
+            vec![Text { value, at }]
+        };
+        let protocol = Text {
+            value: CONTROL_PROTOCOL.to_owned(),
+            at: options.position(),
+        };
+        Some(ServeSection {
+            what: CONTROL.to_owned(),
+            protocols: vec![protocol],
+            endpoints,
+            options,
+        })
     }
 
     fn app(&mut self, entry: Entry, app: &mut AppSection) {

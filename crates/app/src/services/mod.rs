@@ -73,6 +73,12 @@ impl MultiService {
         Self::default()
     }
 
+    /// Of services that have started, in this order.
+    pub(crate) fn of_running(running: Vec<Box<dyn Service>>) -> Self {
+        let waiting = Vec::new();
+        Self { waiting, running }
+    }
+
     /// Adds one that starts after those added before.
     pub fn add(&mut self, service: impl Service + 'static) {
         self.waiting.push(Box::new(service));

@@ -176,6 +176,7 @@ impl Reactor {
                 shared: Rc::clone(&self.0.shared),
                 limits,
                 role: Role::Client(Some(watcher)),
+                port: None,
             }),
         };
         Dial::adopted(self, there, purpose)

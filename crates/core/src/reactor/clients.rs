@@ -184,6 +184,7 @@ impl Reactor {
                 shared: Rc::clone(&self.0.shared),
                 limits,
                 role: Role::Client(watcher),
+                port: None,
             }),
         };
         match (target.to, names) {

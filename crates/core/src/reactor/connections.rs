@@ -251,6 +251,9 @@ impl Core {
                 .set(self.counters.accepted_open.get() - 1);
             self.peer_left(link);
         }
+        if let Some(port) = &link.0.origin.port {
+            port.ended(link);
+        }
         self.close_passing(link);
         lose(link, &reason);
     }

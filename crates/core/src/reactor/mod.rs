@@ -39,7 +39,7 @@ pub use clients::{Connection, Destination, Target};
 pub use inbox::{Rejected, Remote};
 pub use jobs::JobOutcome;
 pub use lifecycle::{EventType, Phase, TriggerId};
-pub use ports::Port;
+pub use ports::{Port, PortStatistics};
 pub use shared::SharedPorts;
 pub use signals::{SignalHandle, SignalSender};
 pub use statistics::{Histogram, Statistics};

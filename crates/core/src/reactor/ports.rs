@@ -1,4 +1,4 @@
-//! Ports: listening, accepting within the limits, and stopping. Parses no endpoint.
+//! Ports: listening, accepting within the limits, changing while they listen, and stopping. Parses no endpoint.
 
 use super::{Core, Entry, Reactor};
 use crate::{
@@ -6,12 +6,12 @@ use crate::{
     deferred::{Canceller, Deferred},
     driver::{ListenOptions, Token},
     endpoint::{EndpointSpec, Side},
-    error::{CannotListen, ConnectingCancelled},
+    error::{CannotListen, ConnectingCancelled, NotListening},
     factory::{IntoFactory, SharedFactory},
     failure::Result,
     layer::Plan,
     limits::Limits,
-    transport::{Link, Origin, Role, Transport, flags::SERVER},
+    transport::{Link, Origin, PortCounts, Role, Transport, flags::SERVER},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -37,10 +37,29 @@ enum Place {
     Lone(Option<Canceller>),
 }
 
+/// What a port has done and holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PortStatistics {
+    /// Connections that are open.
+    pub connections: usize,
+    /// Connections that its factory has taken so far.
+    pub accepted: u64,
+    /// Connections refused because of a limit.
+    pub refused: u64,
+    /// Bytes that came through its connections: below layers, such as TLS, and for one that a layer was pushed into, since
+    /// then.
+    pub received: u64,
+    /// Bytes that have left through them.
+    pub sent: u64,
+}
+
 pub(super) struct PortState {
     address: Address,
-    factory: SharedFactory,
-    origin: Rc<Origin>,
+    factory: RefCell<SharedFactory>,
+    /// Of connections that come from now on.
+    origin: RefCell<Rc<Origin>>,
+    counts: Rc<PortCounts>,
     open: Cell<bool>,
 }
 
@@ -204,6 +223,72 @@ impl Port {
         }
     }
 
+    /// Builds protocols by this factory from now on: no peer that waits is lost, and open connections go on with what they
+    /// have. What the kind of endpoint put below each protocol (`tls:`, `haproxy:`) stays, so the factory until now must not
+    /// have been one of [`SharedFactory::layered`] itself. A factory that served this port alone is stopped.
+    ///
+    /// # Errors
+    /// The new factory failed to start: nothing has changed. Or the port listens no more.
+    pub fn set_factory(&self, factory: &SharedFactory) -> Result {
+        let Some(core) = self.core.upgrade().filter(|_| self.state.open.get()) else {
+            return Err(NotListening.into());
+        };
+        factory.port_started()?;
+        let layers = self.state.factory.borrow().layers().to_vec();
+        let old = self.state.factory.replace(factory.on(layers));
+        if let Err(failure) = old.port_stopped() {
+            core.failed("stop_factory", &failure);
+        }
+        Ok(())
+    }
+
+    /// Connections that come from now on obey these limits; those that are open keep theirs.
+    pub fn set_limits(&self, limits: &Rc<Limits>) {
+        let origin = self.state.origin.borrow().with_limits(limits);
+        self.state.origin.replace(Rc::new(origin));
+    }
+
+    /// Its open connections, each by what its protocol knows it by. Walks over all connections of the reactor.
+    #[must_use]
+    pub fn connections(&self) -> Vec<Transport> {
+        let Some(core) = self.core.upgrade() else {
+            return Vec::new();
+        };
+        let table = core.table.borrow();
+        let own = table.iter().filter_map(|entry| self.own(entry));
+        own.map(Transport::top).collect()
+    }
+
+    /// What it has done and holds. Walks over all connections of the reactor.
+    #[must_use]
+    pub fn statistics(&self) -> PortStatistics {
+        let counts = &self.state.counts;
+        let mut statistics = PortStatistics {
+            connections: counts.open.get(),
+            accepted: counts.accepted.get(),
+            refused: counts.refused.get(),
+            received: counts.received.get(),
+            sent: counts.sent.get(),
+        };
+        if let Some(core) = self.core.upgrade() {
+            for link in core.table.borrow().iter().filter_map(|e| self.own(e)) {
+                let one = link.statistics();
+                statistics.received += one.received;
+                statistics.sent += one.sent;
+            }
+        }
+        statistics
+    }
+
+    /// The connection, if it is one of its own.
+    fn own<'e>(&self, entry: &'e Entry) -> Option<&'e Transport> {
+        let Entry::Conn(_, link) = entry else {
+            return None;
+        };
+        let port = link.0.origin.port.as_ref()?;
+        Rc::ptr_eq(port, &self.state.counts).then_some(link)
+    }
+
     /// Where it listens, with the port number that the system chose where 0 was asked for.
     #[must_use]
     pub fn local_address(&self) -> &Address {
@@ -219,14 +304,17 @@ impl Port {
 
 impl PortState {
     fn new(reactor: &Reactor, address: Address, factory: &SharedFactory) -> Self {
+        let counts = Rc::<PortCounts>::default();
         Self {
             address,
-            factory: factory.clone(),
-            origin: Rc::new(Origin {
+            factory: RefCell::new(factory.clone()),
+            origin: RefCell::new(Rc::new(Origin {
                 shared: Rc::clone(&reactor.0.shared),
                 limits: reactor.limits(),
                 role: Role::Server,
-            }),
+                port: Some(Rc::clone(&counts)),
+            })),
+            counts,
             open: Cell::new(true),
         }
     }
@@ -243,7 +331,7 @@ impl Core {
     pub(super) fn close_port(&self, token: Token, port: &PortState) {
         port.open.set(false);
         self.driver.borrow_mut().close(token, false);
-        let factory = port.factory.clone();
+        let factory = port.factory.borrow().clone();
         match self.shared.core.upgrade() {
             // The factory itself stops the port: it is told once it has returned.
             Some(core) if factory.is_busy() => {
@@ -266,13 +354,19 @@ impl Core {
             _ => return self.driver.borrow_mut().close(conn, true),
         };
         self.counters.accepted.set(self.counters.accepted.get() + 1);
-        if let Err(limit) = self.admit(&peer, &state.origin.limits) {
+        let (origin, counts) = (Rc::clone(&state.origin.borrow()), &state.counts);
+        if let Err(limit) = self.admit(&peer, &origin.limits) {
+            counts.refused.set(counts.refused.get() + 1);
             return self.refuse(conn, &peer, limit);
         }
-        let link = Link::new(&state.origin, conn, SERVER, Peer::from(peer));
+        let link = Link::new(&origin, conn, SERVER, Peer::from(peer));
         let link = Transport(Rc::new(link));
-        match Plan::new(&state.factory).build(&link) {
-            Ok(true) => self.begin(conn, &link),
+        let plan = Plan::new(&state.factory.borrow());
+        match plan.build(&link) {
+            Ok(true) => {
+                counts.began();
+                self.begin(conn, &link);
+            }
             Ok(false) => self.turn_away(conn, &link),
             Err(failure) => {
                 self.failed("build_protocol", &failure);

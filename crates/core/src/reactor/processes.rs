@@ -75,6 +75,7 @@ impl Reactor {
             shared: Rc::clone(&core.shared),
             limits: Rc::new(patient),
             role: Role::Client(None),
+            port: None,
         });
         let links = core.add_pipes(&child, &origin, spawned.pipes);
         let (started, weak) = (Rc::clone(&child), self.downgrade());

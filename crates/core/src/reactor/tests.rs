@@ -2,8 +2,8 @@
 //! endpoints.
 
 use crate::{
-    Address, EventType, Factory, Failure, Phase, Protocol, Result, Transport,
-    error::CannotListen,
+    Address, EventType, Factory, Failure, Phase, Port, Protocol, Result, SharedFactory, Transport,
+    error::{CannotListen, NotListening},
     testing::{
         logged,
         memory::{Table, Tester},
@@ -171,6 +171,119 @@ fn all_endpoints_are_listened_at_or_none() {
 
     let ports = reactor.listen_all(["tcp:1", "tcp:2", "tcp:3"], counted);
     assert_eq!(ports.map(|ports| ports.len()).ok(), Some(3));
+}
+
+/// Says its name to whoever connects, and keeps what it is told.
+struct Says(&'static str, Rc<RefCell<String>>);
+
+impl Protocol for Says {
+    fn connection_made(&mut self, transport: &Transport) -> Result {
+        transport.write(self.0.as_bytes());
+        Ok(())
+    }
+
+    fn data_received(&mut self, transport: &Transport, data: &[u8]) -> Result {
+        if data == b"close" {
+            transport.lose_connection();
+        }
+        self.1.borrow_mut().push_str(&String::from_utf8_lossy(data));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_port_that_listens_gets_another_factory() {
+    let (table, heard) = (Table::new(), Rc::<RefCell<String>>::default());
+    let reactor = table.reactor();
+    let named = |name: &'static str| {
+        let heard = Rc::clone(&heard);
+        SharedFactory::new(move || Says(name, Rc::clone(&heard)))
+    };
+    let (first, second) = (Counted::default(), named("second"));
+    let first_too = SharedFactory::new(first.clone());
+    let port = reactor
+        .listen_shared("tcp:1", &first_too)
+        .expect("it is free");
+    let connect = || {
+        let asker = Says("", Rc::clone(&heard));
+        reactor.connect_protocol("tcp:192.0.2.2:1", asker).detach();
+        table.settle();
+        heard.take()
+    };
+    assert_eq!(connect(), "");
+    first.check("start build");
+    let unable = Counted {
+        fails: true,
+        ..Counted::default()
+    };
+    let failed = port
+        .set_factory(&SharedFactory::new(unable))
+        .expect_err("it cannot start");
+    assert_eq!(
+        (failed.to_string().as_str(), connect()),
+        ("no", String::new())
+    );
+    first.check("build");
+    port.set_factory(&second).expect("it listens");
+    first.check("stop");
+    assert_eq!(connect(), "second");
+    assert_eq!(port.statistics().connections, 3, "those of the first go on");
+    port.stop_listening();
+    let stopped = port
+        .set_factory(&first_too)
+        .expect_err("it does not listen");
+    assert!(stopped.check::<NotListening>().is_some());
+    first.check("");
+}
+
+#[test]
+fn a_port_counts_its_own_connections() {
+    let (table, heard) = (Table::new(), Rc::<RefCell<String>>::default());
+    let reactor = table.reactor();
+    let listen = |at: &str| {
+        let heard = Rc::clone(&heard);
+        let port = reactor.listen(at, move || Says("hello", Rc::clone(&heard)));
+        port.expect("it is free")
+    };
+    let (port, other) = (listen("tcp:1"), listen("tcp:2"));
+    let connect = |word| {
+        let asker = Says(word, Rc::default());
+        reactor.connect_protocol("tcp:192.0.2.2:1", asker).detach();
+        table.settle();
+    };
+    let figures = |port: &Port| {
+        let found = port.statistics();
+        (
+            found.connections,
+            found.accepted,
+            found.refused,
+            found.received,
+            found.sent,
+        )
+    };
+    connect("abc");
+    connect("close");
+    assert_eq!(figures(&port), (1, 2, 0, 8, 10));
+    assert_eq!(port.connections().len(), 1);
+    let mut limits = (*reactor.limits()).clone();
+    limits.connections = 1;
+    reactor.set_limits(limits);
+    connect("d");
+    assert_eq!(
+        figures(&port),
+        (2, 3, 0, 9, 15),
+        "the port has its own limits still"
+    );
+    port.set_limits(&reactor.limits());
+    connect("e");
+    assert_eq!(figures(&port), (2, 3, 1, 9, 15));
+    port.stop_listening();
+    port.connections()
+        .iter()
+        .for_each(Transport::lose_connection);
+    table.settle();
+    assert_eq!(figures(&port), (0, 3, 1, 9, 15), "also when it has stopped");
+    assert_eq!(figures(&other), (0, 0, 0, 0, 0));
 }
 
 /// Notes its end.

@@ -86,6 +86,47 @@ pub(crate) struct Origin {
     pub(crate) shared: Rc<Shared>,
     pub(crate) limits: Rc<Limits>,
     pub(crate) role: Role,
+    /// Of the port that accepted them.
+    pub(crate) port: Option<Rc<PortCounts>>,
+}
+
+/// What a port has done. Nothing here is touched for a byte: connections count when they begin and when they end.
+#[derive(Default)]
+pub(crate) struct PortCounts {
+    pub(crate) open: Cell<usize>,
+    pub(crate) accepted: Cell<u64>,
+    pub(crate) refused: Cell<u64>,
+    /// Of connections that have ended.
+    pub(crate) received: Cell<u64>,
+    pub(crate) sent: Cell<u64>,
+}
+
+impl Origin {
+    /// The same with other limits. Only of a port, whose role is no one's own.
+    pub(crate) fn with_limits(&self, limits: &Rc<Limits>) -> Self {
+        Self {
+            shared: Rc::clone(&self.shared),
+            limits: Rc::clone(limits),
+            role: Role::Server,
+            port: self.port.clone(),
+        }
+    }
+}
+
+impl PortCounts {
+    /// A connection has its protocol.
+    pub(crate) fn began(&self) {
+        self.accepted.set(self.accepted.get() + 1);
+        self.open.set(self.open.get() + 1);
+    }
+
+    /// One has ended, and what was not sent has not been thrown away yet.
+    pub(crate) fn ended(&self, link: &Transport) {
+        let counted = link.statistics();
+        self.open.set(self.open.get() - 1);
+        self.received.set(self.received.get() + counted.received);
+        self.sent.set(self.sent.get() + counted.sent);
+    }
 }
 
 pub(crate) enum Role {

@@ -8,7 +8,7 @@ mod layers;
 mod link;
 mod passing;
 
-pub(crate) use link::{COARSE_SHIFT, Call, Link, Origin, Role, Shared, Watcher};
+pub(crate) use link::{COARSE_SHIFT, Call, Link, Origin, PortCounts, Role, Shared, Watcher};
 
 use crate::{
     address::Address,

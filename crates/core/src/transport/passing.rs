@@ -90,6 +90,7 @@ mod tests {
             shared: Rc::clone(&reactor.0.shared),
             limits: reactor.limits(),
             role: Role::Server,
+            port: None,
         });
         let token = Token {
             slot: 0,

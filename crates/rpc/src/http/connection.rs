@@ -2,7 +2,7 @@
 //! before the next. Knows no dialect's inside.
 
 use super::{
-    Site,
+    Shown, Site,
     answer::{self, Answer, Refusal},
     guard::{check_content, credentials, unauthorized},
     json, jsonrpc,
@@ -25,7 +25,7 @@ use hyper::{
     service::service_fn,
 };
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     convert::Infallible,
     fmt,
     future::poll_fn,
@@ -40,7 +40,7 @@ use tress_streams::{StreamProtocol, stream};
 
 /// The protocol of one HTTP connection; an [`HttpFactory`](super::HttpFactory) makes it.
 pub struct HttpConnection {
-    site: Rc<Site>,
+    shown: Shown,
     state: State,
 }
 
@@ -48,7 +48,8 @@ enum State {
     New,
     Serving {
         stream: StreamProtocol,
-        session: Rc<Session>,
+        /// An answer has been made and nothing has come since.
+        between: Rc<Cell<bool>>,
         /// Ends the task that serves, with all its calls.
         canceller: Option<Canceller>,
     },
@@ -56,9 +57,9 @@ enum State {
 }
 
 impl HttpConnection {
-    pub(super) fn new(site: Rc<Site>) -> Self {
+    pub(super) fn new(shown: Shown) -> Self {
         let state = State::New;
-        Self { site, state }
+        Self { shown, state }
     }
 
     /// The bytes are there: passes them on. The first of a request start its deadline.
@@ -68,12 +69,12 @@ impl HttpConnection {
         give: impl FnOnce(&mut StreamProtocol) -> Result,
     ) -> Result {
         let State::Serving {
-            stream, session, ..
+            stream, between, ..
         } = &mut self.state
         else {
             return Ok(());
         };
-        if session.between.replace(false) {
+        if between.replace(false) {
             transport.start_handshake();
         }
         give(stream)
@@ -88,18 +89,26 @@ impl Protocol for HttpConnection {
         let reactor = transport.reactor()?;
         transport.start_handshake();
         let idle = reactor.limits().idle;
-        let slowest = self.site.slowest();
+        let site = Rc::clone(&self.shown.borrow());
+        let slowest = site.slowest();
         if !idle.is_zero() && slowest >= idle {
             // A call that may take so long is not idle.
             transport.set_idle_timeout(Some(slowest + idle));
         }
-        let session = Rc::new(Session::new(&self.site, transport)?);
-        let serving = Rc::clone(&session);
+        let between = Rc::<Cell<bool>>::default();
+        let (shown, client) = (Rc::clone(&self.shown), transport.clone());
+        let session = RefCell::new(Rc::new(Session::new(&site, &client, &between)));
+        let answered = Rc::clone(&between);
         let service = service_fn(move |request| {
-            let session = Rc::clone(&serving);
+            let site = shown.borrow();
+            let mut session = session.borrow_mut();
+            if !Rc::ptr_eq(&site, &session.site) {
+                *session = Rc::new(Session::new(&site, &client, &answered));
+            }
+            let session = Rc::clone(&session);
             async move { Ok::<_, Infallible>(session.answer(request).await) }
         });
-        let limits = &self.site.limits;
+        let limits = &site.limits;
         let mut builder = http1::Builder::new();
         builder
             .auto_date_header(false)
@@ -119,7 +128,7 @@ impl Protocol for HttpConnection {
         task.add_errback(|_| Ok(())).detach();
         self.state = State::Serving {
             stream: protocol,
-            session,
+            between,
             canceller,
         };
         Ok(())
@@ -183,29 +192,28 @@ const MIN_BUFFER: usize = 8192;
 /// So many headers it reads without a list of its own.
 pub(super) const HEADERS: usize = 100;
 
-/// What the requests of one connection share.
+/// What the requests of one connection share, for as long as the same is served.
 pub(super) struct Session {
     site: Rc<Site>,
     /// One for each mount.
     calls: Vec<Calls>,
     transport: Transport,
     here: Address,
-    /// An answer has been made and nothing has come since.
-    between: Cell<bool>,
+    between: Rc<Cell<bool>>,
 }
 
 impl Session {
-    fn new(site: &Rc<Site>, transport: &Transport) -> Result<Self> {
+    fn new(site: &Rc<Site>, transport: &Transport, between: &Rc<Cell<bool>>) -> Self {
         let mounts = site.routes.mounts.iter();
-        Ok(Self {
+        Self {
             site: Rc::clone(site),
             calls: mounts
                 .map(|(object, limits)| Calls::new(object, *limits))
                 .collect(),
             transport: transport.clone(),
             here: transport.host(),
-            between: Cell::new(false),
-        })
+            between: Rc::clone(between),
+        }
     }
 
     /// Makes a call.

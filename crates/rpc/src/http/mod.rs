@@ -71,7 +71,12 @@ use crate::cred::Portal;
 use guard::Allowed;
 use hyper::body::Bytes;
 use mounts::Routes;
-use std::{cell::OnceCell, fmt, rc::Rc, time::Duration};
+use std::{
+    cell::{OnceCell, RefCell},
+    fmt,
+    rc::Rc,
+    time::Duration,
+};
 use tress_core::{Address, Factory};
 
 /// How much of a request may come before its body.
@@ -92,11 +97,14 @@ impl Default for HttpLimits {
     }
 }
 
-/// Serves objects over HTTP.
+/// Serves objects over HTTP. Clones are the same factory.
 #[derive(Clone)]
 pub struct HttpFactory {
-    site: Rc<Site>,
+    shown: Shown,
 }
+
+/// What a factory and its connections look at before each request.
+type Shown = Rc<RefCell<Rc<Site>>>;
 
 /// What the connections of a factory share.
 #[derive(Clone)]
@@ -131,40 +139,46 @@ impl HttpFactory {
             portal: None,
             document: OnceCell::new(),
         };
-        let site = Rc::new(site);
-        Ok(Self { site })
+        let shown = Rc::new(RefCell::new(Rc::new(site)));
+        Ok(Self { shown })
+    }
+
+    /// Serves from now on what the other serves, to connections that are open too, from their next request on.
+    pub fn show(&self, other: &Self) {
+        let site = Rc::clone(&other.shown.borrow());
+        let old = self.shown.replace(site);
+        drop(old);
     }
 
     /// With these limits instead of the default ones.
     #[must_use]
-    pub fn with_limits(mut self, limits: HttpLimits) -> Self {
-        Rc::make_mut(&mut self.site).limits = limits;
-        self
+    pub fn with_limits(self, limits: HttpLimits) -> Self {
+        self.change(|site| site.limits = limits)
     }
 
     /// Lets requests in whose `Host` is this name, or this name and port, `example.com:8080`.
     #[must_use]
-    pub fn allow_host(mut self, host: &str) -> Self {
-        let site = Rc::make_mut(&mut self.site);
-        site.allowed.hosts.push(host.to_ascii_lowercase());
-        self
+    pub fn allow_host(self, host: &str) -> Self {
+        self.change(|site| site.allowed.hosts.push(host.to_ascii_lowercase()))
     }
 
     /// Takes pages of this origin, `https://example.com`, for pages of this server: behind a proxy that puts a `Host` of
     /// its own in, they are. Pages of other servers cannot call this one even so, as a browser asks first whether they
     /// may, and is not told.
     #[must_use]
-    pub fn allow_origin(mut self, origin: &str) -> Self {
-        let site = Rc::make_mut(&mut self.site);
-        site.allowed.origins.push(origin.to_ascii_lowercase());
-        self
+    pub fn allow_origin(self, origin: &str) -> Self {
+        self.change(|site| site.allowed.origins.push(origin.to_ascii_lowercase()))
     }
 
     /// Asks this who makes a request, with HTTP Basic, a bearer token or nothing, before anything else is done with it; whom
     /// it does not know is answered with 401. The avatar becomes the call's. It is asked for each request.
     #[must_use]
-    pub fn portal(mut self, portal: Portal) -> Self {
-        Rc::make_mut(&mut self.site).portal = Some(portal);
+    pub fn portal(self, portal: Portal) -> Self {
+        self.change(|site| site.portal = Some(portal))
+    }
+
+    fn change(self, change: impl FnOnce(&mut Site)) -> Self {
+        change(Rc::make_mut(&mut self.shown.borrow_mut()));
         self
     }
 }
@@ -174,13 +188,14 @@ impl Factory for HttpFactory {
     type Protocol = HttpConnection;
 
     fn build_protocol(&mut self, _peer: &Address) -> Option<HttpConnection> {
-        Some(HttpConnection::new(Rc::clone(&self.site)))
+        Some(HttpConnection::new(Rc::clone(&self.shown)))
     }
 }
 
 impl fmt::Debug for HttpFactory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mounts = self.site.routes.mounts.iter();
+        let site = self.shown.borrow();
+        let mounts = site.routes.mounts.iter();
         let names: Vec<_> = mounts.map(|(object, _)| object.descriptor().name).collect();
         write!(f, "HttpFactory({})", names.join(", "))
     }

@@ -267,6 +267,12 @@ impl LineProtocol {
     }
 }
 
+/// Whether a line is the first of an HTTP request.
+fn is_http(line: &[u8]) -> bool {
+    let version = line.rsplit(|byte| *byte == b' ').next();
+    version.is_some_and(|word| word.len() < line.len() && word.starts_with(b"HTTP/"))
+}
+
 #[diagnostic::do_not_recommend]
 impl LineReceiver for LineProtocol {
     fn connection_made(&mut self, transport: &LineTransport) -> Result {
@@ -289,6 +295,13 @@ impl LineReceiver for LineProtocol {
         };
         // Made anew each time: whoever keeps one keeps the reactor, which keeps us.
         let context = &CallContext::of(transport)?;
+        if is_http(line) {
+            // A web page can make a browser send this, with lines of the page's own after it.
+            let message = "these are lines for people, and this is an HTTP request";
+            self.refuse(&Fault::new(BAD_ARGUMENTS, message));
+            transport.lose_connection();
+            return Ok(());
+        }
         if let Err(fault) = self.asked(context, answers, line) {
             self.refuse(&fault);
         }

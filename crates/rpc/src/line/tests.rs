@@ -157,6 +157,23 @@ fn check(bytes: &[u8], expect: &str) {
     }
 }
 
+/// A web page can make a browser send a request with lines in it to any port of its user's machine.
+#[test]
+fn a_browser_is_sent_away() {
+    let expect = "! bad-arguments: these are lines for people, and this is an HTTP request\n\n";
+    for request in ["POST / HTTP/1.1", "GET /quote HTTP/1.0", "quote HTTP/9"] {
+        let bytes = format!("{request}\r\nHost: localhost\r\n\r\nquote\r\n");
+        check(bytes.as_bytes(), expect);
+        let (_, tester) = serve();
+        tester.receive(bytes.as_bytes());
+        assert!(tester.is_closed());
+    }
+    check(
+        b"HTTP/1.1\n",
+        "! unknown-method: `Quoter` has no method `HTTP/1.1`; try `help`\n\n",
+    );
+}
+
 #[test]
 fn words_of_every_sort() {
     let good = |line: &str, expect: &[&str]| {

@@ -1,9 +1,9 @@
 //! Who may call what is served, as files say it.
 
 use super::{super::*, USERS, load};
-use crate::{Access, Exposure, Make, Serves, testing::Directory};
+use crate::{Access, Exposure, Make, Provider, ProviderKind, Serves, Sharing, testing::Directory};
 use tress_core::{Protocol, SharedFactory, testing::memory::Table};
-use tress_rpc::cred::Sort;
+use tress_rpc::{Object, cred::Sort};
 
 struct Quiet;
 impl Protocol for Quiet {}

@@ -1,12 +1,16 @@
 //! Wrong files as a table; starting, stopping and failing half-way on a network in memory.
 
 mod auth;
+mod control;
+mod model;
+mod served;
 
-use super::*;
+use super::{load::Loader, *};
+use crate::config::Config;
 use crate::testing::{Directory, logged};
-use crate::{Exposure, Make};
+use crate::{Exposure, Make, Provider, ProviderKind};
 use std::{cell::RefCell, time::Duration};
-use tress_core::{Address, Factory, Protocol, testing::memory::Table};
+use tress_core::{Address, Factory, Protocol, SharedFactory, testing::memory::Table};
 
 const USERS: &str = "[provide.users]\nkind = 'finger.memory'\nusers = {moshez = 'Happy'}\n";
 const FINGER: &str = "[[serve]]\nwhat = 'users'\nas = 'finger'\nat = 'tcp:79'\n";
@@ -32,7 +36,7 @@ fn wrong_providers() {
     check(
         &format!("[provide.users]\nkind = 'finger.fiel'\n{FINGER}"),
         "f.toml:2: provide.users.kind: unknown kind `finger.fiel`; \
-         expected one of `finger.file`, `finger.memory`, `finger.sqlite`; did you mean `finger.file`?",
+         expected one of `application`, `finger.file`, `finger.memory`, `finger.sqlite`; did you mean `finger.file`?",
     );
     check(
         &format!("[provide.users]\nkind = 'finger.file'\npaht = 'users'\n{FINGER}"),
@@ -68,7 +72,7 @@ fn wrong_services() {
     check(
         "what = 'users'\nas = 'finger'\nforwading = true\nat = 'tcp:79'",
         "f.toml:7: serve.forwading: unknown key `forwading`; expected one of \
-         `what`, `as`, `at`, `interface`, `auth`, `anonymous`, `forwarding`, `forwarding_port`; did you mean \
+         `what`, `as`, `at`, `name`, `interface`, `auth`, `anonymous`, `forwarding`, `forwarding_port`; did you mean \
          `forwarding`?",
     );
     check(
@@ -77,7 +81,7 @@ fn wrong_services() {
     );
     check(
         "what = 'users'\nas = 'finger-setter'\nforwarding = true\nat = 'unix:x'",
-        "f.toml:7: serve.forwarding: unknown key `forwarding`; expected one of `what`, `as`, `at`, `interface`, `auth`, `anonymous`",
+        "f.toml:7: serve.forwarding: unknown key `forwarding`; expected one of `what`, `as`, `at`, `name`, `interface`, `auth`, `anonymous`",
     );
 }
 
@@ -157,7 +161,7 @@ fn wrong_limits() {
 fn everything_is_reported_at_once() {
     check(
         "[provide.a]\nkind = 'x'\n[[serve]]\nwhat = 'b'\nas = 'y'\nat = 'z'\n[limits]\nidle = 1",
-        "f.toml:2: provide.a.kind: unknown kind `x`; expected one of `finger.file`, `finger.memory`, `finger.sqlite`\n\
+        "f.toml:2: provide.a.kind: unknown kind `x`; expected one of `application`, `finger.file`, `finger.memory`, `finger.sqlite`\n\
          f.toml:4: serve.what: unknown provider `b`; expected `a`\n\
          f.toml:5: serve.as: unknown protocol `y`; expected one of `amp`, `finger`, `finger-setter`, `http`, `jsonrpc`, `jsonrpc-lines`, `lines`, `pb`, `xmlrpc`\n\
          f.toml:6: serve.at: unknown kind of endpoint `z`; expected one of `haproxy`, `tcp`, `tcp6`, `unix`\n\

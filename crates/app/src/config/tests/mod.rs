@@ -95,7 +95,7 @@ fn names_default_to_the_file() {
 fn wrong_sections() {
     let good = format!("[provide.users]\nkind='a'\n{SERVE}");
     let nothing = "nothing to serve: there is no [[serve]] section";
-    let sections = r#"expected one of `app`, `auth`, `limits`, `provide`, `serve`"#;
+    let sections = r#"expected one of `app`, `auth`, `control`, `limits`, `provide`, `serve`"#;
     check(&good, "");
     check(&format!("\u{feff}{good}"), "");
     check("", &format!("finger.toml: {nothing}"));

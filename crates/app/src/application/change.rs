@@ -1,0 +1,280 @@
+//! Changes of an application that runs. Each is done in one step of the loop, whole or not at all: what is wrong is found
+//! before anything is touched, and what fails after that is taken back.
+
+use super::{
+    load::{Checked, Loaded, Provided},
+    tree::{Entry, Phase, State, Tree, start_providers, stop_providers},
+};
+use crate::{
+    config::MAX_FILE_BYTES,
+    control::{CANNOT_START, Control, NO_SUCH_SERVICE, NOT_RUNNING, REFUSED, Reloaded},
+    services::CannotStart,
+};
+use std::{
+    cell::{Ref, RefMut},
+    path::Path,
+    rc::Rc,
+};
+use tress_core::{Reactor, wording::unknown};
+use tress_rpc::{Fault, fault::BUSY};
+
+/// Workers that run cannot open a socket together.
+const ALONE: &str = "with several workers nothing can be started, stopped or changed while it runs: change the file, and start \
+                     the application anew";
+
+/// What texts that are attached are called where something is wrong with them.
+const ATTACHED: &str = "attach";
+
+impl Tree {
+    /// False when it ran already.
+    pub(crate) fn start_service(&self, name: &str) -> Result<bool, Fault> {
+        self.set_running(name, true)
+    }
+
+    /// False when it did not run.
+    pub(crate) fn stop_service(&self, name: &str) -> Result<bool, Fault> {
+        self.set_running(name, false)
+    }
+
+    fn set_running(&self, name: &str, running: bool) -> Result<bool, Fault> {
+        let (reactor, mut state) = self.changing()?;
+        self.alone(&state)?;
+        let place = state.place_of(name)?;
+        if state.entries[place].running == running {
+            return Ok(false);
+        }
+        state.entries[place].running = running;
+        if let Err(error) = state.rearrange(&reactor) {
+            state.entries[place].running = !running;
+            return Err(cannot_start(&error));
+        }
+        let entry = &mut state.entries[place];
+        entry.since = reactor.wall();
+        if running {
+            entry.starts += 1;
+        }
+        Ok(true)
+    }
+
+    /// The names of what was attached.
+    pub(crate) fn attach(&self, text: &str) -> Result<Vec<String>, Fault> {
+        let (reactor, mut state) = self.changing()?;
+        self.alone(&state)?;
+        drop(state);
+        let loader = self.loader(ATTACHED, &reactor).keeping(self.looking()?);
+        let loaded = loader.attached(text, &self.file);
+        let loaded = loaded.map_err(|problems| Fault::new(REFUSED, problems))?;
+        state = self.changing()?.1;
+        let before = state.entries.len();
+        let now = reactor.wall();
+        for (name, service) in loaded.services {
+            let mut entry = Entry::new(name, service, now);
+            (entry.attached, entry.starts) = (true, 1);
+            state.entries.push(entry);
+        }
+        if let Err(error) = state.rearrange(&reactor) {
+            state.entries.truncate(before);
+            return Err(cannot_start(&error));
+        }
+        let added = state.entries[before..].iter();
+        Ok(added.map(|entry| entry.name.clone()).collect())
+    }
+
+    pub(crate) fn detach(&self, name: &str) -> Result<(), Fault> {
+        let (reactor, mut state) = self.changing()?;
+        self.alone(&state)?;
+        let place = state.place_of(name)?;
+        let entry = state.entries.remove(place);
+        if let Err(error) = state.rearrange(&reactor) {
+            state.entries.insert(place, entry);
+            return Err(cannot_start(&error));
+        }
+        Ok(())
+    }
+
+    /// Makes the application what its file says now.
+    pub(crate) fn reload(&self) -> Result<Reloaded, Fault> {
+        let (reactor, state) = self.changing()?;
+        drop(state);
+        let read = self
+            .registry
+            .files()
+            .read(Path::new(&self.file), MAX_FILE_BYTES + 1);
+        let (bytes, _) = read.map_err(|error| {
+            Fault::new(
+                REFUSED,
+                format_args!("{}: cannot read the file: {error}", self.file),
+            )
+        })?;
+        let loader = self.loader(&self.file, &reactor).keeping(self.looking()?);
+        let loaded = loader.controlled(self.control()).file(&bytes);
+        let loaded = loaded.map_err(|problems| Fault::new(REFUSED, problems))?;
+        let done = self.changing()?.1.become_what(loaded, &reactor)?;
+        let others = self.others.borrow().clone();
+        if let Some(others) = others {
+            others();
+        }
+        Ok(done)
+    }
+
+    /// As that of the providers that run.
+    fn control(&self) -> Control {
+        self.myself.borrow().clone()
+    }
+
+    /// To change it: it must run.
+    fn changing(&self) -> Result<(Reactor, RefMut<'_, State>), Fault> {
+        let state = self.state.try_borrow_mut().map_err(|_| busy())?;
+        let reactor = self
+            .reactor
+            .upgrade()
+            .filter(|_| state.phase == Phase::Running);
+        Ok((reactor.ok_or_else(not_running)?, state))
+    }
+
+    /// To look at it.
+    pub(super) fn looking(&self) -> Result<Ref<'_, State>, Fault> {
+        self.state.try_borrow().map_err(|_| busy())
+    }
+
+    /// What is changed here would be changed on this worker only.
+    fn alone(&self, state: &State) -> Result<(), Fault> {
+        if state.settings.workers.may_be_many() {
+            return Err(Fault::new(REFUSED, ALONE));
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn place_of(&self, name: &str) -> Result<usize, Fault> {
+        let place = self.entries.iter().position(|entry| entry.name == name);
+        place.ok_or_else(|| {
+            let known: Vec<&str> = self.entries.iter().map(|entry| &*entry.name).collect();
+            Fault::new(NO_SUCH_SERVICE, unknown("service", name, &known))
+        })
+    }
+
+    fn become_what(&mut self, mut loaded: Loaded, reactor: &Reactor) -> Result<Reloaded, Fault> {
+        let bound = self.stop_bound();
+        let (entries, done) = self.entries_of(&loaded, reactor);
+        if self.settings.workers.may_be_many() && self.differs(&loaded, &done) {
+            return Err(Fault::new(REFUSED, ALONE));
+        }
+        start_providers(reactor, &loaded.providers, bound).map_err(|error| cannot_start(&error))?;
+        let old = std::mem::replace(&mut self.entries, entries);
+        if let Err(error) = self.rearrange(reactor) {
+            self.entries = old;
+            let started = loaded
+                .providers
+                .into_iter()
+                .filter(|provided| !provided.kept);
+            stop_providers(reactor, started.collect(), bound).detach();
+            return Err(cannot_start(&error));
+        }
+        self.hand_over(old);
+        let old = std::mem::replace(&mut self.providers, loaded.providers);
+        let is_kept = |old: &Provided| {
+            let mut now = self.providers.iter();
+            now.any(|new| new.kept && new.name == old.name)
+        };
+        let (kept, ended): (Vec<_>, Vec<_>) = old.into_iter().partition(is_kept);
+        self.let_go(reactor, ended);
+        for provided in kept {
+            if let Some(provider) = provided.provider
+                && let Ok(mut provider) = provider.try_borrow_mut()
+            {
+                provider.reload();
+            }
+        }
+        self.checkers = std::mem::take(&mut loaded.checkers);
+        self.checkers.iter_mut().for_each(Checked::take);
+        self.shared = loaded.shared;
+        self.publish(reactor);
+        if self.settings.limits != loaded.settings.limits {
+            reactor.set_limits(loaded.settings.limits.clone());
+            let limits = reactor.limits();
+            self.listeners
+                .iter()
+                .for_each(|listener| listener.set_limits(&limits));
+        }
+        self.settings = loaded.settings;
+        self.reloads += 1;
+        Ok(done)
+    }
+
+    /// Whether more has changed than users, secrets, and what providers find in their sources.
+    fn differs(&self, loaded: &Loaded, done: &Reloaded) -> bool {
+        let changes = [&done.started, &done.restarted, &done.stopped];
+        changes.iter().any(|names| !names.is_empty())
+            || self.settings.limits != loaded.settings.limits
+            || self.providers.len() != loaded.providers.len()
+            || loaded.providers.iter().any(|provided| !provided.kept)
+    }
+
+    /// The services that the file says, those that go on as they are; and what becomes of each.
+    fn entries_of(&self, loaded: &Loaded, reactor: &Reactor) -> (Vec<Entry>, Reloaded) {
+        let (mut entries, mut done) = (Vec::new(), Reloaded::default());
+        let now = reactor.wall();
+        let mut goes_on = vec![false; self.entries.len()];
+        for (name, service) in &loaded.services {
+            let mut old = self.entries.iter().zip(&mut goes_on);
+            let same = old.find(|(old, taken)| !**taken && loaded.keeps(&old.service, service));
+            let mut entry = Entry::new(name.clone(), Rc::clone(service), now);
+            entry.starts = 1;
+            if let Some((same, taken)) = same {
+                *taken = true;
+                entry.service = Rc::clone(&same.service);
+                (entry.since, entry.starts) = (same.since, same.starts);
+                if same.running {
+                    done.kept.push(name.clone());
+                } else {
+                    (entry.since, entry.starts) = (now, same.starts + 1);
+                    done.started.push(name.clone());
+                }
+            } else if let Some(old) = self.entries.iter().find(|old| old.name == *name) {
+                entry.starts = old.starts + 1;
+                match old.running {
+                    true => done.restarted.push(name.clone()),
+                    false => done.started.push(name.clone()),
+                }
+            } else {
+                done.started.push(name.clone());
+            }
+            entries.push(entry);
+        }
+        let old = self.entries.iter().zip(&goes_on);
+        let ended = old.filter(|(old, goes_on)| {
+            let named = || entries.iter().any(|entry| entry.name == old.name);
+            old.running && !**goes_on && !named()
+        });
+        done.stopped = ended.map(|(old, _)| old.name.clone()).collect();
+        (entries, done)
+    }
+
+    /// What services have done so far is theirs still.
+    fn hand_over(&mut self, old: Vec<Entry>) {
+        for mut old in old {
+            let same = |entry: &&mut Entry| Rc::ptr_eq(&entry.service, &old.service);
+            let found = match self.entries.iter_mut().find(same) {
+                Some(found) => Some(found),
+                None => self.entries.iter_mut().find(|entry| entry.name == old.name),
+            };
+            if let Some(entry) = found {
+                entry.past.join(std::mem::take(&mut old.past));
+            }
+        }
+    }
+}
+
+fn cannot_start(error: &CannotStart) -> Fault {
+    Fault::new(CANNOT_START, error)
+}
+
+fn busy() -> Fault {
+    Fault::new(BUSY, "the application is being changed")
+}
+
+fn not_running() -> Fault {
+    Fault::new(NOT_RUNNING, "the application does not run")
+}

@@ -1,0 +1,379 @@
+//! An application that was loaded, and all of it that runs: it starts, stops, and holds what may be changed in between. How
+//! it is changed stands in `change`, what is told of it in `status`.
+
+use super::{
+    Place,
+    listeners::{Ended, Listener, rearrange, wanted},
+    load::{Checked, Loaded, Loader, Provided, Service, Settings},
+};
+use crate::{
+    config::Problems,
+    control::Control,
+    registry::{Provider, Registry},
+    services::{self, CannotStart, MultiService},
+};
+use std::{
+    cell::{Ref, RefCell},
+    fmt,
+    rc::Rc,
+    time::{Duration, SystemTime},
+};
+use tress_core::{Deferred, Failure, Port, Reactor, Result, Transport, reactor::PortStatistics};
+use tress_rpc::{Homes, Object};
+
+/// How long connections that a change ends may finish what they are at, where they may.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// One application on one reactor.
+pub(crate) struct Tree {
+    pub(super) file: String,
+    pub(super) registry: Registry,
+    pub(super) place: Place,
+    pub(super) reactor: tress_core::WeakReactor,
+    /// What its providers reach it by.
+    pub(super) myself: RefCell<Control>,
+    /// Has the other workers, if there are some, do the same after a reload.
+    pub(super) others: RefCell<Option<Rc<dyn Fn()>>>,
+    /// Borrowed while it is changed: whoever asks meanwhile, from inside a provider, is told so.
+    pub(super) state: RefCell<State>,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) phase: Phase,
+    pub(super) settings: Settings,
+    pub(super) providers: Vec<Provided>,
+    pub(super) checkers: Vec<Checked>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) listeners: Vec<Listener>,
+    /// Those that a reload has replaced, and whose connections may finish.
+    leaving: Rc<RefCell<Vec<Provided>>>,
+    pub(super) shared: Vec<(String, Object)>,
+    pub(super) since: Option<SystemTime>,
+    pub(super) reloads: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    #[default]
+    Loaded,
+    Running,
+    Stopped,
+}
+
+/// A service by its name.
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) service: Rc<Service>,
+    pub(super) attached: bool,
+    /// Whether it is to run; as long as the application does, it does.
+    pub(super) running: bool,
+    pub(super) since: SystemTime,
+    pub(super) starts: u64,
+    pub(super) past: Past,
+}
+
+/// The figures of ports that a service had.
+#[derive(Default)]
+pub(super) struct Past {
+    total: PortStatistics,
+    /// Those whose connections have not all ended.
+    ports: Vec<Port>,
+}
+
+impl Past {
+    fn add<'p>(&mut self, ports: impl Iterator<Item = &'p Port>) {
+        self.ports.extend(ports.cloned());
+    }
+
+    pub(super) fn join(&mut self, other: Self) {
+        add(&mut self.total, &other.total);
+        self.ports.extend(other.ports);
+    }
+
+    pub(super) fn total(&mut self) -> PortStatistics {
+        let (total, ports) = (&mut self.total, &mut self.ports);
+        ports.retain(|port| {
+            let last = port.statistics();
+            if last.connections == 0 {
+                add(total, &last);
+            }
+            last.connections > 0
+        });
+        let mut all = *total;
+        for port in ports {
+            add(&mut all, &port.statistics());
+        }
+        all
+    }
+}
+
+pub(super) fn add(total: &mut PortStatistics, more: &PortStatistics) {
+    total.connections += more.connections;
+    total.accepted += more.accepted;
+    total.refused += more.refused;
+    total.received += more.received;
+    total.sent += more.sent;
+}
+
+impl Entry {
+    pub(super) fn new(name: String, service: Rc<Service>, now: SystemTime) -> Self {
+        Self {
+            name,
+            service,
+            attached: false,
+            running: true,
+            since: now,
+            starts: 0,
+            past: Past::default(),
+        }
+    }
+}
+
+impl Tree {
+    pub(super) fn load(
+        file: &str,
+        bytes: &[u8],
+        registry: &Registry,
+        reactor: &Reactor,
+        place: Place,
+    ) -> Result<Rc<Self>, Problems> {
+        registry.install_endpoints(reactor);
+        let tree = Rc::new(Self {
+            file: file.to_owned(),
+            registry: registry.clone(),
+            place,
+            reactor: reactor.downgrade(),
+            myself: RefCell::default(),
+            others: RefCell::default(),
+            state: RefCell::default(),
+        });
+        tree.myself.replace(Control::of(&tree));
+        let loaded = tree
+            .loader(file, reactor)
+            .controlled(Control::of(&tree))
+            .file(bytes)?;
+        tree.state.borrow_mut().take(loaded, reactor.wall());
+        Ok(tree)
+    }
+
+    pub(super) fn loader<'t>(&'t self, name: &str, reactor: &'t Reactor) -> Loader<'t> {
+        Loader::new(name, &self.registry, reactor, self.place.clone())
+    }
+
+    pub(super) fn settings(&self) -> Settings {
+        self.state.borrow().settings.clone()
+    }
+
+    pub(crate) fn on_reload(&self, tell: Rc<dyn Fn()>) {
+        self.others.replace(Some(tell));
+    }
+
+    /// Starts everything, or nothing.
+    pub(super) fn start(&self, reactor: &Reactor) -> Result<(), CannotStart> {
+        let state = &mut *self.state.borrow_mut();
+        if state.phase != Phase::Loaded {
+            return Ok(());
+        }
+        reactor.set_limits(state.settings.limits.clone());
+        state.publish(reactor);
+        let started = start_providers(reactor, &state.providers, state.stop_bound());
+        let started = started.and_then(|()| state.rearrange(reactor).map(drop));
+        if let Err(error) = started {
+            state.phase = Phase::Stopped;
+            state.stop(reactor).detach();
+            return Err(error);
+        }
+        let now = reactor.wall();
+        state.phase = Phase::Running;
+        state.since = Some(now);
+        for entry in &mut state.entries {
+            (entry.since, entry.starts) = (now, 1);
+        }
+        Ok(())
+    }
+
+    /// Every provider looks at its sources again.
+    pub(super) fn look_again(&self) {
+        if let Ok(state) = self.state.try_borrow() {
+            state.look_again();
+        }
+    }
+
+    /// Stops everything, the last first.
+    pub(super) fn stop(&self, reactor: &Reactor) -> Deferred<()> {
+        let Ok(mut state) = self.state.try_borrow_mut() else {
+            return Deferred::fail(Failure::msg("the application is being changed"));
+        };
+        state.phase = Phase::Stopped;
+        state.stop(reactor)
+    }
+}
+
+impl State {
+    fn take(&mut self, loaded: Loaded, now: SystemTime) {
+        self.settings = loaded.settings;
+        self.providers = loaded.providers;
+        self.checkers = loaded.checkers;
+        self.checkers.iter_mut().for_each(Checked::take);
+        self.shared = loaded.shared;
+        let entries = loaded.services.into_iter();
+        self.entries = entries
+            .map(|(name, service)| Entry::new(name, service, now))
+            .collect();
+    }
+
+    /// Lets other workers call what lives here.
+    pub(super) fn publish(&mut self, reactor: &Reactor) {
+        if self.settings.workers.may_be_many() {
+            let homes = Homes::of(reactor);
+            for (name, object) in self.shared.drain(..) {
+                homes.publish(&name, object);
+            }
+        }
+    }
+
+    /// Makes what listens what the entries say, or changes nothing.
+    pub(super) fn rearrange(&mut self, reactor: &Reactor) -> Result<(), CannotStart> {
+        let running = self.entries.iter().filter(|entry| entry.running);
+        let running: Vec<_> = running.map(|entry| Rc::clone(&entry.service)).collect();
+        let wanted = wanted(&running).map_err(|problem| CannotStart {
+            service: problem.key,
+            reason: Failure::msg(problem.message),
+        })?;
+        let ended = rearrange(reactor, &mut self.listeners, wanted)?;
+        self.end(reactor, ended);
+        Ok(())
+    }
+
+    /// Remembers the figures of what listens no more, and ends its connections as a stop of the whole does: what was written
+    /// leaves, within the limit `shutdown`. Not at once, for it may be one of these that asks.
+    fn end(&mut self, reactor: &Reactor, ended: Ended) {
+        for listener in &ended.closed {
+            for entry in &mut self.entries {
+                if listener.serves(&entry.service) {
+                    entry.past.add(listener.ports());
+                }
+            }
+        }
+        let connections = ended.connections.into_iter();
+        let (later, soon): (Vec<_>, Vec<_>) = connections.partition(|(_, may_finish)| *may_finish);
+        for (after, connections) in [(Duration::ZERO, soon), (GRACE, later)] {
+            let connections: Vec<Transport> = connections.into_iter().map(|(c, _)| c).collect();
+            if !connections.is_empty() {
+                reactor.call_later(after, move || {
+                    connections.iter().for_each(Transport::lose_connection);
+                });
+            }
+        }
+    }
+
+    fn look_again(&self) {
+        for provided in &self.providers {
+            if let Some(provider) = &provided.provider
+                && let Ok(mut provider) = provider.try_borrow_mut()
+            {
+                provider.reload();
+            }
+        }
+    }
+
+    /// Closes everything, and stops what was behind it.
+    fn stop(&mut self, reactor: &Reactor) -> Deferred<()> {
+        for listener in std::mem::take(&mut self.listeners).iter().rev() {
+            listener.close();
+        }
+        let bound = self.stop_bound();
+        let mut providers = self.leaving.take();
+        providers.append(&mut self.providers);
+        stop_providers(reactor, providers, bound)
+    }
+
+    /// Stops providers that have been replaced, once what their last connections are at has had its time.
+    pub(super) fn let_go(&self, reactor: &Reactor, mut replaced: Vec<Provided>) {
+        if replaced.is_empty() {
+            return;
+        }
+        self.leaving.borrow_mut().append(&mut replaced);
+        let (leaving, on, bound) = (
+            Rc::clone(&self.leaving),
+            reactor.downgrade(),
+            self.stop_bound(),
+        );
+        reactor.call_later(GRACE, move || {
+            if let Some(reactor) = on.upgrade() {
+                stop_providers(&reactor, leaving.take(), bound).detach();
+            }
+        });
+    }
+
+    pub(super) fn stop_bound(&self) -> Duration {
+        self.settings.limits.shutdown * 3 / 4
+    }
+}
+
+/// Starts those that do not run yet, or none.
+pub(super) fn start_providers(
+    reactor: &Reactor,
+    providers: &[Provided],
+    bound: Duration,
+) -> Result<(), CannotStart> {
+    let mut started = Vec::new();
+    for provided in providers.iter().filter(|provided| !provided.kept) {
+        let Some(provider) = &provided.provider else {
+            continue;
+        };
+        if let Err(reason) = provider.borrow_mut().start(reactor) {
+            let service = format!("provider `{}`", provided.name);
+            stop_providers(reactor, started, bound).detach();
+            return Err(CannotStart { service, reason });
+        }
+        started.push(provided.clone());
+    }
+    Ok(())
+}
+
+/// Stops them, the last first, in bounded time.
+pub(super) fn stop_providers(
+    reactor: &Reactor,
+    providers: Vec<Provided>,
+    bound: Duration,
+) -> Deferred<()> {
+    let running = providers.into_iter().filter_map(|provided| {
+        let provider = provided.provider?;
+        let name = provided.name;
+        Some(Box::new(ProviderService { name, provider }) as Box<dyn services::Service>)
+    });
+    MultiService::of_running(running.collect()).stop(reactor, bound)
+}
+
+struct ProviderService {
+    name: String,
+    provider: Rc<RefCell<Box<dyn Provider>>>,
+}
+
+impl services::Service for ProviderService {
+    fn name(&self) -> String {
+        format!("provider `{}`", self.name)
+    }
+
+    fn start(&mut self, reactor: &Reactor) -> Result {
+        self.provider.borrow_mut().start(reactor)
+    }
+
+    fn stop(&mut self) -> Deferred<()> {
+        self.provider.borrow_mut().stop()
+    }
+}
+
+impl fmt::Debug for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state: Option<Ref<'_, State>> = self.state.try_borrow().ok();
+        let names = state.iter().flat_map(|state| &state.entries);
+        let names: Vec<&str> = names.map(|entry| &*entry.name).collect();
+        f.debug_struct("Tree")
+            .field("file", &self.file)
+            .field("services", &names)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,109 @@
+//! The handle on a running application that its own providers, a signal and the runner have. Keeps nothing alive.
+
+use super::{Application, LimitStatus, NOT_RUNNING, Reloaded, ServiceStatus, Statistics};
+use crate::application::Tree;
+use std::{
+    fmt,
+    rc::{Rc, Weak},
+};
+use tress_core::Result;
+use tress_rpc::Fault;
+
+/// Reaches an application from inside its own program; clones are the same. Every call of it is done at once, whole or not
+/// at all, and answers with a [`Fault`] when the application is not there or cannot do it.
+#[derive(Clone, Default)]
+pub struct Control(pub(crate) Weak<Tree>);
+
+impl Control {
+    pub(crate) fn of(tree: &Rc<Tree>) -> Self {
+        Self(Rc::downgrade(tree))
+    }
+
+    /// Reads the file again, as [`Application::reload`], and tells the log what came of it.
+    pub fn reload_and_say(&self) {
+        match self.with(Tree::reload) {
+            Ok(done) => {
+                let changes = [
+                    ("started", &done.started),
+                    ("restarted", &done.restarted),
+                    ("stopped", &done.stopped),
+                ];
+                let changes = changes.iter().filter(|(_, names)| !names.is_empty());
+                let changes: Vec<String> = changes
+                    .map(|(verb, names)| format!("{verb} {}", names.join(", ")))
+                    .collect();
+                let changes = match changes.is_empty() {
+                    true => "nothing has changed".to_owned(),
+                    false => changes.join("; "),
+                };
+                tracing::info!(target: "tress", "read again: {changes}");
+            }
+            Err(fault) if fault.code() == NOT_RUNNING => {}
+            Err(fault) => {
+                for line in fault.message().lines() {
+                    tracing::error!(target: "tress", "not read again: {line}");
+                }
+            }
+        }
+    }
+
+    /// What is done after each reload.
+    pub(crate) fn tell_others(&self, tell: Rc<dyn Fn()>) {
+        if let Some(tree) = self.0.upgrade() {
+            tree.on_reload(tell);
+        }
+    }
+
+    fn with<T>(&self, f: impl FnOnce(&Tree) -> Result<T, Fault>) -> Result<T, Fault> {
+        match self.0.upgrade() {
+            Some(tree) => f(&tree),
+            None => Err(Fault::new(NOT_RUNNING, "the application has ended")),
+        }
+    }
+}
+
+impl Application for Control {
+    async fn list(&self) -> Result<Vec<ServiceStatus>> {
+        Ok(self.with(Tree::list)?)
+    }
+
+    async fn start(&self, name: String) -> Result<String> {
+        let started = self.with(|tree| tree.start_service(&name))?;
+        Ok(if started { "started" } else { "runs already" }.to_owned())
+    }
+
+    async fn stop(&self, name: String) -> Result<String> {
+        let stopped = self.with(|tree| tree.stop_service(&name))?;
+        Ok(if stopped { "stopped" } else { "does not run" }.to_owned())
+    }
+
+    async fn attach(&self, serve: String) -> Result<Vec<String>> {
+        Ok(self.with(|tree| tree.attach(&serve))?)
+    }
+
+    async fn detach(&self, name: String) -> Result<()> {
+        Ok(self.with(|tree| tree.detach(&name))?)
+    }
+
+    async fn reload(&self) -> Result<Reloaded> {
+        Ok(self.with(Tree::reload)?)
+    }
+
+    async fn limits(&self) -> Result<Vec<LimitStatus>> {
+        Ok(self.with(Tree::limits)?)
+    }
+
+    async fn statistics(&self) -> Result<Statistics> {
+        Ok(self.with(Tree::statistics)?)
+    }
+
+    async fn log_level(&self, level: Option<String>) -> Result<String> {
+        Ok(self.with(|tree| tree.log_level(level.as_deref()))?)
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Control")
+    }
+}

@@ -1,0 +1,160 @@
+//! The application as an object: what an operator, or a program of theirs, may ask of a running one, through any protocol.
+//! Knows no protocol; what becomes of the calls stands in `application`.
+//!
+//! A file serves it with a `[control]` section, or as `kind = "application"`, like any other object:
+//!
+//! ```toml
+//! [control]                       # a UNIX socket beside the file that only its owner opens: for `tress ctl`
+//!
+//! [provide.myself]
+//! kind = "application"
+//!
+//! [[serve]]
+//! what = "myself"
+//! as = "http"
+//! at = "tcp:8100:interface=127.0.0.1"
+//! auth = "staff"
+//! ```
+
+mod handle;
+
+pub use handle::Control;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tress_core::Result;
+use tress_rpc::interface;
+
+/// The code of the fault for a service that there is none of.
+pub const NO_SUCH_SERVICE: &str = "no-such-service";
+/// The code of the fault for a change that was found wrong before anything was changed; the message says all that is.
+pub const REFUSED: &str = "refused";
+/// The code of the fault for a change that was right and failed, as when an address is in use. Everything is as before.
+pub const CANNOT_START: &str = "cannot-start";
+/// The code of the fault while the application does not run: it starts, stops, or has stopped.
+pub const NOT_RUNNING: &str = "not-running";
+
+/// The running application: its services, its limits, and what may be changed while it runs.
+#[interface(crate = "tress_rpc")]
+pub trait Application {
+    /// Every service, in the order of the file; those that were attached come last.
+    async fn list(&self) -> Result<Vec<ServiceStatus>>;
+
+    /// Starts a service that was stopped: `started`, or `runs already`.
+    async fn start(&self, name: String) -> Result<String>;
+
+    /// Stops a service: nobody is let in any more, and who is connected has until the limit `shutdown`. `stopped`, or
+    /// `does not run`.
+    async fn stop(&self, name: String) -> Result<String>;
+
+    /// Adds services, as `[[serve]]` sections in TOML, and starts them: all or none. They last until they are detached, or the
+    /// file is read again. Answers with their names.
+    async fn attach(&self, serve: String) -> Result<Vec<String>>;
+
+    /// Stops a service and forgets it, until the file is read again.
+    async fn detach(&self, name: String) -> Result<()>;
+
+    /// Reads the file again, and makes the application what it says. A wrong file changes nothing; what is unchanged goes on
+    /// undisturbed.
+    async fn reload(&self) -> Result<Reloaded>;
+
+    /// Every limit that is in force, and where it was set.
+    async fn limits(&self) -> Result<Vec<LimitStatus>>;
+
+    /// What has come and gone, in all and for each service.
+    async fn statistics(&self) -> Result<Statistics>;
+
+    /// What is logged: changes it, to a level such as `debug` or that of one module, `tress_app=debug`, and answers with all
+    /// that is in force. Changes nothing when nothing is given.
+    async fn log_level(&self, level: Option<String>) -> Result<String>;
+}
+
+/// A service of an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceStatus {
+    /// What it is called.
+    pub name: String,
+    /// `running` or `stopped`.
+    pub state: String,
+    /// Which provider it serves.
+    pub what: String,
+    /// Through which protocols.
+    #[serde(rename = "as")]
+    pub protocols: Vec<String>,
+    /// At which endpoints; where the system chose a port, with the address in parentheses.
+    pub at: Vec<String>,
+    /// Whether it was attached, and is in no file.
+    pub attached: bool,
+    /// Since when it is so, seconds since 1970.
+    pub since: u64,
+}
+
+/// What a reload did: the names of services.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reloaded {
+    /// These are new, or did not run.
+    pub started: Vec<String>,
+    /// These are what the file says now, and their connections end.
+    pub restarted: Vec<String>,
+    /// The file has these no more.
+    pub stopped: Vec<String>,
+    /// These go on as they were.
+    pub kept: Vec<String>,
+}
+
+/// A limit that is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LimitStatus {
+    /// Its name in `[limits]`.
+    pub name: String,
+    /// How much it is.
+    pub value: u64,
+    /// Of what: `bytes`, `count` or `milliseconds`.
+    pub unit: String,
+    /// Where it was set: `finger.toml:12`, or `default`.
+    pub set: String,
+}
+
+/// What an application has done and holds. Bytes are those on the wire, below TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Statistics {
+    /// The application's name.
+    pub application: String,
+    /// Since when it runs, seconds since 1970.
+    pub since: u64,
+    /// Reloads that changed or confirmed it.
+    pub reloads: u64,
+    /// Open connections, those that it made itself included.
+    pub connections: u64,
+    /// Bytes that wait to be sent.
+    pub queued_bytes: u64,
+    /// Callbacks that failed or panicked.
+    pub failures: u64,
+    /// Callbacks that held the loop for longer than the limit `stall`.
+    pub stalls: u64,
+    /// In the order of the list.
+    pub services: Vec<ServiceStatistics>,
+}
+
+/// What a service has done and holds. Services that share an HTTP listener share its figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceStatistics {
+    /// What it is called.
+    pub name: String,
+    /// `running` or `stopped`.
+    pub state: String,
+    /// Since when it is so, seconds since 1970.
+    pub since: u64,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// Open connections.
+    pub connections: u64,
+    /// Connections that were let in so far.
+    pub accepted: u64,
+    /// Connections that were refused because of a limit.
+    pub refused: u64,
+    /// Bytes that came.
+    pub received: u64,
+    /// Bytes that left.
+    pub sent: u64,
+}
