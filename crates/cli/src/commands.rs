@@ -28,7 +28,7 @@ pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), 
         .as_ref()
         .map_or(1, |plan| plan.workers().count(Workers::available()));
     match plan.filter(|_| count > 1) {
-        Some(plan) => run_workers(&Arc::new(plan), count, make),
+        Some(plan) => run_workers(plan, count, make),
         None => {
             let reactor = make().map_err(Ended::NoReactor)?;
             let install = |reactor: &Reactor, reload| install(reactor, reload, None);
@@ -38,17 +38,19 @@ pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), 
 }
 
 /// Signals are the first worker's, as the process has them once.
-fn run_workers(plan: &Arc<Plan>, count: usize, make: Make) -> Result<(), Ended> {
+fn run_workers(plan: Plan, count: usize, make: Make) -> Result<(), Ended> {
     let workers = Workers::new(count, make);
     let workers = workers.map_err(|error| Ended::NoReactor(error.into()))?;
-    let result = workers.run(|worker| {
+    let plan = Arc::new(plan);
+    let shared = Arc::clone(&plan);
+    let result = workers.run(move |worker| {
         let place = if worker.is_home() {
             Place::Home
         } else {
             Place::Away(worker.home().clone())
         };
-        plan.set_up(worker.reactor(), &place, |reactor, reload| {
-            install(reactor, reload, Some(Arc::clone(plan)))
+        shared.set_up(worker.reactor(), &place, |reactor, reload| {
+            install(reactor, reload, Some(Arc::clone(&shared)))
         })
     });
     result.map_err(Ended::Worker)?;
