@@ -86,7 +86,7 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    match serve(&options) {
+    match serve(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("tress-testee: {failure}");
@@ -135,12 +135,12 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
     (!options.at.is_empty()).then_some(options)
 }
 
-fn serve(options: &Options) -> Result {
+fn serve(options: Options) -> Result {
     let count = options.workers.parse();
     let count = count.map_err(|_| BadArgument(format!("number `{}`", options.workers)))?;
     let workers = Workers::new(count, maker(&options.driver)?)
         .map_err(|error| BadArgument(error.to_string()))?;
-    workers.run(|worker| {
+    workers.run(move |worker| {
         let reactor = worker.reactor();
         let at = listen(reactor, &options.protocol, &options.at)?;
         if worker.is_home() {

@@ -4,6 +4,7 @@ use crate::{Ended, listing, logging, table};
 use std::{
     io::{self, Write},
     path::Path,
+    sync::Arc,
 };
 use tracing::Level;
 use tress_app::{Application, Driver, DriverChoice, Place, Plan, Registry, Reload, RunError};
@@ -26,7 +27,7 @@ pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), 
         .as_ref()
         .map_or(1, |plan| plan.workers().count(Workers::available()));
     match plan.filter(|_| count > 1) {
-        Some(plan) => run_workers(&plan, count, make),
+        Some(plan) => run_workers(plan, count, make),
         None => {
             let reactor = make().map_err(Ended::NoReactor)?;
             tress_app::run(file, registry, &reactor, install).map_err(Ended::Because)
@@ -35,16 +36,18 @@ pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), 
 }
 
 /// Signals are the first worker's, as the process has them once.
-fn run_workers(plan: &Plan, count: usize, make: Make) -> Result<(), Ended> {
+fn run_workers(plan: Plan, count: usize, make: Make) -> Result<(), Ended> {
     let workers = Workers::new(count, make);
     let workers = workers.map_err(|error| Ended::NoReactor(error.into()))?;
-    let result = workers.run(|worker| {
+    let plan = Arc::new(plan);
+    let shared = Arc::clone(&plan);
+    let result = workers.run(move |worker| {
         let place = if worker.is_home() {
             Place::Home
         } else {
             Place::Away(worker.home().clone())
         };
-        plan.set_up(worker.reactor(), &place, install)
+        shared.set_up(worker.reactor(), &place, install)
     });
     result.map_err(Ended::Worker)?;
     plan.stopped();

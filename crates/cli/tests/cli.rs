@@ -6,23 +6,19 @@
     reason = "the other end of the wire is not ours, and this whole file is a test"
 )]
 
+mod running;
+
+use running::{PATIENCE, Running, tress};
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::unix::{fs::PermissionsExt, net::UnixStream},
-    path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, Output, Stdio},
-    sync::{
-        atomic::{AtomicU32, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, channel},
-    },
-    time::Duration,
+    path::PathBuf,
+    process::{Command, Output},
+    sync::atomic::{AtomicU32, Ordering},
 };
 use tress_core::endpoint::Side;
-
-/// Longer than anything here takes, and short enough to wait for when something hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A directory with files, gone after the test.
 struct Directory(PathBuf);
@@ -49,90 +45,6 @@ impl Drop for Directory {
     fn drop(&mut self) {
         fs::remove_dir_all(&self.0).ok();
     }
-}
-
-fn tress(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tress"));
-    command.args(arguments);
-    command
-}
-
-/// A `tress run` that is killed when the test ends.
-struct Running {
-    child: Child,
-    log: Receiver<String>,
-}
-
-impl Running {
-    fn start(file: &Path) -> Self {
-        let mut child = tress(&["run", file.to_str().unwrap()])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = lines(child.stderr.take().unwrap());
-        Self { child, log }
-    }
-
-    /// The next line of the log that has these words.
-    #[track_caller]
-    fn line(&self, words: &str) -> String {
-        loop {
-            let line = self.log.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|_| panic!("no line with {words:?}"));
-            if line.contains(words) {
-                return line;
-            }
-        }
-    }
-
-    /// Where it listens, from the line that says so: `listening at … as finger (127.0.0.1:40000)`.
-    #[track_caller]
-    fn address(&self, protocol: &str) -> SocketAddr {
-        let line = self.line(&format!(" as {protocol} ("));
-        let (_, address) = line.trim_end_matches(')').rsplit_once('(').unwrap();
-        address.parse().unwrap()
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args([name, &pid]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    /// Its exit code, when it has ended by itself: its log ends with it.
-    #[track_caller]
-    fn code(&mut self) -> Option<i32> {
-        loop {
-            match self.log.recv_timeout(PATIENCE) {
-                Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("it does not end"),
-            }
-        }
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-/// The lines of a pipe, read by a thread so that waiting for one can end.
-fn lines(pipe: ChildStderr) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    std::thread::Builder::new()
-        .spawn(move || {
-            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        })
-        .unwrap();
-    receiver
 }
 
 /// Everything a server answers to these bytes and the end of the stream.
@@ -195,14 +107,14 @@ fn it_runs_answers_sets_and_stops() {
     let users = fs::read_to_string(directory.path("users")).unwrap();
     assert_eq!(users, USERS.replace("Happy and well", "Sorry!"));
     fs::write(directory.path("users"), "zoe: here\n").unwrap();
-    running.signal("-HUP");
+    running.signal("HUP");
     running.line("received SIGHUP");
     assert_eq!(ask(finger, "\r\n"), "zoe: here\r\n");
-    running.signal("-TERM");
+    running.signal("TERM");
     running.line("received SIGTERM, stopping");
     running.line("stopped listening");
     running.line("finger has stopped");
-    assert_eq!(running.code(), Some(0));
+    assert_eq!(running.ends().1, Some(0));
     assert!(TcpStream::connect_timeout(&finger, PATIENCE).is_err());
 }
 
@@ -224,8 +136,8 @@ fn it_serves_at_a_unix_socket_and_removes_it() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert_eq!(answer, "Happy and well\r\n");
-    running.signal("-TERM");
-    assert_eq!(running.code(), Some(0));
+    running.signal("TERM");
+    assert_eq!(running.ends().1, Some(0));
     assert!(!socket.exists());
     assert!(!directory.path("finger.socket.lock").exists());
 }
@@ -274,10 +186,10 @@ fn it_stops_in_bounded_time_whoever_is_connected() {
     let mut silent = connect(running.address("finger"));
     silent.write_all(b"mosh").unwrap();
     running.line("finger is running");
-    running.signal("-INT");
+    running.signal("INT");
     running.line("received SIGINT, stopping");
     running.line("finger has stopped");
-    assert_eq!(running.code(), Some(0));
+    assert_eq!(running.ends().1, Some(0));
     drop(silent);
 }
 
@@ -318,7 +230,7 @@ fn a_port_that_is_taken_or_a_missing_file_leaves_nothing_running() {
         file.display()
     );
     assert_eq!(line, expected);
-    assert_eq!(running.code(), Some(2));
+    assert_eq!(running.ends().1, Some(2));
     fs::remove_file(directory.path("users")).unwrap();
     let output = tress(&["run", file.to_str().unwrap()]).output().unwrap();
     let users = directory.path("users");

@@ -9,12 +9,19 @@
 )]
 #![cfg(target_os = "linux")]
 
+#[expect(
+    dead_code,
+    reason = "not all of the programs that share it need all of it"
+)]
+mod running;
+
+use running::{Running, address};
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::TcpStream,
     path::PathBuf,
-    process::{Child, ChildStderr, Command, Stdio},
+    process::Command,
 };
 
 /// Linux says `EPERM` to `io_uring_setup` (425 on every machine), and then the program begins.
@@ -64,72 +71,37 @@ impl Drop for File {
     }
 }
 
-/// A `tress run` that is killed when the test ends.
-struct Running {
-    child: Child,
-    log: BufReader<ChildStderr>,
+/// It runs, where io_uring is refused to it, or not.
+fn start(file: &File, refused: bool) -> Running {
+    if !refused {
+        return Running::start(&file.0);
+    }
+    let mut command = Command::new("python3");
+    command.args(["-c", REFUSES, env!("CARGO_BIN_EXE_tress"), "run"]);
+    Running::of(command.arg(&file.0))
 }
 
-impl Running {
-    /// Where io_uring is refused, or not.
-    fn start(file: &File, refused: bool) -> Self {
-        let tress = env!("CARGO_BIN_EXE_tress");
-        let mut command = if refused {
-            let mut command = Command::new("python3");
-            command.args(["-c", REFUSES, tress]);
-            command
-        } else {
-            Command::new(tress)
-        };
-        let child = command.arg("run").arg(&file.0).stderr(Stdio::piped());
-        let mut child = child.spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        Self { child, log }
-    }
-
-    /// What it says until it listens, and who is in there.
-    fn finger(&mut self) -> (String, String) {
-        let mut said = String::new();
-        loop {
-            let mut line = String::new();
-            assert!(self.log.read_line(&mut line).unwrap() > 0, "{said}");
-            if line.contains(" as finger (") {
-                let (_, address) = line
-                    .trim_end()
-                    .trim_end_matches(')')
-                    .rsplit_once('(')
-                    .unwrap();
-                let mut peer = TcpStream::connect(address).unwrap();
-                peer.write_all(b"alice\r\n").unwrap();
-                let mut answer = String::new();
-                peer.read_to_string(&mut answer).unwrap();
-                return (said, answer);
-            }
-            said.push_str(&line);
-        }
-    }
-
-    /// Whether it has a ring.
-    fn has_ring(&self) -> bool {
-        let files = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
-        files.flatten().any(|file| {
-            fs::read_link(file.path()).is_ok_and(|of| of.to_string_lossy().contains("io_uring"))
-        })
-    }
-
-    /// What it says, and its exit code.
-    fn ends(&mut self) -> (String, Option<i32>) {
-        let mut said = String::new();
-        self.log.read_to_string(&mut said).unwrap();
-        (said, self.child.wait().unwrap().code())
-    }
+/// What it says until it listens, and who is in there.
+fn finger(running: &Running) -> (String, String) {
+    let mut said = running.lines_to(" as finger (");
+    let mut peer = TcpStream::connect(address(&said.pop().unwrap())).unwrap();
+    peer.write_all(b"alice\r\n").unwrap();
+    let mut answer = String::new();
+    peer.read_to_string(&mut answer).unwrap();
+    (said.join("\n"), answer)
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
+fn has_ring(running: &Running) -> bool {
+    let files = fs::read_dir(format!("/proc/{}/fd", running.child.id())).unwrap();
+    files.flatten().any(|file| {
+        fs::read_link(file.path()).is_ok_and(|of| of.to_string_lossy().contains("io_uring"))
+    })
+}
+
+/// What it says, and its exit code.
+fn ends(file: &File, refused: bool) -> (String, Option<i32>) {
+    let (said, code) = start(file, refused).ends();
+    (said.join("\n"), code)
 }
 
 /// Whether this machine has io_uring, or says why not.
@@ -140,8 +112,8 @@ fn has_uring() -> bool {
     }
     // The reactor itself is asked, as the binary does.
     let file = File::asks_for("auto");
-    let mut running = Running::start(&file, false);
-    let (said, _) = running.finger();
+    let running = start(&file, false);
+    let (said, _) = finger(&running);
     let has = !said.contains("takes mio");
     if !has {
         eprintln!("skipped: {said}");
@@ -164,10 +136,10 @@ fn can_refuse() -> bool {
 fn without_the_option_it_runs_on_mio() {
     for driver in ["", "mio"] {
         let file = File::asks_for(driver);
-        let mut running = Running::start(&file, false);
-        let (said, answer) = running.finger();
+        let running = start(&file, false);
+        let (said, answer) = finger(&running);
         assert_eq!(answer, "In her office.\r\n");
-        assert!(!running.has_ring() && !said.contains("io_uring"), "{said}");
+        assert!(!has_ring(&running) && !said.contains("io_uring"), "{said}");
     }
 }
 
@@ -178,10 +150,10 @@ fn uring_serves() {
     }
     for driver in ["uring", "auto"] {
         let file = File::asks_for(driver);
-        let mut running = Running::start(&file, false);
-        let (said, answer) = running.finger();
+        let running = start(&file, false);
+        let (said, answer) = finger(&running);
         assert_eq!(answer, "In her office.\r\n");
-        assert!(running.has_ring(), "{said}");
+        assert!(has_ring(&running), "{said}");
     }
 }
 
@@ -191,7 +163,7 @@ fn uring_where_it_is_refused_is_an_error() {
         return;
     }
     let file = File::asks_for("uring");
-    let (said, code) = Running::start(&file, true).ends();
+    let (said, code) = ends(&file, true);
     assert_eq!(code, Some(2), "{said}");
     let reason = if cfg!(feature = "uring") {
         "Operation not permitted"
@@ -211,10 +183,10 @@ fn auto_where_it_is_refused_takes_mio_and_says_why_once() {
         return;
     }
     let file = File::asks_for("auto");
-    let mut running = Running::start(&file, true);
-    let (said, answer) = running.finger();
+    let running = start(&file, true);
+    let (said, answer) = finger(&running);
     assert_eq!(answer, "In her office.\r\n");
-    assert!(!running.has_ring());
+    assert!(!has_ring(&running));
     let lines = said.lines().filter(|line| line.contains("takes mio: "));
     assert_eq!(lines.count(), 1, "{said}");
     let reason = if cfg!(feature = "uring") {
@@ -228,7 +200,7 @@ fn auto_where_it_is_refused_takes_mio_and_says_why_once() {
 #[test]
 fn another_name_is_refused() {
     let file = File::asks_for("epoll");
-    let (said, code) = Running::start(&file, false).ends();
+    let (said, code) = ends(&file, false);
     assert_eq!(code, Some(2));
     assert!(
         said.contains("app.driver") && said.contains("`mio`"),

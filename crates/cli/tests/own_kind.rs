@@ -1,4 +1,4 @@
-//! A user's own `main`: `tress` with one more kind of endpoint. Called as a test it starts itself as that program.
+//! A user's own `main`: `tress` with two more kinds of endpoint. Called as a test it starts itself as that program.
 
 #![expect(
     clippy::disallowed_types,
@@ -6,11 +6,19 @@
     reason = "the other end of the wire is not ours, and this whole file is a test"
 )]
 
+#[expect(
+    dead_code,
+    reason = "not all of the programs that share it need all of it"
+)]
+mod running;
+
+use running::Running;
 use std::{
     env, fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
-    process::{Command, ExitCode, Stdio},
+    process::{Command, ExitCode},
+    thread,
 };
 use tress_cli::{Registry, main_with};
 use tress_core::{
@@ -58,16 +66,56 @@ impl EndpointKind for Loopback {
     }
 }
 
+/// `stuck:PORT`: the same, and on the second worker a callback that never returns.
+struct Stuck;
+
+impl EndpointKind for Stuck {
+    fn listen(
+        &self,
+        reactor: &Reactor,
+        spec: &EndpointSpec,
+        factory: &SharedFactory,
+    ) -> Result<Port> {
+        if thread::current().name() == Some("tress-worker-1") {
+            reactor.call_when_running(|| -> () {
+                io::stderr().write_all(b"it is stuck\n").unwrap();
+                loop {
+                    thread::park();
+                }
+            });
+        }
+        Loopback.listen(reactor, spec, factory)
+    }
+
+    fn target(&self, reactor: &Reactor, spec: &EndpointSpec) -> Result<Target> {
+        Loopback.target(reactor, spec)
+    }
+
+    fn check(&self, reactor: &Reactor, spec: &EndpointSpec, side: Side) -> Result {
+        Loopback.check(reactor, spec, side)
+    }
+
+    fn usage(&self, _side: Side) -> &'static str {
+        "stuck:PORT"
+    }
+
+    fn check_shared(&self, _reactor: &Reactor, _spec: &EndpointSpec) -> Result {
+        Ok(())
+    }
+}
+
 /// Set for the program, and not for the test.
 const IS_PROGRAM: &str = "TRESS_OWN_KIND";
 
 fn main() -> ExitCode {
     if env::var_os(IS_PROGRAM).is_none() {
         test();
+        one_signal_ends_it_although_a_worker_is_stuck();
         return ExitCode::SUCCESS;
     }
     let mut registry = Registry::builtin();
     registry.register_endpoint("loopback", || Loopback);
+    registry.register_endpoint("stuck", || Stuck);
     main_with(&registry)
 }
 
@@ -103,24 +151,33 @@ fn test() {
     assert_eq!(refused.status.code(), Some(2));
 
     write("loopback:0");
-    let mut running = program(&["run", file])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut log = BufReader::new(running.stderr.take().unwrap()).lines();
-    let listening = log.find_map(|line| {
-        line.unwrap()
-            .split_once("as finger (")
-            .map(|(_, at)| at.to_owned())
-    });
-    let at: SocketAddr = listening.unwrap().trim_end_matches(')').parse().unwrap();
+    let running = Running::of(&mut program(&["run", file]));
+    let at = running.address("finger");
     assert!(at.ip().is_loopback());
     let mut stream = TcpStream::connect(at).unwrap();
     stream.write_all(b"zoe\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert_eq!(answer, "here\r\n");
-    running.kill().unwrap();
-    running.wait().unwrap();
+    drop(running);
     fs::remove_dir_all(&directory).unwrap();
+}
+
+fn one_signal_ends_it_although_a_worker_is_stuck() {
+    let file = env::temp_dir().join(format!("tress-stuck-{}.toml", std::process::id()));
+    let text = "[app]\nworkers = 2\n[limits]\nworker_stop = '10ms'\n[provide.users]\nkind = 'finger.memory'\n\
+                [[serve]]\nwhat = 'users'\nas = 'finger'\nat = 'stuck:0'\n";
+    fs::write(&file, text).unwrap();
+    let mut running = Running::of(&mut program(&["run", file.to_str().unwrap()]));
+    running.line("it is stuck");
+    running.signal("INT");
+    let (said, code) = running.ends();
+    assert_eq!(code, Some(1), "{said:?}");
+    let last = "worker 1 did not end within 10ms (`worker_stop`): a callback holds the thread, which was left behind";
+    assert_eq!(said.last().map(String::as_str), Some(last), "{said:?}");
+    assert!(
+        !said.iter().any(|line| line.contains("has stopped")),
+        "{said:?}"
+    );
+    fs::remove_file(&file).unwrap();
 }

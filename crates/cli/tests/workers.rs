@@ -6,13 +6,20 @@
     reason = "the other end of the wire is not ours, and this whole file is a test"
 )]
 
+#[expect(
+    dead_code,
+    reason = "not all of the programs that share it need all of it"
+)]
+mod running;
+
+use running::{Running, tress};
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
-    process::{Child, ChildStderr, Command, Output, Stdio},
-    sync::mpsc::channel,
+    process::{Command, Output, Stdio},
+    sync::{Arc, mpsc::channel},
     thread,
 };
 use tress_app::{Place, Plan, Registry};
@@ -80,10 +87,10 @@ fn what_is_set_on_one_worker_is_read_on_the_other() {
     let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
     let (tell, told) = channel();
     thread::scope(|scope| {
-        let plan = &plan;
+        let plan = Arc::new(plan);
         scope.spawn(move || {
             let workers = Workers::new(2, tress::reactor).unwrap();
-            let ran = workers.run(|worker| {
+            let ran = workers.run(move |worker| {
                 let place = if worker.is_home() {
                     Place::Home
                 } else {
@@ -116,50 +123,6 @@ fn what_is_set_on_one_worker_is_read_on_the_other() {
     });
 }
 
-/// A `tress run` that is killed when the test ends.
-struct Running(Child, BufReader<ChildStderr>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-fn tress(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tress"));
-    command.args(arguments);
-    command
-}
-
-impl Running {
-    fn start(path: &std::path::Path) -> Self {
-        let mut child = tress(&["run", path.to_str().unwrap()])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        Self(child, log)
-    }
-
-    fn lines(&mut self, count: usize) -> Vec<String> {
-        let mut line = || {
-            let mut line = String::new();
-            self.1.read_line(&mut line).unwrap();
-            line
-        };
-        (0..count).map(|_| line()).collect()
-    }
-
-    /// Its exit code after this signal.
-    fn signalled(&mut self, signal: &str) -> Option<i32> {
-        let pid = self.0.id().to_string();
-        let told = Command::new("kill").args(["-s", signal, &pid]).status();
-        assert!(told.unwrap().success());
-        self.0.wait().unwrap().code()
-    }
-}
-
 #[test]
 fn the_command_runs_and_stops_them() {
     let (finger, setter) = (free_port(), free_port());
@@ -167,7 +130,7 @@ fn the_command_runs_and_stops_them() {
     let path = file("run.toml", &text("3", &at(finger), &at(setter)));
     for signal in ["TERM", "INT"] {
         let mut running = Running::start(&path);
-        let lines = running.lines(7);
+        let lines: Vec<String> = (0..7).filter_map(|_| running.next_line()).collect();
         for worker in 0..3 {
             let name = format!("worker{{number={worker}}}");
             let its = lines.iter().filter(|line| line.contains(&name)).count();
@@ -176,13 +139,11 @@ fn the_command_runs_and_stops_them() {
         let at = SocketAddr::from(([127, 0, 0, 1], finger));
         let open = TcpStream::connect(at).unwrap();
         assert!(!ask(at, "moshez\r\n").is_empty());
-        assert_eq!(running.signalled(signal), Some(0));
-        let mut rest = String::new();
-        running.1.read_to_string(&mut rest).unwrap();
-        let stopped = rest
-            .lines()
-            .filter(|line| line.ends_with("run has stopped"));
-        assert_eq!(stopped.count(), 1, "{rest}");
+        running.signal(signal);
+        let (rest, code) = running.ends();
+        assert_eq!(code, Some(0), "{rest:?}");
+        let stopped = rest.iter().filter(|line| line.ends_with("run has stopped"));
+        assert_eq!(stopped.count(), 1, "{rest:?}");
         drop(open);
     }
 }
@@ -213,7 +174,7 @@ fn tls_on_several_workers() {
     let (code, said) = ends(&["check", path.to_str().unwrap()]);
     assert_eq!(code, Some(0), "{said}");
     let mut running = Running::start(&path);
-    running.lines(5);
+    assert_eq!((0..5).filter_map(|_| running.next_line()).count(), 5);
     let client = format!("127.0.0.1:{port}");
     for _ in 0..8 {
         let asked = Command::new("openssl")
@@ -235,7 +196,8 @@ fn tls_on_several_workers() {
         let output = asked.wait_with_output().unwrap();
         assert!(!output.stdout.is_empty());
     }
-    assert_eq!(running.signalled("TERM"), Some(0));
+    running.signal("TERM");
+    assert_eq!(running.ends().1, Some(0));
 }
 
 fn ends(arguments: &[&str]) -> (Option<i32>, String) {

@@ -78,6 +78,9 @@ pub struct Limits {
     pub handshake: Duration,
     /// Closing, and stopping the whole reactor, takes no longer than this.
     pub shutdown: Duration,
+    /// Of several workers, when the first has ended, the others are waited for no longer than this; a thread that a
+    /// callback holds is left behind. The first worker's counts.
+    pub worker_stop: Duration,
     /// Making a connection takes no longer than this.
     pub connect: Duration,
     /// Accepted connections at once, over all ports of a reactor.
@@ -119,6 +122,7 @@ impl Default for Limits {
             idle: Duration::from_secs(60),
             handshake: Duration::from_secs(10),
             shutdown: Duration::from_secs(5),
+            worker_stop: Duration::from_secs(30),
             connect: Duration::from_secs(30),
             connections: 65_536,
             connections_per_peer: 32_768,
@@ -147,6 +151,7 @@ impl Limits {
         Limit::new("idle", Unit::Time, Field::Time(|l| &mut l.idle), "no byte either way: the connection is closed; 0s means never"),
         Limit::new("handshake", Unit::Time, Field::Time(|l| &mut l.handshake), "the first request must be complete, where a protocol asks for it"),
         Limit::new("shutdown", Unit::Time, Field::Time(|l| &mut l.shutdown), "closing a connection, and stopping the whole, are cut off"),
+        Limit::new("worker_stop", Unit::Time, Field::Time(|l| &mut l.worker_stop), "when the first worker has ended: others that a callback still holds are left behind"),
         Limit::new("connect", Unit::Time, Field::Time(|l| &mut l.connect), "making a connection is given up"),
         Limit::new("connections", Unit::Count, Field::Number(|l| &mut l.connections), "accepted connections at once; more are closed at once"),
         Limit::new("connections_per_peer", Unit::Count, Field::Number(|l| &mut l.connections_per_peer), "from one IPv4 address or IPv6 /64 network; more are closed at once"),

@@ -2,11 +2,14 @@
 //! sockets, and stops all when one stops. Knows no protocol and no driver by name.
 //!
 //! ```text
-//! the first sets up, opens --> the others set up at copies --> all run --one stops or fails--> all stop --> joined
+//! the first sets up, opens --> the others set up at copies --> all run --one stops or fails--> all stop
+//! the first has ended --> the others are joined, those that have not ended within `worker_stop` are left
 //! ```
 //! A new peer wakes every worker that waits, as each watches its own copy; the first to accept has it.
 
+use crate::seam::{self, Call};
 use std::{
+    collections::BTreeMap,
     error::Error,
     fmt, io,
     os::fd::{AsFd, OwnedFd},
@@ -15,7 +18,8 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, Sender, channel},
     },
-    thread::{self, Scope, ScopedJoinHandle},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 pub use tress_core::limits::WORKERS_MAX;
 use tress_core::{
@@ -53,6 +57,33 @@ impl fmt::Display for BadWorkers {
 
 impl Error for BadWorkers {}
 
+/// Workers that had not ended [`Limits::worker_stop`](tress_core::Limits) after the first: a callback of theirs holds
+/// their thread. It was left behind, and ends when the callback returns, or with the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkersLeft {
+    /// Which, by number, the lowest first.
+    pub workers: Vec<usize>,
+    /// How long they were waited for.
+    pub after: Duration,
+}
+
+impl fmt::Display for WorkersLeft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { workers, after } = self;
+        let names: Vec<String> = workers
+            .iter()
+            .map(|index| format!("worker {index}"))
+            .collect();
+        write!(
+            f,
+            "{} did not end within {after:?} (`worker_stop`): a callback holds the thread, which was left behind",
+            names.join(" and ")
+        )
+    }
+}
+
+impl Error for WorkersLeft {}
+
 impl Workers {
     /// So many, each on a reactor that `reactor` makes on its thread.
     ///
@@ -77,49 +108,48 @@ impl Workers {
     /// stopped or fails: then all stop, each within its limit `shutdown`. What `setup` listens at on the first worker is
     /// opened once, and the others listen at copies of it. None runs before all are set up.
     ///
-    /// `setup` must not wait for another worker: none runs yet.
+    /// `setup` must not wait for another worker: none runs yet. It is not borrowed from the caller, as a worker whose
+    /// callback never returns may outlive this call: when the first has ended, its limit `worker_stop` says how long the
+    /// others are waited for. The first is the caller's own thread, which nobody can leave: while a callback of the first
+    /// worker does not return, neither does this, as with one reactor.
     ///
     /// # Errors
     /// The first failure: of `setup` (nothing was served then), or of a loop; a panic is one. It says of which, as
-    /// `worker 1`, unless it is the first worker's setup.
-    pub fn run(self, setup: impl Fn(&Worker) -> Result + Sync) -> Result {
+    /// `worker 1`, unless it is the first worker's setup. Else [`WorkersLeft`], which is logged in any case.
+    pub fn run(self, setup: impl Fn(&Worker) -> Result + Send + Sync + 'static) -> Result {
         let reactor = (self.reactor)()?;
+        let home = reactor.remote();
+        let first = self.worker(reactor, 0, home);
         if self.count == 1 {
-            let home = reactor.remote();
-            let worker = self.worker(reactor, 0, home);
-            setup(&worker)?;
-            return worker.reactor.run();
+            setup(&first)?;
+            return first.reactor.run();
         }
         let crew = Arc::new(Crew::default());
-        let result = thread::scope(|scope| {
-            let mut threads = Vec::with_capacity(self.count - 1);
-            let result = self.lead(reactor, &setup, &crew, scope, &mut threads);
-            for thread in threads {
-                // What it failed with is known; the end of a scope does not wait for the thread's own end.
-                thread.join().ok();
-            }
-            result
-        });
-        match crew.lock().failure.take() {
-            Some(failure) => Err(failure.into()),
-            None => result,
+        let mut others = Others::default();
+        let result = self.lead(&first, &Arc::new(setup), &crew, &mut others);
+        let limit = first.reactor.limits().worker_stop;
+        drop(first);
+        let left = others.ended(limit);
+        if let Err(left) = &left {
+            tracing::error!(target: "tress", "{left}");
         }
+        if let Some(failure) = crew.lock().failure.take() {
+            return Err(failure.into());
+        }
+        result.and_then(|()| Ok(left?))
     }
 
     /// All of the life of the first worker, which starts the others. Returns when they are about to end.
-    fn lead<'scope, S: Fn(&Worker) -> Result + Sync>(
+    fn lead<S: Fn(&Worker) -> Result + Send + Sync + 'static>(
         &self,
-        reactor: Reactor,
-        setup: &'scope S,
+        first: &Worker,
+        setup: &Arc<S>,
         crew: &Arc<Crew>,
-        scope: &'scope Scope<'scope, '_>,
-        threads: &mut Vec<ScopedJoinHandle<'scope, ()>>,
+        others: &mut Others,
     ) -> Result {
         let _span = tracing::info_span!(target: "tress", "worker", number = 0_usize).entered();
-        let home = reactor.remote();
-        let first = self.worker(reactor, 0, home.clone());
         first.reactor.lend_ports();
-        setup(&first)?;
+        setup(first)?;
         let ports = first.reactor.lent_ports();
         // Dropping the gates unopened sends everybody home.
         let mut gates = Vec::with_capacity(self.count - 1);
@@ -130,19 +160,16 @@ impl Workers {
             let ports = ports.copied(copy)?;
             let ready = ready.clone();
             let post = Post { ready, opened };
-            let (home, crew, own) = (home.clone(), Arc::clone(crew), *self);
-            let work = move || {
-                if let Err(failure) = caught(|| own.work(index, home, ports, setup, &crew, &post)) {
+            let (home, setup) = (first.home.clone(), Arc::clone(setup));
+            let (crew, own) = (Arc::clone(crew), *self);
+            others.start(index, move || {
+                if let Err(failure) = caught(|| own.work(index, home, ports, &*setup, &crew, &post))
+                {
                     let failure = failure.context(format!("worker {index}"));
                     crew.failed(failure.into());
                     post.ready.send(false).ok();
                 }
-            };
-            let thread = thread::Builder::new().name(format!("tress-worker-{index}"));
-            let thread = thread.spawn_scoped(scope, work);
-            threads.push(thread.map_err(|error| {
-                Failure::from(error).context(format!("worker {index} has no thread"))
-            })?);
+            })?;
         }
         drop((ports, ready));
         if !readied.iter().take(self.count - 1).all(|ready| ready) {
@@ -156,7 +183,6 @@ impl Workers {
         if let Err(failure) = caught(|| first.reactor.run()) {
             crew.failed(failure.context("worker 0").into());
         }
-        crew.stop();
         Ok(())
     }
 
@@ -175,7 +201,7 @@ impl Workers {
         index: usize,
         home: Remote,
         ports: SharedPorts,
-        setup: &(impl Fn(&Worker) -> Result + Sync),
+        setup: &dyn Fn(&Worker) -> Result,
         crew: &Arc<Crew>,
         post: &Post,
     ) -> Result {
@@ -189,9 +215,70 @@ impl Workers {
         if post.opened.recv().is_err() {
             return Ok(()); // another could not be set up
         }
-        worker.reactor.run()?;
-        crew.stop();
+        worker.reactor.run()
+    }
+}
+
+/// The threads of the other workers, and how they say that they end.
+struct Others {
+    threads: BTreeMap<usize, JoinHandle<()>>,
+    end: Sender<usize>,
+    ends: Receiver<usize>,
+}
+
+/// Says that this worker's thread ends, when it is dropped there.
+struct Ending(usize, Sender<usize>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // Whoever waited may have left.
+        self.1.send(self.0).ok();
+    }
+}
+
+impl Default for Others {
+    fn default() -> Self {
+        let (end, ends) = channel();
+        let threads = BTreeMap::new();
+        Self { threads, end, ends }
+    }
+}
+
+impl Others {
+    fn start(&mut self, index: usize, work: impl FnOnce() + Send + 'static) -> Result {
+        let ending = Ending(index, self.end.clone());
+        let thread = thread::Builder::new().name(format!("tress-worker-{index}"));
+        let thread = thread.spawn(move || {
+            let _ending = ending;
+            work();
+        });
+        let thread = thread.map_err(|error| {
+            Failure::from(error).context(format!("worker {index} has no thread"))
+        })?;
+        self.threads.insert(index, thread);
         Ok(())
+    }
+
+    /// Waits until all have ended, for so long; then leaves those that have not.
+    fn ended(mut self, limit: Duration) -> Result<(), WorkersLeft> {
+        let start = Instant::now();
+        while !self.threads.is_empty() {
+            let left = limit.saturating_sub(start.elapsed());
+            let Ok(index) = self.ends.recv_timeout(left) else {
+                break;
+            };
+            if let Some(thread) = self.threads.remove(&index) {
+                // What it failed with is known.
+                thread.join().ok();
+            }
+        }
+        if self.threads.is_empty() {
+            return Ok(());
+        }
+        Err(WorkersLeft {
+            workers: self.threads.into_keys().collect(),
+            after: limit,
+        })
     }
 }
 
@@ -280,6 +367,6 @@ fn caught(work: impl FnOnce() -> Result) -> Result {
 }
 
 fn copy(socket: &Descriptor) -> io::Result<Descriptor> {
-    let copied: OwnedFd = socket.as_fd().try_clone_to_owned()?;
+    let copied: OwnedFd = seam::call(Call::Dup, || socket.as_fd().try_clone_to_owned())?;
     Ok(copied.into())
 }

@@ -14,7 +14,7 @@ use std::{
 };
 use tress_core::{
     Address, DatagramProtocol, DatagramTransport, Protocol, Reactor, Result, Transport,
-    testing::ManualClock,
+    driver::Driver, testing::ManualClock,
 };
 use tress_os::Mio;
 
@@ -86,6 +86,20 @@ fn more_events_than_one_look_takes() {
     turn_until_it_rests(&reactor);
     assert_eq!(received.get(), PORTS);
     assert!(!is_readable(&reactor));
+}
+
+/// The kernel counts milliseconds: were they rounded down, a loop would spin until what it waits for is due.
+#[test]
+fn a_wait_does_not_end_before_its_time() {
+    let mut driver = Mio::new().expect("epoll works");
+    // What making it has left to do is done.
+    driver.wait(Some(Duration::ZERO)).expect("epoll works");
+    for micros in [1, 400, 1_500] {
+        let (until, start) = (Duration::from_micros(micros), driver.now());
+        driver.wait(Some(until)).expect("epoll works");
+        let took = driver.now().since(start);
+        assert!(took >= until, "{took:?} instead of {until:?}");
+    }
 }
 
 /// What is asked between two turns makes the descriptor readable, once the loop has said that it waits.

@@ -7,19 +7,24 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
-        mpsc::{Sender, channel},
+        mpsc::{Receiver, Sender, channel},
     },
     thread,
     time::{Duration, Instant},
 };
 use tress_core::{
-    Failure, Limits, Protocol, Reactor, Remote, Result, Transport, error::CannotListen,
+    EventType, Failure, Limits, Phase, Protocol, Reactor, Remote, Result, Transport,
+    error::CannotListen, testing::logged,
 };
 use tress_os::{
     Mio, Worker, Workers,
-    workers::{BadWorkers, WORKERS_MAX},
+    seam::{
+        Call,
+        faults::{self, Fault, Plan},
+    },
+    workers::{BadWorkers, WORKERS_MAX, WorkersLeft},
 };
 
 const LOOPBACK: &str = "tcp:0:interface=127.0.0.1";
@@ -80,7 +85,7 @@ fn served(count: usize, stopped: usize, with: impl FnOnce(SocketAddr, &Remote) +
                 with(*at, remote);
             }
         });
-        workers(count).run(|worker| listen(worker, &tell))
+        workers(count).run(move |worker| listen(worker, &tell))
     })
 }
 
@@ -190,8 +195,10 @@ fn each_has_a_socket_of_its_own_where_that_is_asked_for() {
 #[cfg(all(feature = "uring", target_os = "linux"))]
 #[test]
 fn each_has_a_socket_of_its_own_on_io_uring() {
-    match on_uring() {
-        Ok(_) => check_sockets_of_their_own(on_uring),
+    // It is dropped before others count what is open.
+    let tried = on_uring().map(drop);
+    match tried {
+        Ok(()) => check_sockets_of_their_own(on_uring),
         Err(error) => println!("skipped: this machine has no io_uring for us: {error}"),
     }
 }
@@ -201,6 +208,7 @@ fn check_sockets_of_their_own(make: fn() -> Result<Reactor>) {
     let port = free_port();
     let at = format!("tcp:{port}:interface=127.0.0.1:reuse=1");
     let (tell, told) = channel();
+    let everywhere = at.clone();
     let result = thread::scope(|scope| {
         scope.spawn(move || {
             let known: Vec<Remote> = told.iter().take(2).collect();
@@ -219,13 +227,11 @@ fn check_sockets_of_their_own(make: fn() -> Result<Reactor>) {
             }
             assert_eq!(seen, [true; 2]);
         });
-        let tell = Mutex::new(tell);
         let two = Workers::new(2, make).expect("there may be two");
-        two.run(|worker| {
+        two.run(move |worker| {
             let index = worker.index();
-            worker.reactor().listen(&at, move || Echo(index))?;
+            worker.reactor().listen(&everywhere, move || Echo(index))?;
             let remote = worker.reactor().remote();
-            let tell = tell.lock().expect("no panic");
             tell.send(remote).map_err(|_| Failure::msg("nobody asks"))
         })
     });
@@ -257,17 +263,18 @@ fn nothing_is_served_where_one_cannot_listen() {
         "tcp:{}:interface=127.0.0.1",
         taken.local_addr().expect("it has one").port()
     );
-    let set_up = AtomicUsize::new(0);
+    let set_up = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&set_up);
     let before = descriptors();
-    let failure = workers(2).run(|worker| {
-        set_up.fetch_add(1, Ordering::Relaxed);
+    let failure = workers(2).run(move |worker| {
+        counted.fetch_add(1, Ordering::Relaxed);
         worker.reactor().listen(LOOPBACK, || Echo(0))?;
         worker.reactor().listen(&at, || Echo(0))?;
         Ok(())
     });
     let failure = failure.expect_err("it is in use");
     assert!(failure.check::<CannotListen>().is_some(), "{failure}");
-    assert_eq!(set_up.into_inner(), 1);
+    assert_eq!(set_up.load(Ordering::Relaxed), 1);
     assert_eq!(descriptors(), before);
 }
 
@@ -275,10 +282,14 @@ fn nothing_is_served_where_one_cannot_listen() {
 fn one_that_cannot_be_set_up_ends_all_before_they_run() {
     let _alone = alone();
     for panics in [false, true] {
-        let failure = workers(3).run(|worker| {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&ran);
+        let failure = workers(3).run(move |worker| {
             worker.reactor().listen(LOOPBACK, || Echo(0))?;
-            let ran = || -> () { panic!("it ran") };
-            worker.reactor().call_later(Duration::ZERO, ran);
+            let ran = Arc::clone(&counted);
+            worker.reactor().call_when_running(move || {
+                ran.fetch_add(1, Ordering::Relaxed);
+            });
             match worker.index() {
                 1 if panics => panic!("torn"),
                 1 => Err(Failure::msg("no memory")),
@@ -288,8 +299,253 @@ fn one_that_cannot_be_set_up_ends_all_before_they_run() {
         let text = failure.expect_err("one failed").to_string();
         let why = if panics { "torn" } else { "no memory" };
         assert!(text.starts_with("worker 1") && text.contains(why), "{text}");
+        assert_eq!(ran.load(Ordering::Relaxed), 0, "some ran");
     }
     no_threads();
+}
+
+/// Who is set up later finds all that are set up already waiting for it.
+#[test]
+fn none_runs_before_all_are_set_up() {
+    let _alone = alone();
+    let (tell, told) = channel();
+    let ran = workers(3).run(move |worker| {
+        let (tell, index, home) = (tell.clone(), worker.index(), worker.home().clone());
+        tell.send((index, "is set up"))?;
+        worker.reactor().call_when_running(move || {
+            tell.send((index, "runs")).ok();
+            home.stop();
+        });
+        Ok(())
+    });
+    ran.expect("they stop well");
+    let events: Vec<(usize, &str)> = told.iter().collect();
+    assert_eq!(events[0], (0, "is set up"));
+    let setups = events.iter().take_while(|(_, what)| *what == "is set up");
+    assert_eq!(setups.count(), 3, "{events:?}");
+}
+
+#[test]
+fn each_knows_which_it_is_and_reaches_the_first() {
+    let _alone = alone();
+    let (tell, told) = channel();
+    let came = Arc::new(AtomicUsize::new(0));
+    let ran = workers(3).run(move |worker| {
+        let (index, home) = (worker.index(), worker.home().clone());
+        assert_eq!(worker.count(), 3);
+        assert_eq!(worker.is_home(), index == 0);
+        let (tell, came) = (tell.clone(), Arc::clone(&came));
+        worker.reactor().call_when_running(move || {
+            let called = home.call_from_thread(move |reactor| {
+                let at = thread::current().name().map(str::to_owned);
+                tell.send((index, at)).ok();
+                if came.fetch_add(1, Ordering::Relaxed) == 2 {
+                    reactor.stop().expect("it runs");
+                }
+            });
+            called.expect("there is room");
+        });
+        Ok(())
+    });
+    ran.expect("they stop well");
+    let here = thread::current().name().map(str::to_owned);
+    let mut called: Vec<_> = told.iter().collect();
+    called.sort();
+    assert_eq!(called, [0, 1, 2].map(|index| (index, here.clone())));
+}
+
+/// Copies that a worker does not listen at, and those that were made for it, are gone: or the system would go on taking
+/// peers whom nobody serves.
+#[test]
+fn a_port_that_only_the_first_has_ends_with_it() {
+    let _alone = alone();
+    let (tell, told) = channel();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let (at, home): (Vec<SocketAddr>, Remote) = told.recv().expect("it is told");
+            let _stop = Stop(&home);
+            for at in at {
+                let start = Instant::now();
+                while TcpStream::connect(at).is_ok() {
+                    assert!(start.elapsed() < PATIENCE, "somebody has it open");
+                }
+            }
+        });
+        let ran = workers(3).run(move |worker| {
+            if !worker.is_home() {
+                return Ok(());
+            }
+            let (early, tell) = (worker.reactor().listen(LOOPBACK, || Echo(0))?, tell.clone());
+            let weak = worker.reactor().downgrade();
+            worker.reactor().call_when_running(move || {
+                let reactor = weak.upgrade().ok_or_else(|| Failure::msg("it runs"))?;
+                // Nobody can have a copy of it any more.
+                let late = reactor.listen(LOOPBACK, || Echo(0))?;
+                let mut at = Vec::new();
+                for port in [early, late] {
+                    at.push(port.local_address().to_string().parse()?);
+                    port.stop_listening();
+                }
+                let home = reactor.remote();
+                reactor.call_later(Duration::ZERO, move || drop(tell.send((at, home))));
+                Ok::<_, Failure>(())
+            });
+            Ok(())
+        });
+        ran.expect("they stop well");
+    });
+}
+
+/// What was asked for decides which copy a worker gets, not the order.
+#[test]
+fn each_port_is_its_own_on_all_workers() {
+    let _alone = alone();
+    let ports = [free_port(), free_port()];
+    let (tell, told) = channel();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let remotes: Vec<Remote> = told.iter().take(2).collect();
+            let _stop = Stop(&remotes[0]);
+            for (kind, port) in ports.into_iter().enumerate() {
+                let mut seen = [false; 2];
+                for _ in 0..5_000 {
+                    let (_stream, said) = connect(SocketAddr::from(([127, 0, 0, 1], port)));
+                    assert_eq!(said / 10, kind, "the other port's protocol");
+                    seen[said % 10] = true;
+                    if seen == [true; 2] {
+                        break;
+                    }
+                }
+                assert_eq!(seen, [true; 2]);
+            }
+        });
+        let ran = workers(2).run(move |worker| {
+            let index = worker.index();
+            let mut kinds = vec![0, 1];
+            if index == 1 {
+                kinds.reverse();
+            }
+            for kind in kinds {
+                let at = format!("tcp:{}:interface=127.0.0.1", ports[kind]);
+                worker
+                    .reactor()
+                    .listen(&at, move || Echo(kind * 10 + index))?;
+            }
+            tell.send(worker.reactor().remote())
+                .map_err(|_| Failure::msg("nobody asks"))
+        });
+        ran.expect("they stop well");
+    });
+}
+
+/// One copy for the first to lend, and one for each other worker.
+#[test]
+fn nothing_is_left_where_a_socket_cannot_be_copied() {
+    let _alone = alone();
+    let before = descriptors();
+    let port = free_port();
+    let at = format!("tcp:{port}:interface=127.0.0.1");
+    for number in 1..=3 {
+        let at = at.clone();
+        faults::begin(Some(Plan {
+            call: Call::Dup,
+            number,
+            fault: Fault::Error(libc::EMFILE),
+        }));
+        let ran = workers(3).run(move |worker| {
+            let listens = worker.reactor().listen(&at, || Echo(0));
+            if worker.is_home()
+                && let Err(failure) = &listens
+            {
+                assert!(failure.check::<CannotListen>().is_some(), "{failure}");
+                TcpListener::bind(("127.0.0.1", port)).expect("it does not listen");
+            }
+            worker
+                .reactor()
+                .call_when_running(|| -> () { panic!("it runs") });
+            listens.map(drop)
+        });
+        assert!(faults::end().is_fulfilled, "copy {number}");
+        let text = ran.expect_err("no descriptor is left").to_string();
+        assert!(text.contains("Too many open files"), "{text}");
+        no_threads();
+        assert_eq!(descriptors(), before, "copy {number}");
+    }
+}
+
+/// The next wait of this thread's loop fails with this error, which ends the loop.
+fn break_loop(error: i32) {
+    faults::begin(Some(Plan {
+        call: Call::EpollWait,
+        number: 1,
+        fault: Fault::Error(error),
+    }));
+}
+
+/// Also that of the first worker. Later failures are consequences, or nobody's business.
+#[test]
+fn the_loop_that_fails_first_stops_all_and_is_told() {
+    let _alone = alone();
+    for first in 0..3 {
+        let failure = workers(3).run(move |worker| {
+            let index = worker.index();
+            let then = (first + 1) % 3;
+            worker.reactor().call_when_running(move || {
+                if index == first {
+                    break_loop(libc::EBADF);
+                } else if index == then && first != 0 {
+                    // The first failure is known when its thread has ended.
+                    let (start, thread) = (Instant::now(), format!("tress-worker-{first}"));
+                    while threads().contains(&thread) {
+                        assert!(start.elapsed() < PATIENCE, "{:?}", threads());
+                        thread::yield_now();
+                    }
+                    break_loop(libc::EINVAL);
+                }
+            });
+            Ok(())
+        });
+        faults::end();
+        let text = failure.expect_err("a loop failed").to_string();
+        let who = format!("worker {first}: ");
+        assert!(
+            text.starts_with(&who) && text.contains("Bad file descriptor"),
+            "{text}"
+        );
+        no_threads();
+    }
+}
+
+/// They stop together: whoever waits for something in its stop does not keep the others running.
+#[test]
+fn all_are_told_when_one_begins_to_stop() {
+    let _alone = alone();
+    for slow in [0, 1] {
+        let (tell, told) = channel();
+        let (told, heard) = (Arc::new(Mutex::new(told)), Arc::new(AtomicUsize::new(0)));
+        let hears = Arc::clone(&heard);
+        let ran = workers(2).run(move |worker| {
+            let reactor = worker.reactor();
+            if worker.index() != slow {
+                let tell = tell.clone();
+                reactor.add_system_event_trigger(Phase::After, EventType::Shutdown, move || {
+                    tell.send(()).ok();
+                });
+                return Ok(());
+            }
+            let (remote, told, hears) = (reactor.remote(), Arc::clone(&told), Arc::clone(&hears));
+            reactor.call_when_running(move || remote.stop());
+            reactor.add_system_event_trigger(Phase::During, EventType::Shutdown, move || {
+                let told = told.lock().expect("no panic");
+                if told.recv_timeout(PATIENCE).is_ok() {
+                    hears.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            Ok(())
+        });
+        ran.expect("they stop well");
+        assert_eq!(heard.load(Ordering::Relaxed), 1, "the other ran on");
+    }
 }
 
 #[test]
@@ -317,22 +573,137 @@ fn a_peer_that_does_not_go_does_not_keep_any_longer_than_the_limit() {
             told.recv().expect_err("they have ended");
             drop(open);
         });
-        let tell = Mutex::new(Some(tell));
-        let result = workers(2).run(|worker| {
+        workers(2).run(move |worker| {
             let mut limits = Limits::default();
             limits.shutdown = Duration::from_millis(50);
             worker.reactor().set_limits(limits);
             let port = worker.reactor().listen(LOOPBACK, || Full)?;
             let at = port.local_address().to_string().parse()?;
-            if let (Some(tell), false) = (&*tell.lock().expect("no panic"), worker.is_home()) {
+            if !worker.is_home() {
                 tell.send((at, worker.reactor().remote())).ok();
             }
             Ok(())
-        });
-        drop(tell);
-        result
+        })
     });
     result.expect("they stop well");
+}
+
+/// A callback that does not return before it is let go, on the worker that asks for it.
+struct Stuck {
+    reached: Sender<()>,
+    until: Mutex<Receiver<()>>,
+}
+
+impl Stuck {
+    /// Who sends, or drops what sends, lets go.
+    fn new() -> (Arc<Self>, Receiver<()>, Sender<()>) {
+        let ((reached, is_reached), (release, until)) = (channel(), channel());
+        let until = Mutex::new(until);
+        (Arc::new(Self { reached, until }), is_reached, release)
+    }
+
+    fn hold(self: &Arc<Self>, reactor: &Reactor) {
+        let stuck = Arc::clone(self);
+        reactor.call_when_running(move || {
+            stuck.reached.send(()).ok();
+            stuck.until.lock().expect("no panic").recv().ok();
+        });
+    }
+}
+
+fn may_take(reactor: &Reactor, worker_stop: Duration) {
+    let mut limits = Limits::default();
+    limits.worker_stop = worker_stop;
+    reactor.set_limits(limits);
+}
+
+#[test]
+fn one_that_is_stuck_is_left_and_named() {
+    let _alone = alone();
+    let before = descriptors();
+    let (stuck, reached, release) = Stuck::new();
+    let (tell, told) = channel();
+    let ending = thread::spawn(move || {
+        reached.recv().expect("it comes there");
+        let home: Remote = told.recv().expect("it is told");
+        home.stop();
+    });
+    let mut result = Ok(());
+    let log = logged(|| {
+        result = workers(2).run(move |worker| {
+            worker.reactor().listen(LOOPBACK, || Echo(0))?;
+            if worker.is_home() {
+                may_take(worker.reactor(), Duration::from_millis(20));
+                tell.send(worker.reactor().remote()).ok();
+            } else {
+                stuck.hold(worker.reactor());
+            }
+            Ok(())
+        });
+    });
+    ending.join().expect("it only stops");
+    let failure = result.expect_err("one is left");
+    let left = WorkersLeft {
+        workers: vec![1],
+        after: Duration::from_millis(20),
+    };
+    assert_eq!(failure.check(), Some(&left));
+    let text = "worker 1 did not end within 20ms (`worker_stop`): a callback holds the thread, which was left behind";
+    assert_eq!(failure.to_string(), text);
+    assert_eq!(log, [format!("ERROR {text}")]);
+    assert_eq!(threads(), ["tress-worker-1"]);
+    drop(release);
+    no_threads();
+    assert_eq!(descriptors(), before, "it has ended as the others do");
+}
+
+/// One that has ended by then is not left, however short the limit; who failed first is told, and who is left is logged.
+#[test]
+fn of_several_only_the_stuck_ones_are_left() {
+    let _alone = alone();
+    for fails in [false, true] {
+        let (stuck, reached, release) = Stuck::new();
+        let reached = Mutex::new(reached);
+        let mut result = Ok(());
+        let log = logged(|| {
+            result = workers(4).run(move |worker| {
+                let reactor = worker.reactor();
+                match worker.index() {
+                    0 => {
+                        may_take(reactor, Duration::ZERO);
+                        reactor.add_system_event_trigger(Phase::After, EventType::Shutdown, || {
+                            let start = Instant::now();
+                            while threads() != ["tress-worker-1", "tress-worker-3"] {
+                                assert!(start.elapsed() < PATIENCE, "{:?}", threads());
+                                thread::yield_now();
+                            }
+                        });
+                    }
+                    // Its loop will fail, as it runs already.
+                    2 if fails => reactor.start()?,
+                    2 => {
+                        let mut reached = reached.lock().expect("no panic");
+                        let reached = std::mem::replace(&mut *reached, channel().1);
+                        let remote = reactor.remote();
+                        reactor.call_when_running(move || {
+                            assert_eq!(reached.iter().take(2).count(), 2);
+                            remote.stop();
+                        });
+                    }
+                    _ => stuck.hold(reactor),
+                }
+                Ok(())
+            });
+        });
+        let text = result.expect_err("some are left").to_string();
+        let left = "worker 1 and worker 3 did not end within 0ns (`worker_stop`)";
+        let logged = format!("ERROR {left}");
+        assert!(log.iter().any(|line| line.starts_with(&logged)), "{log:?}");
+        let told = if fails { "worker 2: " } else { left };
+        assert!(text.starts_with(told), "{text}");
+        drop(release);
+        no_threads();
+    }
 }
 
 #[test]

@@ -33,8 +33,8 @@ pub struct CallLimits {
     /// `calls_in_flight`: calls of one client that wait for their answers; one more fails with [`TooManyCalls`]. 1000 by
     /// default.
     pub in_flight: usize,
-    /// `call_deadline`: how long one waits for its answer; then it fails with [`NoAnswer`] and is cancelled at home. 30 s
-    /// by default.
+    /// `call_deadline`: how long one waits for its answer, unless its caller waits less long
+    /// ([`CallContext::deadline`]); then it fails with [`NoAnswer`] and is cancelled at home. 30 s by default.
     pub deadline: Duration,
 }
 
@@ -63,7 +63,7 @@ impl fmt::Display for TooManyCalls {
 
 impl Error for TooManyCalls {}
 
-/// No answer came in time: [`CallLimits::deadline`].
+/// No answer came in time: [`CallLimits::deadline`], or the caller's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoAnswer {
     /// What the object is called at home.
@@ -167,6 +167,7 @@ impl Homes {
         let peer = call.peer.map_or(Address::Unknown, Address::from);
         let context = CallContext {
             avatar: call.avatar.map(Rc::from),
+            deadline: Some(reactor.now() + call.left),
             ..CallContext::from_peer(reactor, peer)
         };
         let called = object.call(&context, &call.method, call.arguments);
@@ -239,6 +240,8 @@ struct Call {
     arguments: Arguments,
     peer: Option<std::net::SocketAddr>,
     avatar: Option<String>,
+    /// How long the caller waits. Not until when: each reactor has a clock of its own.
+    left: Duration,
     key: CallKey,
     answer: Answer,
 }
@@ -347,8 +350,21 @@ impl Distant {
         }
     }
 
-    /// Enters who waits; cancelling or the deadline takes it out again and cancels the call at home.
-    fn wait(&self, reactor: &Reactor, waiting: &Rc<Waiting>, key: &CallKey) -> Deferred<Value> {
+    /// How long this caller waits for an answer.
+    fn patience(&self, context: &CallContext) -> Duration {
+        let most = self.limits.deadline;
+        let own = context.deadline;
+        own.map_or(most, |own| own.since(context.reactor.now()).min(most))
+    }
+
+    /// Enters who waits so long; cancelling or the deadline takes it out again and cancels the call at home.
+    fn wait(
+        &self,
+        reactor: &Reactor,
+        waiting: &Rc<Waiting>,
+        key: &CallKey,
+        after: Duration,
+    ) -> Deferred<Value> {
         let give_up = {
             let (home, key, waiting) = (self.home.clone(), key.clone(), Rc::downgrade(waiting));
             move || {
@@ -362,7 +378,7 @@ impl Distant {
         };
         let cancelled = give_up.clone();
         let (resolver, deferred) = Deferred::with_canceller(move || drop(cancelled()));
-        let (object, after) = (self.name.clone(), self.limits.deadline);
+        let object = self.name.clone();
         let timeout = reactor.call_later(after, move || {
             if let Some(resolver) = give_up() {
                 resolver.fail(NoAnswer { object, after });
@@ -393,7 +409,8 @@ impl Carrier for Distant {
         let waiting = Waiting::of(reactor);
         waiting.last.set(waiting.last.get() + 1);
         let key = CallKey(Arc::clone(&self.own), waiting.last.get());
-        let deferred = self.wait(reactor, &waiting, &key);
+        let left = self.patience(context);
+        let deferred = self.wait(reactor, &waiting, &key, left);
         let call = Call {
             name: self.name.clone(),
             interface: self.descriptor.name,
@@ -404,6 +421,7 @@ impl Carrier for Distant {
                 _ => None,
             },
             avatar: context.avatar.as_deref().map(str::to_owned),
+            left,
             key: key.clone(),
             answer: Answer {
                 back: reactor.remote(),

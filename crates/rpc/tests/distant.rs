@@ -19,6 +19,9 @@ trait Slow {
 
     /// Who asks, and from where.
     async fn who(&self, context: CallContext) -> Result<String>;
+
+    /// How long they wait.
+    async fn left(&self, context: CallContext) -> Result<String>;
 }
 
 /// The calls that it has got, with what to answer them with.
@@ -44,6 +47,11 @@ impl Slow for Slowly {
     async fn who(&self, context: CallContext) -> Result<String> {
         let avatar = context.avatar.as_deref().unwrap_or("nobody");
         Ok(format!("{avatar} at {}", context.peer))
+    }
+
+    async fn left(&self, context: CallContext) -> Result<String> {
+        let left = context.deadline.map(|at| at.since(context.reactor.now()));
+        Ok(format!("{left:?}"))
     }
 }
 
@@ -293,6 +301,45 @@ fn no_answer_in_time_is_a_failure_and_cancels() {
     assert_eq!(*pair.slow.cancelled.borrow(), ["a"]);
     pair.turn();
     assert!(late.borrow().is_empty(), "no second end");
+}
+
+/// Until when the caller waits goes along, as how long: the clocks of the two have nothing to do with each other.
+#[test]
+fn the_shorter_of_the_callers_deadline_and_the_limit_counts_here_and_there() {
+    let limits = CallLimits {
+        deadline: Duration::from_secs(10),
+        ..CallLimits::default()
+    };
+    for (own, shorter) in [(None, 10), (Some(2), 2), (Some(20), 10), (Some(0), 0)] {
+        let pair = Pair::new();
+        pair.home.advance(Duration::from_secs(5_000));
+        pair.away.advance(Duration::from_secs(100));
+        let client = pair.client(limits);
+        let mut context = CallContext::local(pair.away.reactor());
+        let now = context.reactor.now();
+        context.deadline = own.map(|own| now + Duration::from_secs(own));
+        let shorter = Duration::from_secs(shorter);
+        let left = end(client.call(&context, "left", Vec::<Value>::new()));
+        let late = end(client.call(&context, "say", vec![Value::from("a")]));
+        if !shorter.is_zero() {
+            pair.turn();
+            let said = left.borrow_mut().remove(0).expect("in time");
+            assert_eq!(said, format!("{:?}", Some(shorter)), "{own:?}");
+            assert!(late.borrow().is_empty(), "{own:?}");
+            pair.away.advance(shorter - Duration::from_millis(1));
+            pair.turn();
+            assert!(late.borrow().is_empty(), "{own:?}");
+            pair.away.advance(Duration::from_millis(1));
+        }
+        pair.turn();
+        let failed = failure(&late);
+        let expected = NoAnswer {
+            object: "slow".to_owned(),
+            after: shorter,
+        };
+        assert_eq!(failed.check(), Some(&expected), "{own:?}");
+        assert_eq!(*pair.slow.cancelled.borrow(), ["a"], "{own:?}");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{
     factory::SharedFactory,
     failure::Result,
 };
-use std::{io, mem};
+use std::io;
 
 /// Copies of sockets that listen, each with what it was asked for, in the order in which they were opened.
 #[derive(Debug, Default)]
@@ -114,7 +114,6 @@ impl Reactor {
         if let Sharing::Lends(ports) = &mut *self.0.sharing.borrow_mut() {
             ports.0.push((at.to_owned(), copy));
         }
-        mem::drop(driver);
         Ok(())
     }
 }

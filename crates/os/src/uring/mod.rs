@@ -18,6 +18,8 @@ pub(crate) mod work;
 mod writing;
 
 #[cfg(test)]
+mod pitfalls;
+#[cfg(test)]
 mod tests;
 
 use crate::{

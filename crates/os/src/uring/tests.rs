@@ -9,23 +9,23 @@ use std::{
 };
 
 /// A blocking peer.
-type Peer = std::net::TcpStream;
+pub(super) type Peer = std::net::TcpStream;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What was reported, bytes copied.
-struct Seen(Vec<(Report, Vec<u8>)>);
+pub(super) struct Seen(pub(super) Vec<(Report, Vec<u8>)>);
 
-struct World {
-    driver: Uring,
-    port: Token,
+pub(super) struct World {
+    pub(super) driver: Uring,
+    pub(super) port: Token,
     at: SocketAddr,
-    lease: Lease,
+    pub(super) lease: Lease,
 }
 
 /// A driver that listens; `None`, with a word, where there is no io_uring.
-fn world(setup: Setup) -> Option<World> {
-    let mut driver = match Uring::with_setup(setup, SystemClock, &UringOptions::default()) {
+pub(super) fn world(setup: Setup, options: &UringOptions) -> Option<World> {
+    let mut driver = match Uring::with_setup(setup, SystemClock, options) {
         Ok(driver) => driver,
         Err((_, error)) => {
             eprintln!("skipped: this machine has no io_uring for us: {error}");
@@ -36,19 +36,23 @@ fn world(setup: Setup) -> Option<World> {
     let (port, at) = driver
         .listen(&any, &ListenOptions::default())
         .expect("port 0 is free");
-    let Address::Ip(at) = at else {
-        panic!("it listens at {at}")
-    };
-    Some(World {
-        driver,
-        port,
-        at,
-        lease: Lease::default(),
-    })
+    Some(World::around(driver, port, &at))
 }
 
 impl World {
-    fn turn(&mut self, seen: &mut Seen) {
+    pub(super) fn around(driver: Uring, port: Token, at: &Address) -> Self {
+        let Address::Ip(at) = *at else {
+            panic!("it listens at {at}")
+        };
+        Self {
+            driver,
+            port,
+            at,
+            lease: Lease::default(),
+        }
+    }
+
+    pub(super) fn turn(&mut self, seen: &mut Seen) {
         let wait = Duration::from_millis(1);
         self.driver.wait(Some(wait)).expect("io_uring works");
         while let Some(report) = self.driver.next(&mut self.lease) {
@@ -60,7 +64,7 @@ impl World {
         }
     }
 
-    fn until(&mut self, seen: &mut Seen, mut condition: impl FnMut(&Seen) -> bool) {
+    pub(super) fn until(&mut self, seen: &mut Seen, mut condition: impl FnMut(&Seen) -> bool) {
         let start = Instant::now();
         while !condition(seen) {
             let count = seen.0.len();
@@ -73,7 +77,7 @@ impl World {
         }
     }
 
-    fn accept(&mut self) -> (Peer, Token) {
+    pub(super) fn accept(&mut self) -> (Peer, Token) {
         let peer = Peer::connect(self.at).expect("it listens");
         let mut seen = Seen(Vec::new());
         self.until(&mut seen, |seen| !seen.0.is_empty());
@@ -84,7 +88,7 @@ impl World {
         (peer, conn)
     }
 
-    fn quiet(&mut self) -> Seen {
+    pub(super) fn quiet(&mut self) -> Seen {
         let mut seen = Seen(Vec::new());
         for _ in 0..20 {
             self.turn(&mut seen);
@@ -94,7 +98,7 @@ impl World {
 }
 
 impl Seen {
-    fn bytes(&self) -> Vec<u8> {
+    pub(super) fn bytes(&self) -> Vec<u8> {
         self.0.iter().flat_map(|(_, bytes)| bytes.clone()).collect()
     }
 
@@ -105,9 +109,13 @@ impl Seen {
 }
 
 /// Both kinds of ring; the plain one is the fallback, which no machine of ours needs.
-fn on_both(test: fn(World)) {
+pub(super) fn on_both(test: fn(World)) {
+    on_both_with(&UringOptions::default(), test);
+}
+
+pub(super) fn on_both_with(options: &UringOptions, test: fn(World)) {
     for setup in [Setup::Deferred, Setup::Plain] {
-        if let Some(world) = world(setup) {
+        if let Some(world) = world(setup, options) {
             test(world);
         }
     }

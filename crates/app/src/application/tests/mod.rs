@@ -137,8 +137,8 @@ fn wrong_limits() {
         check(&format!("{USERS}{FINGER}[limits]\n{limits}"), report);
     };
     check("idle = '0s'\nline = '1KiB'\nconnections = 5", "");
-    let names = "expected one of `line`, `string`, `idle`, `handshake`, `shutdown`, `connect`, `connections`, \
-         `connections_per_peer`, `bytes_per_turn`, `output_high_water`, `output_hard`, `datagram`, \
+    let names = "expected one of `line`, `string`, `idle`, `handshake`, `shutdown`, `worker_stop`, `connect`, \
+         `connections`, `connections_per_peer`, `bytes_per_turn`, `output_high_water`, `output_hard`, `datagram`, \
          `datagram_output`, `descriptors`, `stall`, `thread_calls`, `processes`, `process_output`, \
          `threads`, `jobs_waiting`";
     check(
