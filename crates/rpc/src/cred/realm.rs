@@ -6,6 +6,44 @@ use std::fmt;
 use tress_core::{Deferred, Reactor};
 
 /// Gives each avatar the object that it calls. Source: Twisted's `IRealm`.
+///
+/// ```
+/// use std::rc::Rc;
+/// use tress_core::{Deferred, Reactor, Result};
+/// use tress_rpc::{Object, cred::{Anonymous, Avatar, Checker, Portal, Realm, Session}, interface};
+///
+/// /// What is on a shelf.
+/// #[interface(crate = "tress_rpc")]
+/// trait Shelf {
+///     /// All of it.
+///     async fn list(&self) -> Result<Vec<String>>;
+/// }
+///
+/// struct Books(&'static str, Rc<str>);
+///
+/// impl Shelf for Books {
+///     async fn list(&self) -> Result<Vec<String>> {
+///         Ok(vec![format!("{} of {}", self.0, self.1)])
+///     }
+/// }
+///
+/// /// Each has a shelf; who has no name sees everybody's.
+/// struct Library;
+///
+/// impl Realm for Library {
+///     fn request_avatar(&self, _: &Reactor, avatar: Avatar, shared: &Object) -> Deferred<Session> {
+///         let shelf = match &avatar {
+///             Some(name) => <dyn DynShelf>::object(Rc::new(Books("the diary", name.clone()))),
+///             None => shared.clone(),
+///         };
+///         let session = Session::new(avatar, &shelf);
+///         Deferred::succeed(session.on_logout(|| println!("somebody has left the library")))
+///     }
+/// }
+///
+/// let checkers = [Rc::new(Anonymous) as Rc<dyn Checker>];
+/// let portal = Portal::new(checkers).with_realm(Rc::new(Library));
+/// ```
 pub trait Realm: 'static {
     /// What this avatar calls in place of `object`, which is what the exposure serves: an object of its own, or the same.
     /// Its interface must be that of `object`, from which the exposure was made. A failure is told to whoever logs in.
