@@ -6,12 +6,8 @@ use crate::{
 };
 use tress_core::SharedFactory;
 use tress_rpc::{
-    amp::AmpFactory,
-    cred::{Credentials, Sort},
-    http::Dialect,
-    jsonrpc::JsonRpcLines,
-    line::LineFactory,
-    pb::{PbCredentials, PbFactory},
+    amp::AmpFactory, cred::Sort, http::Dialect, jsonrpc::JsonRpcLines, line::LineFactory,
+    pb::PbFactory,
 };
 
 /// `as = "amp"`
@@ -65,22 +61,11 @@ pub(super) const PB: Exposure = Exposure {
     doc: "Perspective Broker, Twisted's protocol of objects; with `auth`, callers log in by a challenge.",
     options: &[],
     make: Make::Factory(|serving| {
-        let factory = PbFactory::new(&serving.object, serving.limits);
-        if !serving.portal.takes(Sort::Challenge) {
-            return Ok(SharedFactory::new(factory));
-        }
-        let portal = serving.portal.clone();
-        Ok(SharedFactory::new(factory.login(move |context, shown| {
-            let credentials = match shown {
-                PbCredentials::Anonymous => Credentials::Anonymous,
-                PbCredentials::Response(response) => Credentials::Challenge {
-                    user: response.user().to_owned(),
-                    answers: std::rc::Rc::new(move |password| response.is(password.as_bytes())),
-                },
-            };
-            let login = portal.login(&context.reactor, credentials);
-            login.map(|avatar| avatar.unwrap_or_else(|| "anonymous".into()))
-        })))
+        let (portal, object) = (serving.portal.clone(), &serving.object);
+        Ok(SharedFactory::new(match portal.takes(Sort::Challenge) {
+            true => PbFactory::with_portal(portal, object, serving.limits),
+            false => PbFactory::new(object, serving.limits),
+        }))
     }),
 };
 

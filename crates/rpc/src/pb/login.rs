@@ -4,23 +4,20 @@
 //! MD5 digest of the MD5 digest of the password and the challenge, gives the avatar. `loginAnonymous(mind)` does so at
 //! once. Minds (objects of the client's) are let go. A challenger may be answered once.
 
-use super::broker::{Broker, Local, Reply};
+use super::{
+    broker::{Broker, Local, Reply},
+    referenceable::Waits,
+    value::{PbArguments, PbValue},
+};
 use crate::{
-    arguments::Arguments,
     calls::Calls,
-    cred::same,
+    cred::{Credentials, Portal, Session, same},
     fault::{self, Fault},
-    object::CallContext,
-    value::Value,
+    object::{CallContext, Object},
 };
 use md5::{Digest, Md5};
-use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeMap,
-    fmt,
-    rc::Rc,
-};
-use tress_core::{Canceller, Deferred, Failure, error::TimedOut, wording::quoted};
+use std::{cell::Cell, fmt, rc::Rc};
+use tress_core::{Deferred, Failure, error::TimedOut, wording::quoted};
 
 /// Logins of one connection that wait for their results.
 const LOGINS_AT_ONCE: usize = 8;
@@ -74,36 +71,40 @@ fn respond_digest(digest: &[u8; 16], challenge: &[u8]) -> [u8; 16] {
         .into()
 }
 
-/// Who decides: the name of the avatar, or why not, as of [`PbFactory::login`](super::PbFactory::login).
-pub(super) type Portal = dyn Fn(&CallContext, PbCredentials) -> Deferred<Rc<str>>;
+/// Who decides: who has logged in to what, or why not, as of [`PbFactory::login`](super::PbFactory::login).
+pub(super) type Decide = dyn Fn(&CallContext, PbCredentials) -> Deferred<Session>;
+
+/// Has a portal decide.
+pub(super) fn ask(portal: Portal, object: Object) -> Rc<Decide> {
+    Rc::new(move |context, shown| {
+        let credentials = match shown {
+            PbCredentials::Anonymous => Credentials::Anonymous,
+            PbCredentials::Response(response) => Credentials::Challenge {
+                user: response.user.clone(),
+                answers: Rc::new(move |password| response.is(password.as_bytes())),
+            },
+        };
+        portal.login(&context.reactor, credentials, &object)
+    })
+}
 
 /// The logins of one connection.
 pub(super) struct Login {
-    portal: Rc<Portal>,
-    /// Those of the object that avatars are.
-    calls: RefCell<Option<Rc<Calls>>>,
-    last: Cell<u64>,
-    waiting: RefCell<BTreeMap<u64, Option<Canceller>>>,
+    decide: Rc<Decide>,
+    waits: Rc<Waits>,
 }
 
 impl Login {
-    pub(super) fn new(portal: &Rc<Portal>, calls: Calls) -> Self {
+    pub(super) fn new(decide: &Rc<Decide>) -> Self {
         Self {
-            portal: Rc::clone(portal),
-            calls: RefCell::new(Some(Rc::new(calls))),
-            last: Cell::new(0),
-            waiting: RefCell::default(),
+            decide: Rc::clone(decide),
+            waits: Rc::default(),
         }
     }
 
-    /// Cancels what waits; nobody logs in after this.
+    /// Cancels what waits.
     pub(super) fn end(&self) {
-        let (waiting, calls) = (self.waiting.take(), self.calls.take());
-        waiting
-            .into_values()
-            .flatten()
-            .for_each(|login| login.cancel());
-        drop(calls);
+        self.waits.end();
     }
 }
 
@@ -120,11 +121,11 @@ impl Broker {
         self: &Rc<Self>,
         number: Option<i128>,
         method: &str,
-        arguments: Arguments,
+        arguments: PbArguments,
     ) {
         let challenge = match method {
             "login" => self.challenge(arguments),
-            "loginAnonymous" => match taken(arguments, ["mind"]) {
+            "loginAnonymous" => match arguments.take(["mind"]) {
                 Ok([_mind]) => return self.log_in(number, PbCredentials::Anonymous),
                 Err(fault) => Err(fault),
             },
@@ -133,11 +134,11 @@ impl Broker {
         self.answer(number, challenge);
     }
 
-    fn challenge(&self, arguments: Arguments) -> Result<Reply, Fault> {
-        let [user] = taken(arguments, ["username"])?;
+    fn challenge(&self, arguments: PbArguments) -> Result<Reply, Fault> {
+        let [user] = arguments.take(["username"])?;
         let user = match user {
-            Value::String(user) => Some(user),
-            Value::Bytes(user) => String::from_utf8(user).ok(),
+            PbValue::String(user) => Some(user),
+            PbValue::Bytes(user) => String::from_utf8(user).ok(),
             _ => None,
         };
         let user = user.ok_or_else(|| bad("the name of a user"))?;
@@ -160,13 +161,13 @@ impl Broker {
         challenger: &Challenger,
         number: Option<i128>,
         method: &str,
-        arguments: Arguments,
+        arguments: PbArguments,
     ) {
         if method != "respond" {
             return self.answer(number, Err(unknown(method)));
         }
-        let response = match taken(arguments, ["response", "mind"]) {
-            Ok([Value::Bytes(response), _mind]) => response,
+        let response = match arguments.take(["response", "mind"]) {
+            Ok([PbValue::Bytes(response), _mind]) => response,
             Ok(_) => return self.answer(number, Err(bad("a response in bytes"))),
             Err(fault) => return self.answer(number, Err(fault)),
         };
@@ -186,7 +187,7 @@ impl Broker {
         let (Some(login), Some(context)) = (&self.login, self.context()) else {
             return; // the connection has ended
         };
-        if login.waiting.borrow().len() >= LOGINS_AT_ONCE {
+        if login.waits.count() >= LOGINS_AT_ONCE {
             let message = format!("{LOGINS_AT_ONCE} logins wait, and no more may");
             return self.answer(number, Err(Fault::new(fault::BUSY, message)));
         }
@@ -196,39 +197,28 @@ impl Broker {
             deadline,
             ..context
         };
-        let asked = (login.portal)(&context, credentials).add_timeout(&context.reactor, after);
-        let asked = match asked.try_result() {
-            Ok(result) => return self.logged_in(number, result),
-            Err(asked) => asked,
-        };
-        let id = login.last.get() + 1;
-        login.last.set(id);
-        let canceller = asked.canceller();
-        login.waiting.borrow_mut().insert(id, canceller);
+        let asked = (login.decide)(&context, credentials).add_timeout(&context.reactor, after);
         let broker = Rc::downgrade(self);
-        let told = asked.add_both(move |result| {
-            let Some(broker) = broker.upgrade() else {
-                return;
-            };
-            let login = broker.login.as_ref();
-            let waited = login.and_then(|login| login.waiting.borrow_mut().remove(&id));
-            if waited.is_some() {
+        login.waits.on(asked, move |result| {
+            if let Some(broker) = broker.upgrade() {
                 broker.logged_in(number, result);
             }
         });
-        told.detach();
     }
 
-    fn logged_in(&self, number: Option<i128>, result: Result<Rc<str>, Failure>) {
-        let calls = self
-            .login
-            .as_ref()
-            .and_then(|login| login.calls.borrow().clone());
-        let Some(calls) = calls else { return };
+    fn logged_in(&self, number: Option<i128>, result: Result<Session, Failure>) {
+        if self.ended().is_some() {
+            return; // and the session ends with it
+        }
         let reply = match result {
-            Ok(avatar) => self
-                .expose(Local::object(&calls, Some(avatar)))
-                .map(Reply::Object),
+            Ok(session) => {
+                let calls = Rc::new(Calls::new(session.object(), self.limits));
+                let avatar = Local::Object {
+                    calls,
+                    session: Some(session),
+                };
+                self.expose(avatar).map(Reply::Object)
+            }
             Err(late) if late.check::<TimedOut>().is_some() => {
                 Err(Fault::new(fault::DEADLINE, "nobody decided in time"))
             }
@@ -236,26 +226,6 @@ impl Broker {
         };
         self.answer(number, reply);
     }
-}
-
-/// These arguments and no others, by place or by name.
-fn taken<const N: usize>(arguments: Arguments, names: [&str; N]) -> Result<[Value; N], Fault> {
-    let Arguments { positional, named } = arguments;
-    let mut values: Vec<Option<Value>> = positional.into_iter().map(Some).collect();
-    if values.len() > N {
-        return Err(bad(&format!("at most {N} arguments")));
-    }
-    values.resize(N, None);
-    for (name, value) in named {
-        let place = names.iter().position(|known| *known == name);
-        match place.map(|place| values[place].replace(value)) {
-            Some(None) => {}
-            _ => return Err(bad(&format!("no other argument {}", quoted(&name)))),
-        }
-    }
-    let values: Option<Vec<Value>> = values.into_iter().collect();
-    let values = values.and_then(|values| values.try_into().ok());
-    values.ok_or_else(|| bad(&format!("{N} arguments")))
 }
 
 fn bad(expected: &str) -> Fault {

@@ -2,11 +2,13 @@
 
 use super::{
     broker::{Broker, Local},
-    login::{Login, PbCredentials, Portal},
+    login::{Decide, Login, PbCredentials, ask},
     protocol::PbProtocol,
+    value::PbObject,
 };
 use crate::{
-    calls::{Calls, ExposureLimits},
+    calls::ExposureLimits,
+    cred::{Portal, Session},
     object::{CallContext, Object},
 };
 use std::{collections::BTreeSet, fmt, rc::Rc};
@@ -18,56 +20,71 @@ use tress_core::{Address, Deferred, Factory};
 /// `root.callRemote("quotes", 3)` and `root.callRemote("quotes", count=3)` call the method `quotes`. Texts may be byte
 /// strings, as those of Python 2 are. See [`pb`](super) for what values are sent as, and for faults.
 pub struct PbFactory {
-    object: Object,
+    root: Root,
     limits: ExposureLimits,
     classes: Rc<BTreeSet<String>>,
-    portal: Option<Rc<Portal>>,
+}
+
+/// What peers call first.
+enum Root {
+    Object(PbObject),
+    /// Twisted's portal.
+    Portal(Rc<Decide>),
 }
 
 impl PbFactory {
-    /// Serves this object within these limits; `batch` means nothing here.
+    /// Serves this object, an [`Object`] or a [`Referenceable`](super::Referenceable), to everybody, within these limits;
+    /// `batch` means nothing here.
     #[must_use]
-    pub fn new(object: &Object, limits: ExposureLimits) -> Self {
+    pub fn new(object: impl Into<PbObject>, limits: ExposureLimits) -> Self {
+        Self::of(Root::Object(object.into()), limits)
+    }
+
+    /// Lets only those in who log in: the root object is Twisted's portal, and what each may call is what the realm of this
+    /// portal gives it in place of `object`. The portal is asked about challenges and about nothing (`login`,
+    /// `loginAnonymous`), with [`call_deadline`](ExposureLimits::call_deadline) to answer. The session ends, with the
+    /// realm's logout, when the client gives back what it has logged in to, or when its connection ends.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// use tress_rpc::{ExposureLimits, Object, cred::{Checker, Memory, Portal}, pb::PbFactory};
+    ///
+    /// fn factory(object: &Object) -> PbFactory {
+    ///     let users = Memory::new([("guest".to_owned(), "guest".to_owned())]);
+    ///     let portal = Portal::new([Rc::new(users) as Rc<dyn Checker>]);
+    ///     PbFactory::with_portal(portal, object, ExposureLimits::default())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn with_portal(portal: Portal, object: &Object, limits: ExposureLimits) -> Self {
+        Self::of(Root::Portal(ask(portal, object.clone())), limits)
+    }
+
+    /// The same with a function in place of a portal, which may know passwords by their MD5 digests only. Clients are told a
+    /// [`Fault`](crate::Fault) that it fails with.
+    #[must_use]
+    pub fn with_login(
+        decide: impl Fn(&CallContext, PbCredentials) -> Deferred<Session> + 'static,
+        limits: ExposureLimits,
+    ) -> Self {
+        Self::of(Root::Portal(Rc::new(decide)), limits)
+    }
+
+    fn of(root: Root, limits: ExposureLimits) -> Self {
         Self {
-            object: object.clone(),
+            root,
             limits,
             classes: Rc::default(),
-            portal: None,
         }
     }
 
-    /// Takes instances of these classes (`quotes.Quote`), whose state then is a record. All others are refused; no class
-    /// means anything else here than its name.
+    /// Takes instances of these classes (`quotes.Quote`): to an [`Object`] they are their state, a record, to a
+    /// [`Referenceable`](super::Referenceable) a [`PbValue::Instance`](super::PbValue::Instance). All others are refused; no
+    /// class means anything else here than its name.
     #[must_use]
     pub fn classes<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         let classes = Rc::make_mut(&mut self.classes);
         classes.extend(names.into_iter().map(Into::into));
-        self
-    }
-
-    /// Lets only those call it who log in: the root object is Twisted's portal then. `decide` is asked about what they
-    /// have, with [`call_deadline`](ExposureLimits::call_deadline) to answer, and gives the name of the avatar, which
-    /// calls have in their [context](CallContext::avatar); clients are told a [`Fault`](crate::Fault) that it fails with.
-    ///
-    /// ```
-    /// use tress_core::Deferred;
-    /// use tress_rpc::{ExposureLimits, Fault, Object, fault, pb::{PbCredentials, PbFactory}};
-    ///
-    /// fn factory(object: &Object) -> PbFactory {
-    ///     PbFactory::new(object, ExposureLimits::default()).login(|_, credentials| match credentials {
-    ///         PbCredentials::Response(response) if response.is(b"guest") => {
-    ///             Deferred::succeed(response.user().into())
-    ///         }
-    ///         _ => Deferred::fail(Fault::new(fault::UNAUTHORIZED, "who are you?")),
-    ///     })
-    /// }
-    /// ```
-    #[must_use]
-    pub fn login(
-        mut self,
-        decide: impl Fn(&CallContext, PbCredentials) -> Deferred<Rc<str>> + 'static,
-    ) -> Self {
-        self.portal = Some(Rc::new(decide));
         self
     }
 }
@@ -77,10 +94,9 @@ impl Factory for PbFactory {
     type Protocol = PbProtocol;
 
     fn build_protocol(&mut self, _peer: &Address) -> Option<PbProtocol> {
-        let calls = Calls::new(&self.object, self.limits);
-        let (root, login) = match &self.portal {
-            None => (Local::object(&Rc::new(calls), None), None),
-            Some(portal) => (Local::Portal, Some(Login::new(portal, calls))),
+        let (root, login) = match &self.root {
+            Root::Object(object) => (Local::object(object.clone(), self.limits), None),
+            Root::Portal(decide) => (Local::Portal, Some(Login::new(decide))),
         };
         let broker = Broker::new(self.limits, &self.classes, Some(root), login);
         Some(PbProtocol::server(broker))
@@ -89,6 +105,9 @@ impl Factory for PbFactory {
 
 impl fmt::Debug for PbFactory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PbFactory({:?})", self.object)
+        match &self.root {
+            Root::Object(object) => write!(f, "PbFactory({object:?})"),
+            Root::Portal(_) => f.write_str("PbFactory(portal)"),
+        }
     }
 }
