@@ -19,7 +19,9 @@ use std::{
 use tress_core::{Address, Deferred, Failure, Reactor, Resolver, Result};
 use tress_os::Mio;
 use tress_rpc::{
-    Arguments, Blob, CallContext, Client, ExposureLimits, Fault, Object, Value, fault, interface,
+    Arguments, Blob, CallContext, Client, ExposureLimits, Fault, Object, Value,
+    cred::Session,
+    fault, interface,
     pb::{PbArgument, PbClient, PbCredentials, PbFactory, PbReference},
     to_value,
 };
@@ -237,12 +239,15 @@ fn twisted_calls_our_object() {
 
 /// The portal of the tests: `guest` has the password `guest`, and anybody may be `visitor`.
 fn portal() -> PbFactory {
-    PbFactory::new(&object(), limits()).login(|_, credentials| match credentials {
-        PbCredentials::Anonymous => Deferred::succeed("visitor".into()),
+    let object = object();
+    PbFactory::new(&object, limits()).login(move |_, credentials| match credentials {
+        PbCredentials::Anonymous => {
+            Deferred::succeed(Session::new(Some("visitor".into()), &object))
+        }
         PbCredentials::Response(response)
             if response.user() == "guest" && response.is(b"guest") =>
         {
-            Deferred::succeed(response.user().into())
+            Deferred::succeed(Session::new(Some(response.user().into()), &object))
         }
         PbCredentials::Response(_) => Deferred::fail(Fault::new(fault::UNAUTHORIZED, "no")),
     })

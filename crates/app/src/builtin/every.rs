@@ -6,12 +6,8 @@ use crate::{
 };
 use tress_core::SharedFactory;
 use tress_rpc::{
-    amp::AmpFactory,
-    cred::{Credentials, Sort},
-    http::Dialect,
-    jsonrpc::JsonRpcLines,
-    line::LineFactory,
-    pb::{PbCredentials, PbFactory},
+    amp::AmpFactory, cred::Sort, http::Dialect, jsonrpc::JsonRpcLines, line::LineFactory,
+    pb::PbFactory,
 };
 
 /// `as = "amp"`
@@ -66,21 +62,12 @@ pub(super) const PB: Exposure = Exposure {
     options: &[],
     make: Make::Factory(|serving| {
         let factory = PbFactory::new(&serving.object, serving.limits);
-        if !serving.portal.takes(Sort::Challenge) {
-            return Ok(SharedFactory::new(factory));
-        }
-        let portal = serving.portal.clone();
-        Ok(SharedFactory::new(factory.login(move |context, shown| {
-            let credentials = match shown {
-                PbCredentials::Anonymous => Credentials::Anonymous,
-                PbCredentials::Response(response) => Credentials::Challenge {
-                    user: response.user().to_owned(),
-                    answers: std::rc::Rc::new(move |password| response.is(password.as_bytes())),
-                },
-            };
-            let login = portal.login(&context.reactor, credentials);
-            login.map(|avatar| avatar.unwrap_or_else(|| "anonymous".into()))
-        })))
+        Ok(SharedFactory::new(
+            match serving.portal.takes(Sort::Challenge) {
+                true => factory.portal(serving.portal.clone()),
+                false => factory,
+            },
+        ))
     }),
 };
 

@@ -1,14 +1,18 @@
-//! Who may call: credentials go to a [`Portal`], which asks its checkers and gives the avatar, the name that the application
-//! knows its user by. Knows no protocol: each has its own way to come by credentials. Source: Twisted's `cred/portal.py`
-//! and `cred/checkers.py`.
+//! Who may call, and what: credentials go to a [`Portal`], which asks its checkers for the avatar, the name that the
+//! application knows its user by, and its [`Realm`] for the object that this avatar calls. Knows no protocol: each has its
+//! own way to come by credentials. Source: Twisted's `cred/portal.py` and `cred/checkers.py`.
 
 mod file;
 mod memory;
+mod realm;
 
 pub use file::{BadPasswordFile, PasswordFile, hash_password};
 #[cfg(feature = "pb")]
 pub(crate) use memory::same;
 pub use memory::{Anonymous, Memory, Tokens};
+pub use realm::{Everybody, Realm, Session};
+
+use crate::object::{Object, WrongInterface};
 
 use std::{error::Error, fmt, rc::Rc};
 use tress_core::{Deferred, Reactor, Result};
@@ -85,15 +89,22 @@ pub trait Checker: 'static {
     fn check(&self, reactor: &Reactor, credentials: &Credentials) -> Deferred<Avatar>;
 }
 
-/// Lets in who shows what one of its checkers knows; clones are the same portal.
+/// Lets in who shows what one of its checkers knows, to what its realm gives them; clones are the same portal.
 #[derive(Clone)]
-pub struct Portal(Rc<[Rc<dyn Checker>]>);
+pub struct Portal {
+    checkers: Rc<[Rc<dyn Checker>]>,
+    /// None for the one that gives everybody the same object.
+    realm: Option<Rc<dyn Realm>>,
+}
 
 impl Portal {
-    /// Of these checkers, which are asked in this order.
+    /// Of these checkers, which are asked in this order, and the realm [`Everybody`].
     #[must_use]
     pub fn new(checkers: impl IntoIterator<Item = Rc<dyn Checker>>) -> Self {
-        Self(checkers.into_iter().collect())
+        Self {
+            checkers: checkers.into_iter().collect(),
+            realm: None,
+        }
     }
 
     /// For everybody, without a name.
@@ -102,21 +113,70 @@ impl Portal {
         Self::new([Rc::new(Anonymous) as Rc<dyn Checker>])
     }
 
+    /// The same checkers, and another realm.
+    #[must_use]
+    pub fn with_realm(mut self, realm: Rc<dyn Realm>) -> Self {
+        self.realm = Some(realm);
+        self
+    }
+
     /// Whether somebody could show credentials of this sort.
     #[must_use]
     pub fn takes(&self, sort: Sort) -> bool {
-        self.0.iter().any(|checker| checker.sorts().contains(&sort))
+        let mut checkers = self.checkers.iter();
+        checkers.any(|checker| checker.sorts().contains(&sort))
     }
 
-    /// Who shows these. Fails with [`Unauthorized`] when no checker knows them, or with what a checker failed with.
+    /// Lets whoever shows these call an object that is served: the [`Session`] has the object that the realm gives them in
+    /// its place. Fails with [`Unauthorized`] when no checker knows them, with what a checker or the realm failed with, and
+    /// with [`WrongInterface`] when the realm's object is of another interface.
     #[must_use]
-    pub fn login(&self, reactor: &Reactor, credentials: Credentials) -> Deferred<Avatar> {
-        let (checkers, asked) = (Rc::clone(&self.0), reactor.clone());
-        reactor.spawn(async move { login(&checkers, &asked, &credentials).await })
+    pub fn login(
+        &self,
+        reactor: &Reactor,
+        credentials: Credentials,
+        object: &Object,
+    ) -> Deferred<Session> {
+        let (portal, asked, object) = (self.clone(), reactor.clone(), object.clone());
+        reactor.spawn(async move {
+            let avatar = check(&portal.checkers, &asked, &credentials).await?;
+            portal.enter(&asked, avatar, &object).await
+        })
+    }
+
+    /// The first half of a [`login`](Self::login): who shows these. For protocols that ask with each request.
+    #[must_use]
+    pub fn authenticate(&self, reactor: &Reactor, credentials: Credentials) -> Deferred<Avatar> {
+        let (checkers, asked) = (Rc::clone(&self.checkers), reactor.clone());
+        reactor.spawn(async move { check(&checkers, &asked, &credentials).await })
+    }
+
+    /// The other half: what the realm gives this avatar in place of the object that is served.
+    #[must_use]
+    pub fn enter(&self, reactor: &Reactor, avatar: Avatar, object: &Object) -> Deferred<Session> {
+        let Some(realm) = &self.realm else {
+            return Deferred::succeed(Session::new(avatar, object));
+        };
+        let asked = object.descriptor();
+        let session = realm.request_avatar(reactor, avatar, object);
+        session.add_callback(|session| {
+            let offered = session.object().descriptor();
+            if std::ptr::eq(offered, asked) {
+                return Ok(session);
+            }
+            let (offered, asked) = (offered.name, asked.name);
+            Err(WrongInterface { offered, asked }.into())
+        })
+    }
+
+    /// Whether it may give one avatar another object than the next.
+    #[cfg(feature = "http")]
+    pub(crate) fn has_realm(&self) -> bool {
+        self.realm.is_some()
     }
 }
 
-async fn login(
+async fn check(
     checkers: &[Rc<dyn Checker>],
     reactor: &Reactor,
     credentials: &Credentials,
@@ -141,7 +201,7 @@ async fn login(
 
 impl fmt::Debug for Portal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sorts = self.0.iter().flat_map(|checker| checker.sorts());
+        let sorts = self.checkers.iter().flat_map(|checker| checker.sorts());
         f.debug_tuple("Portal")
             .field(&sorts.collect::<Vec<_>>())
             .finish()

@@ -1,6 +1,8 @@
 //! Whom each checker lets in, and what is wrong with password files.
 
 use super::*;
+use crate::{CallContext, Descriptor, Interface, Taken, Value};
+use std::cell::RefCell;
 use tress_core::testing::memory::Table;
 
 /// `secret`, with little work: `argon2 somesalt16bytes! -id -m 3 -t 1` has the same form.
@@ -25,7 +27,7 @@ fn pair(one: &str, other: &str) -> (String, String) {
 /// Who is let in, as text.
 fn login(portal: &Portal, credentials: Credentials) -> String {
     let table = Table::new();
-    let login = portal.login(table.reactor(), credentials);
+    let login = portal.authenticate(table.reactor(), credentials);
     for _ in 0..5 {
         table.advance(std::time::Duration::ZERO);
     }
@@ -136,4 +138,139 @@ fn a_hash_of_ours_is_one_that_can_be_checked() {
         "{hash}"
     );
     assert!(PasswordFile::read(&format!("alice:{hash}")).is_ok());
+}
+
+/// An object with no methods.
+struct Room;
+
+static ROOM: Descriptor = Descriptor {
+    name: "Room",
+    doc: "",
+    methods: &[],
+};
+
+impl Interface for Room {
+    fn descriptor() -> &'static Descriptor {
+        &ROOM
+    }
+
+    fn dispatch(
+        self: Rc<Self>,
+        _context: &CallContext,
+        _method: usize,
+        taken: Taken,
+    ) -> Deferred<Value> {
+        Deferred::fail(taken.unknown())
+    }
+}
+
+/// Gives each avatar a room of its own, and counts those that have gone; nobody comes in as `eve`.
+#[derive(Default)]
+struct Hotel {
+    rooms: RefCell<Vec<(Avatar, Object)>>,
+    gone: Rc<RefCell<Vec<Avatar>>>,
+}
+
+impl Realm for Hotel {
+    fn request_avatar(
+        &self,
+        _reactor: &Reactor,
+        avatar: Avatar,
+        object: &Object,
+    ) -> Deferred<Session> {
+        if avatar.as_deref() == Some("eve") {
+            return Deferred::fail(tress_core::Failure::msg("no room"));
+        }
+        let room = match avatar.as_deref() {
+            Some("bob") => object.clone(),
+            _ => Object::new(Rc::new(Room)),
+        };
+        let rooms = &self.rooms;
+        rooms.borrow_mut().push((avatar.clone(), room.clone()));
+        let (gone, who) = (Rc::clone(&self.gone), avatar.clone());
+        let session = Session::new(avatar, &room);
+        Deferred::succeed(session.on_logout(move || gone.borrow_mut().push(who)))
+    }
+}
+
+#[test]
+fn a_realm_gives_each_its_own_object_and_hears_once_when_they_go() {
+    let table = Table::new();
+    let hotel = Rc::<Hotel>::default();
+    let users = ["alice", "bob", "eve"].map(|user| pair(user, "pw"));
+    let checkers: [Rc<dyn Checker>; 2] = [Rc::new(Memory::new(users)), Rc::new(Anonymous)];
+    let portal = Portal::new(checkers).with_realm(Rc::clone(&hotel) as Rc<dyn Realm>);
+    let lobby = Object::new(Rc::new(Room));
+    let same = |one: &Object, other: &Object| {
+        let (one, other) = (one.get::<Room>(), other.get::<Room>());
+        matches!((one, other), (Ok(one), Ok(other)) if Rc::ptr_eq(&one, &other))
+    };
+    let login = |credentials| {
+        let login = portal.login(table.reactor(), credentials, &lobby);
+        for _ in 0..5 {
+            table.advance(std::time::Duration::ZERO);
+        }
+        login.try_result().expect("it has an end")
+    };
+    let alice = login(password("alice", "pw")).unwrap();
+    let bob = login(password("bob", "pw")).unwrap();
+    let nobody = login(Credentials::Anonymous).unwrap();
+    assert_eq!(alice.avatar().as_deref(), Some("alice"));
+    assert_eq!(nobody.avatar().as_deref(), None);
+    assert!(same(bob.object(), &lobby) && !same(alice.object(), &lobby));
+    assert!(!same(alice.object(), nobody.object()));
+    assert!(same(alice.object(), &hotel.rooms.borrow()[0].1));
+    let error = login(password("eve", "pw")).unwrap_err();
+    assert_eq!(error.to_string(), "no room");
+    assert_eq!(login(password("eve", "")).unwrap_err().to_string(), NOBODY);
+    assert_eq!(
+        hotel.rooms.borrow().len(),
+        3,
+        "a wrong password asks for none"
+    );
+    assert!(hotel.gone.borrow().is_empty());
+    drop(bob);
+    drop((alice, nobody));
+    let gone: Vec<_> = hotel.gone.take();
+    assert_eq!(gone, [Some("bob".into()), Some("alice".into()), None]);
+    // A login that nobody waits for ends as well.
+    let login = portal.login(table.reactor(), password("bob", "pw"), &lobby);
+    drop(login);
+    for _ in 0..5 {
+        table.advance(std::time::Duration::ZERO);
+    }
+    assert_eq!(hotel.gone.borrow().len() + 3, hotel.rooms.borrow().len());
+    // Without a realm of its own there is one object for all.
+    let portal = Portal::open();
+    let session = portal.enter(table.reactor(), None, &lobby).try_result();
+    let session = session.unwrap().unwrap();
+    assert!(same(session.object(), &lobby));
+}
+
+#[test]
+fn a_realm_keeps_to_the_interface() {
+    struct Other;
+    static OTHER: Descriptor = Descriptor {
+        name: "Other",
+        doc: "",
+        methods: &[],
+    };
+    impl Interface for Other {
+        fn descriptor() -> &'static Descriptor {
+            &OTHER
+        }
+        fn dispatch(
+            self: Rc<Self>,
+            _context: &CallContext,
+            _method: usize,
+            taken: Taken,
+        ) -> Deferred<Value> {
+            Deferred::fail(taken.unknown())
+        }
+    }
+    let table = Table::new();
+    let portal = Portal::open().with_realm(Rc::<Hotel>::default());
+    let entered = portal.enter(table.reactor(), None, &Object::new(Rc::new(Other)));
+    let error = entered.try_result().unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "the object offers `Room`, not `Other`");
 }

@@ -276,7 +276,7 @@ impl Session {
         })?;
         if let Some(portal) = &self.site.portal {
             let credentials = credentials(head.headers())?;
-            let login = portal.login(&context.reactor, credentials);
+            let login = portal.authenticate(&context.reactor, credentials);
             match login.cancel_on_drop().await {
                 Ok(avatar) => context.avatar = avatar,
                 Err(failure) if failure.check::<Unauthorized>().is_some() => {

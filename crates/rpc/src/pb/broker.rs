@@ -12,8 +12,9 @@ use super::{
 use crate::{
     arguments::Arguments,
     calls::{Calls, ExposureLimits},
+    cred::Session,
     fault::{self, Fault},
-    object::CallContext,
+    object::{CallContext, Object},
     value::Value,
 };
 use std::{
@@ -66,8 +67,8 @@ pub(super) enum Local {
     /// An object: all of its methods.
     Object {
         calls: Rc<Calls>,
-        /// Who has logged in to it.
-        avatar: Option<Rc<str>>,
+        /// Whoever has logged in to it; ends with it.
+        session: Option<Session>,
     },
     /// Where peers log in.
     Portal,
@@ -76,10 +77,11 @@ pub(super) enum Local {
 }
 
 impl Local {
-    pub(super) fn object(calls: &Rc<Calls>, avatar: Option<Rc<str>>) -> Self {
+    /// One for everybody who has its number.
+    pub(super) fn object(object: &Object, limits: ExposureLimits) -> Self {
         Self::Object {
-            calls: Rc::clone(calls),
-            avatar,
+            calls: Rc::new(Calls::new(object, limits)),
+            session: None,
         }
     }
 }
@@ -203,9 +205,11 @@ impl Broker {
                 let message = "objects cannot be passed to this method, values can";
                 self.answer(number, Err(Fault::new(fault::BAD_ARGUMENTS, message)));
             }
-            Local::Object { calls, avatar } => {
+            Local::Object { calls, session } => {
                 let context = CallContext {
-                    avatar: avatar.clone(),
+                    avatar: session
+                        .as_ref()
+                        .and_then(|session| session.avatar().clone()),
                     ..context
                 };
                 let broker = Rc::downgrade(self);

@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     arguments::{Arguments, BadCall},
-    calls::Calls,
     client::Carrier,
     descriptor::Descriptor,
     distant::TooManyCalls,
@@ -424,8 +423,7 @@ impl PbReference {
         Ok(match argument {
             PbArgument::Value(value) => Written::Value(value),
             PbArgument::Object(object) => {
-                let calls = Rc::new(Calls::new(&object, broker.limits));
-                Written::Ours(broker.expose(Local::object(&calls, None))?)
+                Written::Ours(broker.expose(Local::object(&object, broker.limits))?)
             }
             PbArgument::Reference(reference) => {
                 if !Rc::ptr_eq(&reference.0.broker, broker) {

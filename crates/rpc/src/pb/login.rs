@@ -8,9 +8,9 @@ use super::broker::{Broker, Local, Reply};
 use crate::{
     arguments::Arguments,
     calls::Calls,
-    cred::same,
+    cred::{Credentials, Portal, Session, same},
     fault::{self, Fault},
-    object::CallContext,
+    object::{CallContext, Object},
     value::Value,
 };
 use md5::{Digest, Md5};
@@ -74,36 +74,68 @@ fn respond_digest(digest: &[u8; 16], challenge: &[u8]) -> [u8; 16] {
         .into()
 }
 
-/// Who decides: the name of the avatar, or why not, as of [`PbFactory::login`](super::PbFactory::login).
-pub(super) type Portal = dyn Fn(&CallContext, PbCredentials) -> Deferred<Rc<str>>;
+/// Who decides: who has logged in to what, or why not, as of [`PbFactory::login`](super::PbFactory::login).
+pub(super) type Decide = dyn Fn(&CallContext, PbCredentials) -> Deferred<Session>;
+
+/// Has a portal decide.
+pub(super) fn ask(portal: Portal, object: Object) -> Rc<Decide> {
+    Rc::new(move |context, shown| {
+        let credentials = match shown {
+            PbCredentials::Anonymous => Credentials::Anonymous,
+            PbCredentials::Response(response) => Credentials::Challenge {
+                user: response.user.clone(),
+                answers: Rc::new(move |password| response.is(password.as_bytes())),
+            },
+        };
+        portal.login(&context.reactor, credentials, &object)
+    })
+}
 
 /// The logins of one connection.
 pub(super) struct Login {
-    portal: Rc<Portal>,
-    /// Those of the object that avatars are.
-    calls: RefCell<Option<Rc<Calls>>>,
+    decide: Rc<Decide>,
     last: Cell<u64>,
-    waiting: RefCell<BTreeMap<u64, Option<Canceller>>>,
+    /// None when nobody logs in any more.
+    waiting: RefCell<Option<BTreeMap<u64, Option<Canceller>>>>,
 }
 
 impl Login {
-    pub(super) fn new(portal: &Rc<Portal>, calls: Calls) -> Self {
+    pub(super) fn new(decide: &Rc<Decide>) -> Self {
         Self {
-            portal: Rc::clone(portal),
-            calls: RefCell::new(Some(Rc::new(calls))),
+            decide: Rc::clone(decide),
             last: Cell::new(0),
-            waiting: RefCell::default(),
+            waiting: RefCell::new(Some(BTreeMap::new())),
         }
     }
 
     /// Cancels what waits; nobody logs in after this.
     pub(super) fn end(&self) {
-        let (waiting, calls) = (self.waiting.take(), self.calls.take());
+        let waiting = self.waiting.take().into_iter().flatten();
         waiting
-            .into_values()
-            .flatten()
+            .filter_map(|(_, login)| login)
             .for_each(|login| login.cancel());
-        drop(calls);
+    }
+
+    /// How many wait; none when nobody logs in any more.
+    fn waiting(&self) -> Option<usize> {
+        self.waiting.borrow().as_ref().map(BTreeMap::len)
+    }
+
+    /// Enters one that waits.
+    fn waits(&self, canceller: Option<Canceller>) -> u64 {
+        let id = self.last.get() + 1;
+        self.last.set(id);
+        if let Some(waiting) = &mut *self.waiting.borrow_mut() {
+            waiting.insert(id, canceller);
+        }
+        id
+    }
+
+    /// Whether that one waited until now.
+    fn decided(&self, id: u64) -> bool {
+        let mut waiting = self.waiting.borrow_mut();
+        let waited = waiting.as_mut().and_then(|waiting| waiting.remove(&id));
+        waited.is_some()
     }
 }
 
@@ -186,7 +218,10 @@ impl Broker {
         let (Some(login), Some(context)) = (&self.login, self.context()) else {
             return; // the connection has ended
         };
-        if login.waiting.borrow().len() >= LOGINS_AT_ONCE {
+        let Some(waiting) = login.waiting() else {
+            return;
+        };
+        if waiting >= LOGINS_AT_ONCE {
             let message = format!("{LOGINS_AT_ONCE} logins wait, and no more may");
             return self.answer(number, Err(Fault::new(fault::BUSY, message)));
         }
@@ -196,39 +231,38 @@ impl Broker {
             deadline,
             ..context
         };
-        let asked = (login.portal)(&context, credentials).add_timeout(&context.reactor, after);
+        let asked = (login.decide)(&context, credentials).add_timeout(&context.reactor, after);
         let asked = match asked.try_result() {
             Ok(result) => return self.logged_in(number, result),
             Err(asked) => asked,
         };
-        let id = login.last.get() + 1;
-        login.last.set(id);
-        let canceller = asked.canceller();
-        login.waiting.borrow_mut().insert(id, canceller);
+        let id = login.waits(asked.canceller());
         let broker = Rc::downgrade(self);
         let told = asked.add_both(move |result| {
             let Some(broker) = broker.upgrade() else {
                 return;
             };
             let login = broker.login.as_ref();
-            let waited = login.and_then(|login| login.waiting.borrow_mut().remove(&id));
-            if waited.is_some() {
+            if login.is_some_and(|login| login.decided(id)) {
                 broker.logged_in(number, result);
             }
         });
         told.detach();
     }
 
-    fn logged_in(&self, number: Option<i128>, result: Result<Rc<str>, Failure>) {
-        let calls = self
-            .login
-            .as_ref()
-            .and_then(|login| login.calls.borrow().clone());
-        let Some(calls) = calls else { return };
+    fn logged_in(&self, number: Option<i128>, result: Result<Session, Failure>) {
+        if self.ended().is_some() {
+            return; // and the session ends with it
+        }
         let reply = match result {
-            Ok(avatar) => self
-                .expose(Local::object(&calls, Some(avatar)))
-                .map(Reply::Object),
+            Ok(session) => {
+                let calls = Rc::new(Calls::new(session.object(), self.limits));
+                let avatar = Local::Object {
+                    calls,
+                    session: Some(session),
+                };
+                self.expose(avatar).map(Reply::Object)
+            }
             Err(late) if late.check::<TimedOut>().is_some() => {
                 Err(Fault::new(fault::DEADLINE, "nobody decided in time"))
             }

@@ -2,11 +2,12 @@
 
 use super::{
     broker::{Broker, Local},
-    login::{Login, PbCredentials, Portal},
+    login::{Decide, Login, PbCredentials, ask},
     protocol::PbProtocol,
 };
 use crate::{
-    calls::{Calls, ExposureLimits},
+    calls::ExposureLimits,
+    cred::{Portal, Session},
     object::{CallContext, Object},
 };
 use std::{collections::BTreeSet, fmt, rc::Rc};
@@ -21,7 +22,7 @@ pub struct PbFactory {
     object: Object,
     limits: ExposureLimits,
     classes: Rc<BTreeSet<String>>,
-    portal: Option<Rc<Portal>>,
+    decide: Option<Rc<Decide>>,
 }
 
 impl PbFactory {
@@ -32,7 +33,7 @@ impl PbFactory {
             object: object.clone(),
             limits,
             classes: Rc::default(),
-            portal: None,
+            decide: None,
         }
     }
 
@@ -45,29 +46,35 @@ impl PbFactory {
         self
     }
 
-    /// Lets only those call it who log in: the root object is Twisted's portal then. `decide` is asked about what they
-    /// have, with [`call_deadline`](ExposureLimits::call_deadline) to answer, and gives the name of the avatar, which
-    /// calls have in their [context](CallContext::avatar); clients are told a [`Fault`](crate::Fault) that it fails with.
+    /// Lets only those in who log in: the root object is Twisted's portal then, and what each may call is what the realm of
+    /// this portal gives it. Its checkers are asked about challenges and about nothing (`login`, `loginAnonymous`), with
+    /// [`call_deadline`](ExposureLimits::call_deadline) to answer. The session ends, with the realm's logout, when the client
+    /// gives back what it has logged in to, or its connection has ended.
     ///
     /// ```
-    /// use tress_core::Deferred;
-    /// use tress_rpc::{ExposureLimits, Fault, Object, fault, pb::{PbCredentials, PbFactory}};
+    /// use std::rc::Rc;
+    /// use tress_rpc::{ExposureLimits, Object, cred::{Checker, Memory, Portal}, pb::PbFactory};
     ///
     /// fn factory(object: &Object) -> PbFactory {
-    ///     PbFactory::new(object, ExposureLimits::default()).login(|_, credentials| match credentials {
-    ///         PbCredentials::Response(response) if response.is(b"guest") => {
-    ///             Deferred::succeed(response.user().into())
-    ///         }
-    ///         _ => Deferred::fail(Fault::new(fault::UNAUTHORIZED, "who are you?")),
-    ///     })
+    ///     let users = Memory::new([("guest".to_owned(), "guest".to_owned())]);
+    ///     let portal = Portal::new([Rc::new(users) as Rc<dyn Checker>]);
+    ///     PbFactory::new(object, ExposureLimits::default()).portal(portal)
     /// }
     /// ```
     #[must_use]
+    pub fn portal(mut self, portal: Portal) -> Self {
+        self.decide = Some(ask(portal, self.object.clone()));
+        self
+    }
+
+    /// The same with a function in place of a portal, which may know passwords by their MD5 digests only. Clients are told a
+    /// [`Fault`](crate::Fault) that it fails with.
+    #[must_use]
     pub fn login(
         mut self,
-        decide: impl Fn(&CallContext, PbCredentials) -> Deferred<Rc<str>> + 'static,
+        decide: impl Fn(&CallContext, PbCredentials) -> Deferred<Session> + 'static,
     ) -> Self {
-        self.portal = Some(Rc::new(decide));
+        self.decide = Some(Rc::new(decide));
         self
     }
 }
@@ -77,10 +84,9 @@ impl Factory for PbFactory {
     type Protocol = PbProtocol;
 
     fn build_protocol(&mut self, _peer: &Address) -> Option<PbProtocol> {
-        let calls = Calls::new(&self.object, self.limits);
-        let (root, login) = match &self.portal {
-            None => (Local::object(&Rc::new(calls), None), None),
-            Some(portal) => (Local::Portal, Some(Login::new(portal, calls))),
+        let (root, login) = match &self.decide {
+            None => (Local::object(&self.object, self.limits), None),
+            Some(decide) => (Local::Portal, Some(Login::new(decide))),
         };
         let broker = Broker::new(self.limits, &self.classes, Some(root), login);
         Some(PbProtocol::server(broker))

@@ -2,7 +2,9 @@
 //! peer may send; what has an end.
 
 use super::{banana::Writer, *};
-use crate::{self as tress_rpc, CallContext, ExposureLimits, Fault, Value, fault, interface};
+use crate::{
+    self as tress_rpc, CallContext, ExposureLimits, Fault, Value, cred::Session, fault, interface,
+};
 use proptest::prelude::*;
 use std::{cell::RefCell, rc::Rc, time::Duration};
 use tress_core::{
@@ -473,10 +475,11 @@ fn respond(world: &World, number: u8, response: &[u8]) -> Vec<u8> {
 }
 
 fn portal(factory: PbFactory) -> PbFactory {
+    let object = <dyn DynDesk>::object(Rc::<Clerk>::default());
     let undecided = RefCell::new(Vec::new());
     factory.login(move |context, credentials| match credentials {
         PbCredentials::Response(response) if response.is(b"secret") => {
-            Deferred::succeed(response.user().into())
+            Deferred::succeed(Session::new(Some(response.user().into()), &object))
         }
         PbCredentials::Response(_) => Deferred::fail(Fault::new(fault::UNAUTHORIZED, "no")),
         PbCredentials::Anonymous => {
