@@ -18,8 +18,8 @@ use tress_core::{
 };
 use tress_os::Mio;
 use tress_rpc::{
-    Blob, CallContext, ExposureLimits, Fault, Value,
-    cred::{Checker, Memory, Portal, Tokens},
+    Blob, CallContext, ExposureLimits, Fault, Object, Value,
+    cred::{Anonymous, Avatar, Checker, Memory, Portal, Realm, Session, Tokens},
     http::{Dialect, HttpConnection, HttpFactory, Mount},
     interface,
 };
@@ -607,6 +607,69 @@ fn who_asks_is_known_or_refused() {
     }
     let page = site.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(split(&page).0, 401);
+}
+
+/// Gives each an object of its own, under a title, and remembers who came and went; none to `eve`.
+#[derive(Default)]
+struct House(Rc<RefCell<Vec<String>>>);
+
+impl Realm for House {
+    fn request_avatar(
+        &self,
+        _reactor: &Reactor,
+        avatar: Avatar,
+        _object: &Object,
+    ) -> Deferred<Session> {
+        let name = avatar.as_deref().unwrap_or("nobody").to_owned();
+        if name == "eve" {
+            return Deferred::fail(Failure::msg("the key is under the mat"));
+        }
+        self.0.borrow_mut().push(format!("{name} came"));
+        let own = <dyn DynQuoter>::object(Rc::<Same>::default());
+        let title = format!("Mx. {name}");
+        let told = Rc::clone(&self.0);
+        let session = Session::new(Some(title.into()), &own);
+        let gone = move || told.borrow_mut().push(format!("{name} went"));
+        Deferred::succeed(session.on_logout(gone))
+    }
+}
+
+#[test]
+fn each_has_what_the_realm_gives() {
+    let house = Rc::<House>::default();
+    let users = ["ann", "bob", "eve"].map(|name| (name.to_owned(), name.to_owned()));
+    let checkers: [Rc<dyn Checker>; 2] = [Rc::new(Tokens::new(users)), Rc::new(Anonymous)];
+    let portal = Portal::new(checkers).with_realm(Rc::clone(&house) as Rc<dyn Realm>);
+    let site = Site::with(|factory| factory.portal(portal));
+    let ask = |token: &str, path: &str, body: &str| {
+        let header = format!("Authorization: Bearer {token}\r\nContent-Type");
+        let request = post(path, JSON, body).replace("Content-Type", &header);
+        split(&site.ask(&request))
+    };
+    let happened = || house.0.take().join(", ");
+    let who = ("/Quoter/who", "");
+    assert_eq!(ask("ann", who.0, who.1), (200, "\"Mx. ann\"".into()));
+    let call = r#"{"jsonrpc":"2.0","method":"who","id":1}"#;
+    let called = r#"{"jsonrpc":"2.0","result":"Mx. ann","id":1}"#;
+    assert_eq!(ask("ann", "/jsonrpc", call), (200, called.into()));
+    assert_eq!(happened(), "ann came", "once for this connection");
+    assert_eq!(ask("bob", who.0, who.1), (200, "\"Mx. bob\"".into()));
+    assert_eq!(happened(), "ann went, bob came");
+    let nobody = site.call(who.0, JSON, who.1);
+    assert_eq!(nobody, (200, "\"Mx. nobody\"".into()));
+    assert_eq!(happened(), "bob went, nobody came");
+    let refused = r#"{"code":"internal","message":"internal error"}"#;
+    assert_eq!(ask("eve", who.0, who.1), (500, refused.into()));
+    assert_eq!(happened(), "nobody went");
+    assert_eq!(ask("ann", "/Quoter/wait", ""), (0, String::new()));
+    assert!(
+        site.same.waiting.borrow().is_empty(),
+        "it is not everybody's"
+    );
+    site.tester.peer_resets();
+    assert_eq!(happened(), "ann came, ann went");
+    drop(site);
+    assert_eq!(happened(), "");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     arguments::{Arguments, BadCall},
     calls::{Calls, ExposureLimits},
-    cred::Unauthorized,
+    cred::{self, Avatar, Unauthorized},
     fault::{self, Fault},
     object::CallContext,
     value::Value,
@@ -25,7 +25,8 @@ use hyper::{
     service::service_fn,
 };
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
     convert::Infallible,
     fmt,
     future::poll_fn,
@@ -188,10 +189,21 @@ pub(super) struct Session {
     site: Rc<Site>,
     /// One for each mount.
     calls: Vec<Calls>,
+    /// What the realm has given to whoever asked last, by the mount, in place of those.
+    rooms: RefCell<BTreeMap<usize, Room>>,
     transport: Transport,
     here: Address,
     /// An answer has been made and nothing has come since.
     between: Cell<bool>,
+}
+
+/// What somebody calls in place of a mount's object.
+struct Room {
+    /// For whom it was asked.
+    who: Avatar,
+    /// Ends before the session.
+    calls: Rc<Calls>,
+    session: cred::Session,
 }
 
 impl Session {
@@ -202,6 +214,7 @@ impl Session {
             calls: mounts
                 .map(|(object, limits)| Calls::new(object, *limits))
                 .collect(),
+            rooms: RefCell::default(),
             transport: transport.clone(),
             here: transport.host(),
             between: Cell::new(false),
@@ -230,7 +243,18 @@ impl Session {
         arguments: Arguments,
         answer: impl FnOnce(Result<Value, Fault>) + 'static,
     ) {
-        self.calls[mount].call(context, method.name, arguments, answer);
+        let rooms = self.rooms.borrow();
+        let Some(room) = rooms.get(&mount) else {
+            drop(rooms);
+            return self.calls[mount].call(context, method.name, arguments, answer);
+        };
+        let context = CallContext {
+            avatar: room.session.avatar().clone(),
+            ..context.clone()
+        };
+        let calls = Rc::clone(&room.calls);
+        drop(rooms);
+        calls.call(&context, method.name, arguments, answer);
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Answer {
@@ -293,6 +317,37 @@ impl Session {
         Ok(context)
     }
 
+    /// Has the realm say what this avatar calls at these mounts, unless it has: it stays so until somebody else asks over
+    /// this connection, or it ends.
+    async fn enter(&self, context: &CallContext, post: &Post) -> Result<(), Refusal> {
+        let portal = self.site.portal.as_ref();
+        let Some(portal) = portal.filter(|portal| portal.has_realm()) else {
+            return Ok(());
+        };
+        let others = |room: &Room| room.who != context.avatar;
+        if self.rooms.borrow().values().any(others) {
+            drop(self.rooms.take());
+        }
+        for mount in post.mounts() {
+            if self.rooms.borrow().contains_key(&mount) {
+                continue;
+            }
+            let (object, limits) = &self.site.routes.mounts[mount];
+            let who = context.avatar.clone();
+            let entered = portal.enter(&context.reactor, who.clone(), object);
+            let entered = entered.cancel_on_drop().await;
+            let session = entered.map_err(|failure| refused(&failure))?;
+            let calls = Rc::new(Calls::new(session.object(), *limits));
+            let room = Room {
+                who,
+                calls,
+                session,
+            };
+            self.rooms.borrow_mut().insert(mount, room);
+        }
+        Ok(())
+    }
+
     async fn post(
         &self,
         context: &CallContext,
@@ -306,6 +361,7 @@ impl Session {
             Post::XmlRpc(table) => (xmlrpc::TYPES, &table.limits),
         };
         check_content(head.headers(), types)?;
+        self.enter(context, post).await?;
         let body = self.read(body, limits).await?;
         match post {
             Post::Json(target) => {
@@ -380,6 +436,15 @@ impl Session {
             _ => format!("nothing is at {}", quoted(path)),
         }
     }
+}
+
+/// The realm does not let somebody in, for this reason.
+fn refused(failure: &Failure) -> Refusal {
+    if failure.check::<Unauthorized>().is_some() {
+        return unauthorized();
+    }
+    let fault = Fault::told(failure, format_args!("http: a realm"));
+    Refusal::new(answer::status(&fault), fault::INTERNAL, fault.message())
 }
 
 /// What a call ends with.

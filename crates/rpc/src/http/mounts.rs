@@ -6,7 +6,7 @@ use crate::{
     object::Object,
 };
 use std::{
-    collections::{BTreeMap, HashMap, btree_map},
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map},
     error::Error,
     fmt,
 };
@@ -213,6 +213,18 @@ pub(super) enum Post {
     Json(Target),
     JsonRpc(Table),
     XmlRpc(Table),
+}
+
+impl Post {
+    /// The mounts whose methods can be called there.
+    pub(super) fn mounts(&self) -> BTreeSet<usize> {
+        match self {
+            Self::Json((mount, _)) => [*mount].into(),
+            Self::JsonRpc(table) | Self::XmlRpc(table) => {
+                table.methods.values().map(|(mount, _)| *mount).collect()
+            }
+        }
+    }
 }
 
 /// Everything that is served.
