@@ -1,13 +1,15 @@
-//! PB: a server's answers to any bytes do not depend on how they were cut, and after a close there are none.
+//! PB: a server's answers to any bytes do not depend on how they were cut, and after a close there are none. Plain values
+//! and those of PB are read, and objects passed and given back.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tress_core::{Address, Factory, testing::memory::Tester};
+use std::rc::Rc;
+use tress_core::{Address, Deferred, Factory, testing::memory::Tester};
 use tress_fuzz::{pieces, split_header};
 use tress_rpc::{
-    ExposureLimits, Object, Value, interface,
-    pb::{PbFactory, PbProtocol},
+    CallContext, ExposureLimits, Value, interface,
+    pb::{PbArguments, PbFactory, PbObject, PbProtocol, PbValue, Referenceable},
 };
 
 /// Gives back what it gets.
@@ -25,7 +27,27 @@ impl Echo for Same {
     }
 }
 
-fn server(object: &Object) -> Tester<PbProtocol> {
+/// The same, with everything that PB has, and itself.
+struct Everything;
+
+impl Referenceable for Everything {
+    fn remote_message_received(
+        self: Rc<Self>,
+        _context: &CallContext,
+        _method: &str,
+        arguments: PbArguments,
+    ) -> Deferred<PbValue> {
+        let named = arguments.named.into_iter().map(|(_, value)| value);
+        let mut values: Vec<PbValue> = arguments.positional.into_iter().chain(named).collect();
+        for value in &values {
+            value.clone().value().ok();
+        }
+        values.push(PbObject::from(self).into());
+        Deferred::succeed(PbValue::List(values))
+    }
+}
+
+fn server(object: PbObject) -> Tester<PbProtocol> {
     let limits = ExposureLimits {
         request_bytes: 2048,
         ..ExposureLimits::default()
@@ -42,8 +64,11 @@ fuzz_target!(|data: &[u8]| {
     let Some(([seed], bytes)) = split_header(data) else {
         return;
     };
-    let object = <dyn DynEcho>::object(std::rc::Rc::new(Same));
-    let (whole, cut) = (server(&object), server(&object));
+    let object: PbObject = match seed % 2 {
+        0 => (&<dyn DynEcho>::object(Rc::new(Same))).into(),
+        _ => Rc::new(Everything).into(),
+    };
+    let (whole, cut) = (server(object.clone()), server(object));
     whole.receive(bytes);
     for piece in pieces(bytes, seed) {
         cut.receive(piece);

@@ -16,6 +16,6 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<String, Stri
     command
         .args(["run", "--release", "-p", "tress-bench", "--"])
         .args(args);
-    cargo::run(command.envs(tools.variable()))?;
+    cargo::run(command.envs(tools.variables()))?;
     Ok(format!("results are in bench/results/{}", tools.skipped()))
 }

@@ -14,29 +14,30 @@ use std::{ffi::OsStr, process::Command, time::Instant};
 pub(crate) fn run(workspace: &Workspace) -> Result<String, String> {
     let start = Instant::now();
     let tools = step("tools", || {
-        Ok(Tools::prepare(tools::TEST, &workspace.target))
+        let tools = Tools::prepare(tools::TEST, &workspace.target);
+        Ok(tools.with_examples(&workspace.target))
     })?;
-    let cargo = |name, line: &str, variable: Option<(&str, &OsStr)>| {
+    let cargo = |name, line: &str, variables: Vec<(&str, &OsStr)>| {
         step(name, || {
             println!("cargo {line}");
             let mut command = workspace.cargo();
             let reports = behaviours::directory(workspace);
             command.env(behaviours::VARIABLE, reports);
-            cargo::run(command.args(line.split(' ')).envs(variable))
+            cargo::run(command.args(line.split(' ')).envs(variables))
         })
     };
-    cargo("format", "fmt --all --check", None)?;
+    cargo("format", "fmt --all --check", vec![])?;
     let clippy = "clippy --workspace --all-targets --locked -- -D warnings";
-    cargo("clippy", clippy, None)?;
+    cargo("clippy", clippy, vec![])?;
     behaviours::begin(workspace)?;
-    cargo("test", "test --workspace --locked", tools.variable())?;
+    cargo("test", "test --workspace --locked", tools.variables())?;
     step("glib", || glib(workspace))?;
     step("behaviours", || behaviours::check(workspace))?;
     step("simulator", || sim::standing(workspace))?;
     step("models", || cargo::run(&mut models(workspace)))?;
     let doc = "doc --workspace --no-deps --locked";
     let deny_warnings = ("RUSTDOCFLAGS", OsStr::new("-D warnings"));
-    cargo("doc", doc, Some(deny_warnings))?;
+    cargo("doc", doc, vec![deny_warnings])?;
     step("works", || works::check(workspace))?;
     step("tidy", || {
         tidy::run(workspace).map(|summary| println!("{summary}"))

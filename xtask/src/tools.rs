@@ -43,6 +43,9 @@ const PYTHON: &[(&str, &str)] = &[
 /// Tells tests and benches which Python has the packages above.
 const PYTHON_VARIABLE: &str = "TRESS_PYTHON";
 
+/// Tells tests where the examples of Twisted's source distribution are, those of the version that is installed.
+const EXAMPLES_VARIABLE: &str = "TRESS_TWISTED_EXAMPLES";
+
 /// How to see that something is there.
 pub(crate) enum Probe {
     /// A program on the PATH.
@@ -54,6 +57,7 @@ pub(crate) enum Probe {
 /// What was found or installed.
 pub(crate) struct Tools {
     python: Option<PathBuf>,
+    examples: Option<PathBuf>,
     missing: Vec<&'static str>,
 }
 
@@ -77,14 +81,35 @@ impl Tools {
         }
         Self {
             python: python.ok(),
+            examples: None,
             missing,
         }
     }
 
-    /// The variable that tests and benches are given, when there is a Python environment.
-    pub(crate) fn variable(&self) -> Option<(&'static str, &OsStr)> {
-        let python = self.python.as_ref()?;
-        Some((PYTHON_VARIABLE, python.as_os_str()))
+    /// The same, and Twisted's examples, below `target` as well.
+    pub(crate) fn with_examples(mut self, target: &Path) -> Self {
+        let Some(python) = &self.python else {
+            return self;
+        };
+        match twisted_examples(python, target) {
+            Ok(path) => {
+                println!("{EXAMPLES_VARIABLE}={}", path.display());
+                self.examples = Some(path);
+            }
+            Err(why) => {
+                println!("skipped: Twisted's examples: {why}");
+                self.missing.push("Twisted's examples");
+            }
+        }
+        self
+    }
+
+    /// The variables that tests and benches are given, of what there is.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, &OsStr)> {
+        let python = self.python.iter().map(|path| (PYTHON_VARIABLE, path));
+        let examples = self.examples.iter().map(|path| (EXAMPLES_VARIABLE, path));
+        let paths = python.chain(examples);
+        paths.map(|(name, path)| (name, path.as_os_str())).collect()
     }
 
     /// The end of a summary: what is not there, or nothing.
@@ -169,6 +194,46 @@ fn python_environment(dir: &Path) -> Result<PathBuf, String> {
     Ok(python)
 }
 
+/// The examples of the Twisted that this Python has, from its source distribution, which is unpacked below `target` once.
+fn twisted_examples(python: &Path, target: &Path) -> Result<PathBuf, String> {
+    let version = Command::new(python)
+        .args(["-c", "import twisted; print(twisted.__version__)"])
+        .output()
+        .map_err(|e| format!("{}: {e}", python.display()))?;
+    let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
+    let name = format!("twisted-{version}");
+    let examples = target
+        .join(&name)
+        .join("docs")
+        .join("core")
+        .join("examples");
+    if examples.join("pbinterop.py").is_file() {
+        return Ok(examples);
+    }
+    println!("fetching the source distribution of Twisted {version}");
+    let mut pip = Command::new(python);
+    pip.args([
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+    ])
+    .args(["--no-binary", "twisted", "--dest"])
+    .arg(target)
+    .arg(format!("twisted=={version}"));
+    cargo::run(&mut pip).map_err(|why| format!("pip download: {why}"))?;
+    let archive = target.join(format!("{name}.tar.gz"));
+    let mut tar = Command::new(python);
+    tar.args(["-m", "tarfile", "-e"]).arg(archive).arg(target);
+    cargo::run(&mut tar).map_err(|why| format!("tarfile: {why}"))?;
+    match examples.join("pbinterop.py").is_file() {
+        true => Ok(examples),
+        false => Err(format!("{} is not in it", examples.display())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,10 +250,11 @@ mod tests {
     fn what_is_missing_is_said() {
         let mut tools = Tools {
             python: None,
+            examples: None,
             missing: vec![],
         };
         assert_eq!(tools.skipped(), "");
-        assert_eq!(tools.variable(), None);
+        assert_eq!(tools.variables(), []);
         tools.missing = vec!["strace", "gcc"];
         assert_eq!(tools.skipped(), "; not installed: strace, gcc");
     }

@@ -122,6 +122,12 @@ impl Object {
         }
     }
 
+    /// Where it is: clones are at the same place.
+    #[cfg(feature = "pb")]
+    pub(crate) fn address(&self) -> *const () {
+        Rc::as_ptr(&self.handle).cast()
+    }
+
     /// The twin again.
     ///
     /// # Errors

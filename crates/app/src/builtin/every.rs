@@ -61,13 +61,11 @@ pub(super) const PB: Exposure = Exposure {
     doc: "Perspective Broker, Twisted's protocol of objects; with `auth`, callers log in by a challenge.",
     options: &[],
     make: Make::Factory(|serving| {
-        let factory = PbFactory::new(&serving.object, serving.limits);
-        Ok(SharedFactory::new(
-            match serving.portal.takes(Sort::Challenge) {
-                true => factory.portal(serving.portal.clone()),
-                false => factory,
-            },
-        ))
+        let (portal, object) = (serving.portal.clone(), &serving.object);
+        Ok(SharedFactory::new(match portal.takes(Sort::Challenge) {
+            true => PbFactory::with_portal(portal, object, serving.limits),
+            false => PbFactory::new(object, serving.limits),
+        }))
     }),
 };
 

@@ -3,11 +3,12 @@
 
 use super::{
     banana::{Reader, TooLarge, Writer},
-    broker::{Broker, Local, at_most, reference},
+    broker::{Broker, MAX_REFERENCES, Passing, at_most},
     failures,
-    jelly::{jelly, unicode},
+    jelly::{jelly, jelly_arguments, unicode},
     login::respond,
-    unjelly::unjelly,
+    unjelly::{PbValues, unjelly, unjelly_with},
+    value::{PbArguments, PbValue},
 };
 use crate::{
     arguments::{Arguments, BadCall},
@@ -15,10 +16,10 @@ use crate::{
     descriptor::Descriptor,
     distant::TooManyCalls,
     fault::{self, Fault},
-    object::{CallContext, Object},
+    object::CallContext,
     value::{BadValue, Value},
 };
-use std::{collections::BTreeMap, fmt, rc::Rc};
+use std::{collections::BTreeMap, fmt, ptr, rc::Rc};
 use tress_core::{Deferred, DelayedCall, Failure, Reactor, Resolver, Result, Time};
 
 /// Who waits for the answers of a peer.
@@ -38,8 +39,7 @@ pub(super) struct Waiting {
 /// What an answer must be.
 enum Wanted {
     Value(Resolver<Value>),
-    Answer(Resolver<PbAnswer>),
-    Challenge(Resolver<(Vec<u8>, PbReference)>),
+    Pb(Resolver<PbValue>),
 }
 
 impl Calling {
@@ -73,8 +73,7 @@ impl Waiting {
     pub(super) fn fail(self, failure: Failure) {
         match self.wanted {
             Wanted::Value(resolver) => resolver.fail(failure),
-            Wanted::Answer(resolver) => resolver.fail(failure),
-            Wanted::Challenge(resolver) => resolver.fail(failure),
+            Wanted::Pb(resolver) => resolver.fail(failure),
         }
     }
 }
@@ -174,15 +173,12 @@ impl Broker {
     pub(super) fn answered(self: &Rc<Self>, number: i128, mut answer: Reader<'_>) -> bool {
         let Some(call) = self.taken(number) else {
             // Too late: what is passed in it is given back, as it is dropped.
-            drop(self.read(&mut answer));
+            drop(self.read_pb(&mut answer));
             return self.calling.borrow().was_made(number);
         };
         match call.wanted {
-            Wanted::Value(resolver) => {
-                resolver.fire(self.read(&mut answer).and_then(PbAnswer::value))
-            }
-            Wanted::Answer(resolver) => resolver.fire(self.read(&mut answer)),
-            Wanted::Challenge(resolver) => resolver.fire(self.read_challenge(answer)),
+            Wanted::Value(resolver) => resolver.fire(self.read(&mut answer)),
+            Wanted::Pb(resolver) => resolver.fire(self.read_pb(&mut answer)),
         }
         true
     }
@@ -202,11 +198,8 @@ impl Broker {
         true
     }
 
-    /// A value, or an object of the peer's that stands alone.
-    fn read(self: &Rc<Self>, answer: &mut Reader<'_>) -> Result<PbAnswer> {
-        if let Some(reference) = self.read_reference(&mut answer.clone()) {
-            return Ok(PbAnswer::Reference(reference));
-        }
+    /// A plain value.
+    fn read(&self, answer: &mut Reader<'_>) -> Result<Value> {
         let mut remote = Vec::new();
         let value = unjelly(answer, &self.allowed, &mut remote);
         for number in &remote {
@@ -214,28 +207,16 @@ impl Broker {
         }
         match value {
             Ok(_) if !remote.is_empty() => {
-                let message = "expected values, found an object of the peer's inside of one";
-                Err(bad_answer(message).into())
+                Err(bad_answer("expected values, found an object of the peer's").into())
             }
-            Ok(value) => Ok(PbAnswer::Value(value)),
+            Ok(value) => Ok(value),
             Err(bad) => Err(bad_answer(bad).into()),
         }
     }
 
-    fn read_reference(self: &Rc<Self>, answer: &mut Reader<'_>) -> Option<PbReference> {
-        let is = answer.list()? == 2 && answer.bytes()? == b"remote";
-        let number = is.then(|| answer.integer())??;
-        Some(PbReference::new(self, Target::Number(number)))
-    }
-
-    /// `(challenge, challenger)`
-    fn read_challenge(self: &Rc<Self>, mut answer: Reader<'_>) -> Result<(Vec<u8>, PbReference)> {
-        let mut read = || {
-            let is = answer.list()? == 3 && matches!(answer.bytes()?, b"tuple" | b"list");
-            let challenge = is.then(|| answer.bytes())??;
-            Some((challenge.to_vec(), self.read_reference(&mut answer)?))
-        };
-        read().ok_or_else(|| bad_answer("expected a challenge and a challenger").into())
+    fn read_pb(self: &Rc<Self>, answer: &mut Reader<'_>) -> Result<PbValue> {
+        let value = unjelly_with(answer, &self.allowed, &mut PbValues::new(self));
+        value.map_err(|bad| bad_answer(bad).into())
     }
 }
 
@@ -275,60 +256,9 @@ struct Remote {
 impl Drop for Remote {
     fn drop(&mut self) {
         if let Target::Number(number) = self.target {
+            let theirs = &self.broker.theirs;
+            theirs.set(theirs.get().saturating_sub(1));
             self.broker.take_back(number);
-        }
-    }
-}
-
-/// What is passed in a call.
-#[derive(Debug)]
-pub enum PbArgument {
-    /// A value.
-    Value(Value),
-    /// An object of ours, which the peer may call until it drops it.
-    Object(Object),
-    /// One of the peer's own.
-    Reference(PbReference),
-}
-
-impl<V: Into<Value>> From<V> for PbArgument {
-    fn from(value: V) -> Self {
-        Self::Value(value.into())
-    }
-}
-
-/// What a call is answered with.
-#[derive(Debug)]
-pub enum PbAnswer {
-    /// A value.
-    Value(Value),
-    /// An object of the peer's.
-    Reference(PbReference),
-}
-
-impl PbAnswer {
-    /// The value.
-    ///
-    /// # Errors
-    /// It is an object.
-    pub fn value(self) -> Result<Value> {
-        match self {
-            Self::Value(value) => Ok(value),
-            Self::Reference(_) => Err(bad_answer("expected a value, found an object").into()),
-        }
-    }
-
-    /// The object.
-    ///
-    /// # Errors
-    /// It is a value.
-    pub fn reference(self) -> Result<PbReference> {
-        match self {
-            Self::Reference(reference) => Ok(reference),
-            Self::Value(value) => {
-                let found = value.described();
-                Err(bad_answer(format_args!("expected an object, found {found}")).into())
-            }
         }
     }
 }
@@ -344,6 +274,30 @@ impl PbReference {
     /// The root object of that peer, which is there by definition.
     pub(super) fn root(broker: &Rc<Broker>) -> Self {
         Self::new(broker, Target::Root)
+    }
+
+    /// An object that the peer passes with this number; for each time the peer waits for a `decref`.
+    pub(super) fn passed(broker: &Rc<Broker>, number: i128) -> Result<Self, String> {
+        broker.theirs.set(broker.theirs.get() + 1);
+        let reference = Self::new(broker, Target::Number(number));
+        match broker.theirs.get() > MAX_REFERENCES {
+            true => Err(format!(
+                "expected at most {MAX_REFERENCES} objects of one peer that are held"
+            )),
+            false => Ok(reference),
+        }
+    }
+
+    /// Whether it is an object of that peer's.
+    pub(super) fn is_of(&self, broker: &Broker) -> bool {
+        ptr::eq(&*self.0.broker, broker)
+    }
+
+    /// Writes it for that peer.
+    pub(super) fn write(&self, writer: &mut Writer<'_>) -> Result<(), TooLarge> {
+        writer.list(2)?;
+        writer.bytes(b"local")?;
+        self.0.target.write(writer)
     }
 
     /// Calls `remote_METHOD` there with values, for a value. Fails with the peer's [`Fault`]; with [`TooManyCalls`] or a
@@ -375,96 +329,60 @@ impl PbReference {
         broker.ask(target, context, method, write, Wanted::Value)
     }
 
-    /// The same with objects among the arguments and, perhaps, as the answer.
+    /// The same with everything that PB can say, objects among it; see [`PbValue`]. What is passed of ours the peer may call
+    /// until it gives it back.
     #[must_use]
     pub fn call_with(
         &self,
         context: &CallContext,
         method: &str,
-        arguments: impl IntoIterator<Item = PbArgument>,
-    ) -> Deferred<PbAnswer> {
-        let mut written: Vec<Written> = Vec::new();
-        let passed = arguments.into_iter().try_for_each(|argument| {
-            written.push(self.passed(argument)?);
-            Ok(())
-        });
+        arguments: impl Into<PbArguments>,
+    ) -> Deferred<PbValue> {
+        let arguments = arguments.into();
         let Remote { broker, target } = &*self.0;
-        let called = match passed {
-            Ok(()) => {
-                let write = |writer: &mut Writer<'_>| {
-                    writer.list(1 + written.len())?;
-                    writer.bytes(b"tuple")?;
-                    written
-                        .iter()
-                        .try_for_each(|argument| argument.write(writer))?;
-                    writer.list(1)?;
-                    writer.bytes(b"dictionary")
-                };
-                broker.ask(target, context, method, write, Wanted::Answer)
-            }
-            Err(failure) => Deferred::done(Err(failure)),
+        let mut passing = Passing::new(broker);
+        let write = |writer: &mut Writer<'_>| {
+            jelly_arguments(writer, &arguments, &mut |writer, object| {
+                passing.write(writer, object)
+            })
         };
+        let called = broker.ask(target, context, method, write, Wanted::Pb);
         // One that has failed by now was never sent.
-        called.try_result().map_or_else(
-            |waiting| waiting,
-            |result| {
-                for argument in &written {
-                    if let Written::Ours(number) = argument {
-                        broker.given_back(*number);
-                    }
-                }
-                Deferred::done(result)
+        match called.try_result() {
+            Err(waiting) => waiting,
+            Ok(result) => match passing.undo() {
+                Some(refused) => Deferred::fail(refused),
+                None => Deferred::done(result),
             },
-        )
+        }
     }
 
-    fn passed(&self, argument: PbArgument) -> Result<Written> {
-        let Remote { broker, .. } = &*self.0;
-        Ok(match argument {
-            PbArgument::Value(value) => Written::Value(value),
-            PbArgument::Object(object) => {
-                Written::Ours(broker.expose(Local::object(&object, broker.limits))?)
-            }
-            PbArgument::Reference(reference) => {
-                if !Rc::ptr_eq(&reference.0.broker, broker) {
-                    let message = "expected an object of this peer, found one of another";
-                    return Err(BadValue::new(message).into());
-                }
-                Written::Theirs(reference.0.target)
-            }
-        })
-    }
-
-    /// Logs in by answering a challenge; gives the avatar, which is called as any other object.
+    /// Logs in by answering a challenge; gives the avatar, which is called as any other object. The name is sent in bytes,
+    /// which is what names are to Twisted's portals.
     #[must_use]
     pub fn login(&self, context: &CallContext, user: &str, password: &[u8]) -> Deferred<Self> {
-        let write = |writer: &mut Writer<'_>| {
-            writer.list(2)?;
-            writer.bytes(b"tuple")?;
-            unicode(writer, user)?;
-            writer.list(1)?;
-            writer.bytes(b"dictionary")
-        };
-        let Remote { broker, target } = &*self.0;
-        let asked = broker.ask(target, context, "login", write, Wanted::Challenge);
+        let asked = self.call_with(context, "login", [PbValue::Bytes(user.into())]);
         let (context, password) = (context.clone(), password.to_vec());
-        asked.add_callback(move |(challenge, challenger)| {
-            let response = respond(&password, &challenge).to_vec();
-            let arguments = [
-                PbArgument::Value(Value::Bytes(response)),
-                PbArgument::Value(Value::Nothing),
-            ];
-            let called = challenger.call_with(&context, "respond", arguments);
-            called.add_callback(PbAnswer::reference)
+        asked.add_callback(move |answer| {
+            let (PbValue::Tuple(pair) | PbValue::List(pair)) = answer else {
+                return Deferred::fail(no_challenge());
+            };
+            let Ok([PbValue::Bytes(challenge), PbValue::Reference(challenger)]) =
+                <[PbValue; 2]>::try_from(pair)
+            else {
+                return Deferred::fail(no_challenge());
+            };
+            let response = PbValue::Bytes(respond(&password, &challenge).into());
+            let called = challenger.call_with(&context, "respond", [response, PbValue::Nothing]);
+            called.add_callback(avatar)
         })
     }
 
     /// Logs in as nobody in particular.
     #[must_use]
     pub fn login_anonymous(&self, context: &CallContext) -> Deferred<Self> {
-        let mind = [PbArgument::Value(Value::Nothing)];
-        let called = self.call_with(context, "loginAnonymous", mind);
-        called.add_callback(PbAnswer::reference)
+        let called = self.call_with(context, "loginAnonymous", [PbValue::Nothing]);
+        called.add_callback(avatar)
     }
 
     /// What carries the calls of an interface to it: `<dyn DynX>::TWIN(Client::new(carrier))` is an `X` there.
@@ -483,25 +401,13 @@ impl PbReference {
     }
 }
 
-/// An argument as it is sent.
-enum Written {
-    Value(Value),
-    Ours(i128),
-    Theirs(Target),
+fn no_challenge() -> BadValue {
+    bad_answer("expected a challenge and a challenger")
 }
 
-impl Written {
-    fn write(&self, writer: &mut Writer<'_>) -> Result<(), TooLarge> {
-        match self {
-            Self::Value(value) => jelly(writer, value),
-            Self::Ours(number) => reference(writer, *number),
-            Self::Theirs(target) => {
-                writer.list(2)?;
-                writer.bytes(b"local")?;
-                target.write(writer)
-            }
-        }
-    }
+/// What somebody has logged in to.
+fn avatar(answer: PbValue) -> Result<PbReference> {
+    Ok(answer.reference().map_err(bad_answer)?)
 }
 
 /// An interface that an object of the peer's offers.
@@ -521,6 +427,13 @@ impl Carrier for PbCarrier {
             Some(_) => self.reference.call(context, method, arguments),
             None => Deferred::fail(BadCall::unknown(self.descriptor, method)),
         }
+    }
+}
+
+/// The same object of the same peer.
+impl PartialEq for PbReference {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.target == other.0.target && self.is_of(&other.0.broker)
     }
 }
 

@@ -4,23 +4,20 @@
 //! MD5 digest of the MD5 digest of the password and the challenge, gives the avatar. `loginAnonymous(mind)` does so at
 //! once. Minds (objects of the client's) are let go. A challenger may be answered once.
 
-use super::broker::{Broker, Local, Reply};
+use super::{
+    broker::{Broker, Local, Reply},
+    referenceable::Waits,
+    value::{PbArguments, PbValue},
+};
 use crate::{
-    arguments::Arguments,
     calls::Calls,
     cred::{Credentials, Portal, Session, same},
     fault::{self, Fault},
     object::{CallContext, Object},
-    value::Value,
 };
 use md5::{Digest, Md5};
-use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeMap,
-    fmt,
-    rc::Rc,
-};
-use tress_core::{Canceller, Deferred, Failure, error::TimedOut, wording::quoted};
+use std::{cell::Cell, fmt, rc::Rc};
+use tress_core::{Deferred, Failure, error::TimedOut, wording::quoted};
 
 /// Logins of one connection that wait for their results.
 const LOGINS_AT_ONCE: usize = 8;
@@ -94,48 +91,20 @@ pub(super) fn ask(portal: Portal, object: Object) -> Rc<Decide> {
 /// The logins of one connection.
 pub(super) struct Login {
     decide: Rc<Decide>,
-    last: Cell<u64>,
-    /// None when nobody logs in any more.
-    waiting: RefCell<Option<BTreeMap<u64, Option<Canceller>>>>,
+    waits: Rc<Waits>,
 }
 
 impl Login {
     pub(super) fn new(decide: &Rc<Decide>) -> Self {
         Self {
             decide: Rc::clone(decide),
-            last: Cell::new(0),
-            waiting: RefCell::new(Some(BTreeMap::new())),
+            waits: Rc::default(),
         }
     }
 
-    /// Cancels what waits; nobody logs in after this.
+    /// Cancels what waits.
     pub(super) fn end(&self) {
-        let waiting = self.waiting.take().into_iter().flatten();
-        waiting
-            .filter_map(|(_, login)| login)
-            .for_each(|login| login.cancel());
-    }
-
-    /// How many wait; none when nobody logs in any more.
-    fn waiting(&self) -> Option<usize> {
-        self.waiting.borrow().as_ref().map(BTreeMap::len)
-    }
-
-    /// Enters one that waits.
-    fn waits(&self, canceller: Option<Canceller>) -> u64 {
-        let id = self.last.get() + 1;
-        self.last.set(id);
-        if let Some(waiting) = &mut *self.waiting.borrow_mut() {
-            waiting.insert(id, canceller);
-        }
-        id
-    }
-
-    /// Whether that one waited until now.
-    fn decided(&self, id: u64) -> bool {
-        let mut waiting = self.waiting.borrow_mut();
-        let waited = waiting.as_mut().and_then(|waiting| waiting.remove(&id));
-        waited.is_some()
+        self.waits.end();
     }
 }
 
@@ -152,11 +121,11 @@ impl Broker {
         self: &Rc<Self>,
         number: Option<i128>,
         method: &str,
-        arguments: Arguments,
+        arguments: PbArguments,
     ) {
         let challenge = match method {
             "login" => self.challenge(arguments),
-            "loginAnonymous" => match taken(arguments, ["mind"]) {
+            "loginAnonymous" => match arguments.take(["mind"]) {
                 Ok([_mind]) => return self.log_in(number, PbCredentials::Anonymous),
                 Err(fault) => Err(fault),
             },
@@ -165,11 +134,11 @@ impl Broker {
         self.answer(number, challenge);
     }
 
-    fn challenge(&self, arguments: Arguments) -> Result<Reply, Fault> {
-        let [user] = taken(arguments, ["username"])?;
+    fn challenge(&self, arguments: PbArguments) -> Result<Reply, Fault> {
+        let [user] = arguments.take(["username"])?;
         let user = match user {
-            Value::String(user) => Some(user),
-            Value::Bytes(user) => String::from_utf8(user).ok(),
+            PbValue::String(user) => Some(user),
+            PbValue::Bytes(user) => String::from_utf8(user).ok(),
             _ => None,
         };
         let user = user.ok_or_else(|| bad("the name of a user"))?;
@@ -192,13 +161,13 @@ impl Broker {
         challenger: &Challenger,
         number: Option<i128>,
         method: &str,
-        arguments: Arguments,
+        arguments: PbArguments,
     ) {
         if method != "respond" {
             return self.answer(number, Err(unknown(method)));
         }
-        let response = match taken(arguments, ["response", "mind"]) {
-            Ok([Value::Bytes(response), _mind]) => response,
+        let response = match arguments.take(["response", "mind"]) {
+            Ok([PbValue::Bytes(response), _mind]) => response,
             Ok(_) => return self.answer(number, Err(bad("a response in bytes"))),
             Err(fault) => return self.answer(number, Err(fault)),
         };
@@ -218,10 +187,7 @@ impl Broker {
         let (Some(login), Some(context)) = (&self.login, self.context()) else {
             return; // the connection has ended
         };
-        let Some(waiting) = login.waiting() else {
-            return;
-        };
-        if waiting >= LOGINS_AT_ONCE {
+        if login.waits.count() >= LOGINS_AT_ONCE {
             let message = format!("{LOGINS_AT_ONCE} logins wait, and no more may");
             return self.answer(number, Err(Fault::new(fault::BUSY, message)));
         }
@@ -232,22 +198,12 @@ impl Broker {
             ..context
         };
         let asked = (login.decide)(&context, credentials).add_timeout(&context.reactor, after);
-        let asked = match asked.try_result() {
-            Ok(result) => return self.logged_in(number, result),
-            Err(asked) => asked,
-        };
-        let id = login.waits(asked.canceller());
         let broker = Rc::downgrade(self);
-        let told = asked.add_both(move |result| {
-            let Some(broker) = broker.upgrade() else {
-                return;
-            };
-            let login = broker.login.as_ref();
-            if login.is_some_and(|login| login.decided(id)) {
+        login.waits.on(asked, move |result| {
+            if let Some(broker) = broker.upgrade() {
                 broker.logged_in(number, result);
             }
         });
-        told.detach();
     }
 
     fn logged_in(&self, number: Option<i128>, result: Result<Session, Failure>) {
@@ -270,26 +226,6 @@ impl Broker {
         };
         self.answer(number, reply);
     }
-}
-
-/// These arguments and no others, by place or by name.
-fn taken<const N: usize>(arguments: Arguments, names: [&str; N]) -> Result<[Value; N], Fault> {
-    let Arguments { positional, named } = arguments;
-    let mut values: Vec<Option<Value>> = positional.into_iter().map(Some).collect();
-    if values.len() > N {
-        return Err(bad(&format!("at most {N} arguments")));
-    }
-    values.resize(N, None);
-    for (name, value) in named {
-        let place = names.iter().position(|known| *known == name);
-        match place.map(|place| values[place].replace(value)) {
-            Some(None) => {}
-            _ => return Err(bad(&format!("no other argument {}", quoted(&name)))),
-        }
-    }
-    let values: Option<Vec<Value>> = values.into_iter().collect();
-    let values = values.and_then(|values| values.try_into().ok());
-    values.ok_or_else(|| bad(&format!("{N} arguments")))
 }
 
 fn bad(expected: &str) -> Fault {

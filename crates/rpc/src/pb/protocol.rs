@@ -101,7 +101,19 @@ impl PbClient {
     /// are made, and of objects that are passed in them.
     #[track_caller]
     pub fn connect(reactor: &Reactor, to: &str, limits: ExposureLimits) -> Deferred<PbReference> {
-        let (protocol, client) = PbProtocol::client(limits);
+        Self::connect_with(reactor, to, limits, [] as [&str; 0])
+    }
+
+    /// The same, and takes instances of these classes in answers and arguments, as
+    /// [`PbFactory::classes`](super::PbFactory::classes) says. Twisted's `setUnjellyableForClass`.
+    #[track_caller]
+    pub fn connect_with<N: Into<String>>(
+        reactor: &Reactor,
+        to: &str,
+        limits: ExposureLimits,
+        classes: impl IntoIterator<Item = N>,
+    ) -> Deferred<PbReference> {
+        let (protocol, client) = PbProtocol::client(limits, classes);
         let connected = reactor.connect_protocol(to, protocol);
         connected.add_callback(move |_| client.root())
     }
@@ -132,10 +144,14 @@ impl PbProtocol {
         Self::new(broker, Side::Server, most)
     }
 
-    /// A client's end, and its handle.
+    /// A client's end, which takes instances of these classes, and its handle.
     #[must_use]
-    pub fn client(limits: ExposureLimits) -> (Self, PbClient) {
-        let broker = Broker::new(limits, &Rc::default(), None, None);
+    pub fn client<N: Into<String>>(
+        limits: ExposureLimits,
+        classes: impl IntoIterator<Item = N>,
+    ) -> (Self, PbClient) {
+        let classes = classes.into_iter().map(Into::into).collect();
+        let broker = Broker::new(limits, &Rc::new(classes), None, None);
         let ready = Rc::new(RefCell::new(Ready::NotYet(Vec::new())));
         let side = Side::Client(Rc::clone(&ready));
         let protocol = Self::new(Rc::clone(&broker), side, limits.response_bytes);
@@ -439,6 +455,12 @@ impl Protocol for PbProtocol {
     fn connection_lost(&mut self, reason: Failure) {
         self.state = State::Closed;
         self.end(&reason);
+    }
+}
+
+impl Drop for PbProtocol {
+    fn drop(&mut self) {
+        self.broker.abandon();
     }
 }
 

@@ -1,10 +1,12 @@
-//! PB with Twisted over real sockets, both ways. `pb_peer.py` is the other end, written after Twisted's examples
-//! `pbsimple`, `pbecho` and `pbinterop`. Skips, and says so, without `TRESS_PYTHON`.
+//! PB with Twisted over real sockets, both ways. `peer.py` is the other end, written after Twisted's examples `pbsimple`,
+//! `pbecho` and `pbinterop`, which `examples.rs` runs themselves. Skips, and says so, without `TRESS_PYTHON`.
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
     reason = "this whole file is a test with peers from outside, which says what it skips"
 )]
+
+mod examples;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,7 +24,7 @@ use tress_rpc::{
     Arguments, Blob, CallContext, Client, ExposureLimits, Fault, Object, Value,
     cred::Session,
     fault, interface,
-    pb::{PbArgument, PbClient, PbCredentials, PbFactory, PbReference},
+    pb::{PbArguments, PbClient, PbCredentials, PbFactory, PbObject, PbReference, PbValue},
     to_value,
 };
 
@@ -165,7 +167,7 @@ fn peer(arguments: &[&str]) -> Option<Command> {
     };
     let mut command = Command::new(python);
     command
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pb_peer.py"))
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pb/peer.py"))
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
@@ -188,7 +190,7 @@ fn client_of(factory: PbFactory, part: &str) -> Option<Vec<String>> {
     let output = peer.join().expect("it was only waited for");
     let said = String::from_utf8(output.stdout).expect("it says texts");
     print!("{said}");
-    assert!(output.status.success(), "{part} of pb_peer.py failed");
+    assert!(output.status.success(), "{part} of peer.py failed");
     Some(said.lines().map(str::to_owned).collect())
 }
 
@@ -240,7 +242,7 @@ fn twisted_calls_our_object() {
 /// The portal of the tests: `guest` has the password `guest`, and anybody may be `visitor`.
 fn portal() -> PbFactory {
     let object = object();
-    PbFactory::new(&object, limits()).login(move |_, credentials| match credentials {
+    let decide = move |_: &CallContext, credentials| match credentials {
         PbCredentials::Anonymous => {
             Deferred::succeed(Session::new(Some("visitor".into()), &object))
         }
@@ -250,7 +252,8 @@ fn portal() -> PbFactory {
             Deferred::succeed(Session::new(Some(response.user().into()), &object))
         }
         PbCredentials::Response(_) => Deferred::fail(Fault::new(fault::UNAUTHORIZED, "no")),
-    })
+    };
+    PbFactory::with_login(decide, limits())
 }
 
 #[test]
@@ -414,24 +417,26 @@ fn twisteds_interop_example_is_called() {
     let class =
         "the answer: \"twisted.spread.flavors.Copyable\" of 1 items is no type that is accepted";
     assert_eq!(value("copy", vec![Value::Integer(1)]), class);
-    let object_found = "the answer: expected a value, found an object";
+    let object_found = "the answer: expected values, found an object of the peer's";
     assert_eq!(value("reference", vec![]), object_found);
-    let inside = "the answer: expected values, found an object of the peer's inside of one";
-    assert_eq!(value("references", vec![]), inside);
+    assert_eq!(value("references", vec![]), object_found);
     assert_eq!(value("held", vec![]), "1", "only the root");
 
-    let with = |method: &str, arguments: Vec<PbArgument>| {
+    let with = |method: &str, positional: Vec<PbValue>| {
+        let arguments = PbArguments {
+            positional,
+            named: vec![],
+        };
         result(&reactor, root.call_with(context, method, arguments))
     };
-    let other = with("reference", vec![])
-        .and_then(|answer| answer.reference())
-        .expect("it is one");
+    let other = with("reference", vec![]).expect("it is there");
+    let other = other.reference().expect("it is one");
     let hello = result(&reactor, other.call(context, "hello", Arguments::default()));
     assert_eq!(words(hello), "\"hello, world\"");
     assert_eq!(value("held", vec![]), "2");
     let is_it = |it: &PbReference| {
-        let answer = with("self", vec![PbArgument::Reference(it.clone())]);
-        words(answer.and_then(|answer| answer.value()))
+        let answer = with("self", vec![it.clone().into()]);
+        words(answer.and_then(|answer| Ok(answer.value()?)))
     };
     assert_eq!(
         (is_it(root), is_it(&other)),
@@ -439,9 +444,9 @@ fn twisteds_interop_example_is_called() {
     );
     drop(other);
     assert_eq!(value("held", vec![]), "1", "it was given back");
-    let ours = with("local", vec![PbArgument::Object(object())]);
+    let ours = with("local", vec![PbObject::from(&object()).into()]);
     assert_eq!(
-        words(ours.and_then(|answer| answer.value())),
+        words(ours.and_then(|answer| Ok(answer.value()?))),
         "\"3 from you\""
     );
 }
@@ -465,7 +470,7 @@ fn we_log_in_at_twisteds_portal() {
         words(result(&reactor, avatar.call(context, "find", named)))
     };
     let guest = ask(portal.login(context, "guest", b"guest"));
-    assert_eq!(guest, "\"'guest' asks for 'moshez'\"");
+    assert_eq!(guest, "\"b'guest' asks for 'moshez'\"");
     let refused = "unauthorized: ";
     assert_eq!(ask(portal.login(context, "guest", b"other")), refused);
     assert_eq!(ask(portal.login(context, "nobody", b"guest")), refused);

@@ -1,5 +1,6 @@
 """Twisted as the other end of PB. `client PORT` plays what the test expects of a client of ours; `login PORT` logs in;
-`serve` prints its port and serves until its input ends."""
+`interop PORT` calls each method of `pbinterop.py`, whoever serves it; `serve` prints its ports and serves until its input
+ends."""
 
 import sys
 
@@ -68,6 +69,50 @@ def client(port):
     yield told("no answer", defer.maybeDeferred(call, "quote", pbanswer=False))
     results = yield defer.gatherResults([call("sum", n, n) for n in range(500)])
     say("many", sum(results))
+    factory.disconnect()
+
+
+class Hello(pb.Referenceable):
+    def remote_hello(self):
+        say("hello was called")
+        return "hello, world"
+
+
+class Copied(pb.RemoteCopy):
+    pass
+
+
+@defer.inlineCallbacks
+def interop(port):
+    pb.setUnjellyableForClass(flavors.Copyable, Copied)
+    factory = pb.PBClientFactory()
+    reactor.connectTCP("127.0.0.1", port, factory)
+    root = yield factory.getRootObject()
+    call = root.callRemote
+
+    def caught(what, deferred, *names):
+        bad = lambda failure: say(what, "failed as", *(name for name in names if failure.check(name)))
+        return deferred.addCallbacks(lambda result: say(what, "=", repr(result)), bad)
+
+    for name in ["int", "string", "unicode", "float", "list", "dict"]:
+        yield told(name, call(name))
+    recursive = yield call("recursive")
+    say("recursive", len(recursive), recursive[0] is recursive)
+    one, two = yield defer.gatherResults([call("reference"), call("reference")])
+    say("reference", type(one).__name__, one.luid == two.luid)
+    yield caught("its method", one.callRemote("gone"), pb.NoSuchMethod)
+    yield told("local", call("local", Hello()))
+    yield told("receive", call("receive", [1, 1.5, "hi", "hi", {1: 2}]))
+    yield caught("other numbers", call("receive", [1, 1.5, "hi", "hi", {1: 3}]), ValueError, TypeError)
+    yield caught("a text for a number", call("receive", [1, 1.5, "hi", "hi", {"1": 2}]), ValueError, TypeError)
+    yield caught("bytes for a text", call("receive", [1, 1.5, "hi", b"hi", {1: 2}]), ValueError, TypeError)
+    yield told("self", call("self", root))
+    yield caught("another", call("self", Hello()), "builtins.Exception")
+    for x in [5, "five", {1: (2, b"3"), "4": {5}}]:
+        copy = yield call("copy", x)
+        say("copy", type(copy).__name__, sorted(copy.__dict__), repr(copy.x))
+    yield caught("unknown", call("gone"), pb.NoSuchMethod)
+    del one, two, recursive
     factory.disconnect()
 
 
@@ -173,7 +218,7 @@ class UntilTheEnd(protocol.Protocol):
 def serve():
     portal = Portal(Realm())
     checker = InMemoryUsernamePasswordDatabaseDontUse()
-    checker.addUser("guest", b"guest")
+    checker.addUser(b"guest", b"guest")
     portal.registerChecker(checker)
     portal.registerChecker(AllowAnonymousAccess())
     ports = [
@@ -188,5 +233,5 @@ def serve():
 if sys.argv[1] == "serve":
     serve()
 else:
-    what = {"client": client, "login": login}[sys.argv[1]]
+    what = {"client": client, "login": login, "interop": interop}[sys.argv[1]]
     task.react(lambda _: what(int(sys.argv[2])))

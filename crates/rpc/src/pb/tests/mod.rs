@@ -1,6 +1,8 @@
 //! A server and a client of PB, each alone with a peer that a test plays: the bytes of Twisted, cut everywhere; what no
 //! peer may send; what has an end.
 
+mod objects;
+
 use super::{banana::Writer, *};
 use crate::{
     self as tress_rpc, CallContext, ExposureLimits, Fault, Value, cred::Session, fault, interface,
@@ -79,9 +81,13 @@ impl World {
     }
 
     fn with(change: impl FnOnce(PbFactory) -> PbFactory, limits: ExposureLimits) -> Self {
-        let (table, clerk) = (Table::new(), Rc::<Clerk>::default());
+        let clerk = Rc::<Clerk>::default();
         let object = <dyn DynDesk>::object(Rc::clone(&clerk));
-        let mut factory = change(PbFactory::new(&object, limits));
+        Self::serving(change(PbFactory::new(&object, limits)), clerk)
+    }
+
+    fn serving(mut factory: PbFactory, clerk: Rc<Clerk>) -> Self {
+        let table = Table::new();
         let protocol = factory.build_protocol(&tress_core::Address::Unknown);
         let tester = Tester::on(&table, protocol.expect("it builds for everybody"));
         Self {
@@ -474,10 +480,11 @@ fn respond(world: &World, number: u8, response: &[u8]) -> Vec<u8> {
     ))
 }
 
-fn portal(factory: PbFactory) -> PbFactory {
-    let object = <dyn DynDesk>::object(Rc::<Clerk>::default());
+fn portal(limits: ExposureLimits) -> World {
+    let clerk = Rc::<Clerk>::default();
+    let object = <dyn DynDesk>::object(Rc::clone(&clerk));
     let undecided = RefCell::new(Vec::new());
-    factory.login(move |context, credentials| match credentials {
+    let decide = move |context: &CallContext, credentials| match credentials {
         PbCredentials::Response(response) if response.is(b"secret") => {
             Deferred::succeed(Session::new(Some(response.user().into()), &object))
         }
@@ -488,12 +495,13 @@ fn portal(factory: PbFactory) -> PbFactory {
             undecided.borrow_mut().push(resolver);
             deferred
         }
-    })
+    };
+    World::serving(PbFactory::with_login(decide, limits), clerk).opened()
 }
 
 #[test]
 fn a_challenge_is_answered_once() {
-    let world = World::with(portal, ExposureLimits::default()).opened();
+    let world = portal(ExposureLimits::default());
     is_error(
         &world.answer(&message("who", &[])),
         "unknown-method",
@@ -548,7 +556,7 @@ fn logins_and_objects_have_an_end() {
         call_deadline: Duration::from_secs(3),
         ..ExposureLimits::default()
     };
-    let world = World::with(portal, limits).opened();
+    let world = portal(limits);
     let anonymous = message("loginAnonymous", &[b"\x01\x80\x01\x87"]);
     assert_eq!(world.answer(&anonymous.repeat(8)), b"");
     is_error(&world.answer(&anonymous), "busy", "8 logins wait");
@@ -583,7 +591,7 @@ impl Caller {
             ..ExposureLimits::default()
         };
         let table = Table::new();
-        let (protocol, client) = PbProtocol::client(limits);
+        let (protocol, client) = PbProtocol::client(limits, ["a.B"]);
         Self {
             tester: Tester::on(&table, protocol),
             client,
@@ -668,7 +676,7 @@ fn a_client_gives_back_what_it_drops_and_serves_what_it_passes() {
     let (caller, root) = Caller::open();
     let clerk = Rc::<Clerk>::default();
     let object = <dyn DynDesk>::object(Rc::clone(&clerk));
-    let called = root.call_with(&caller.context, "keep", [PbArgument::Object(object)]);
+    let called = root.call_with(&caller.context, "keep", [PbObject::from(&object).into()]);
     caller.table.settle();
     let sent = caller.tester.sent();
     assert!(
@@ -698,11 +706,10 @@ fn a_client_gives_back_what_it_drops_and_serves_what_it_passes() {
     caller.table.settle();
     assert_eq!(caller.tester.sent(), b"\x02\x80\x1d\x87\x09\x81");
     let (_, other) = Caller::open();
-    let called = root.call_with(&caller.context, "x", [PbArgument::Reference(other)]);
-    assert_eq!(
-        text(called),
-        "expected an object of this peer, found one of another"
-    );
+    let called = root.call_with(&caller.context, "x", [other.into()]);
+    let of_another =
+        "bad-arguments: expected an object of this peer, found an object of the peer's of another";
+    assert_eq!(text(called), of_another);
 }
 
 #[test]

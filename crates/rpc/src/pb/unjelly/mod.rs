@@ -1,13 +1,14 @@
-//! Jelly that a peer sent, as a [`Value`]: only what the table in `jelly.rs` lists, anything else is refused. Knows no
-//! messages, makes no objects, and never calls itself.
+//! Jelly that a peer sent: only what the table in `jelly.rs` lists, anything else is refused. What it becomes is told by a
+//! [`Maker`]: plain values, or those of PB (`make.rs`). Knows no messages, and never calls itself.
+
+mod make;
+
+pub(super) use make::PbValues;
+use make::Values;
 
 use super::banana::{Item, Reader};
 use crate::value::Value;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt, mem,
-    rc::Rc,
-};
+use std::{collections::BTreeSet, fmt, mem, rc::Rc};
 use tress_core::escape::Escaped;
 
 /// Why an expression is no value. The connection can go on.
@@ -37,61 +38,103 @@ pub(super) struct Allowed {
     pub(super) classes: Rc<BTreeSet<String>>,
 }
 
-/// Reads one expression. The peer's own objects that are passed in it are nothing in the value; their numbers are added
-/// to `remote`, also before an error: for each the peer waits for a `decref`.
+/// Reads one expression as a plain value. The peer's own objects that are passed in it are nothing in the value; their
+/// numbers are added to `remote`, also before an error: for each the peer waits for a `decref`.
 pub(super) fn unjelly(
     reader: &mut Reader<'_>,
     allowed: &Allowed,
     remote: &mut Vec<i128>,
 ) -> Result<Value, BadJelly> {
+    unjelly_with(reader, allowed, &mut Values::new(allowed.copies, remote))
+}
+
+/// Reads one expression as what this makes.
+pub(super) fn unjelly_with<M: Maker>(
+    reader: &mut Reader<'_>,
+    allowed: &Allowed,
+    maker: &mut M,
+) -> Result<M::Made, BadJelly> {
     let mut unjelly = Unjelly {
         reader,
         allowed,
-        remote,
+        maker,
         depth: 0,
-        shared: BTreeMap::new(),
-        copied: 0,
     };
     unjelly.run()
 }
 
-struct Unjelly<'a, 'r> {
+/// Makes what expressions become.
+pub(super) trait Maker {
+    type Made;
+    type Key;
+
+    /// What holds nothing else.
+    fn plain(&mut self, value: Value) -> Self::Made;
+    fn sequence(&mut self, sort: Sequence, items: Vec<Self::Made>) -> Self::Made;
+    fn key(&mut self, key: Key<'_>) -> Result<Self::Key, BadJelly>;
+    fn dictionary(&mut self, fields: Vec<(Self::Key, Self::Made)>) -> Result<Self::Made, BadJelly>;
+    /// One of a class that is registered.
+    fn instance(&mut self, class: &str, state: Self::Made) -> Self::Made;
+    /// What begins now has this number.
+    fn begin(&mut self, number: i128) -> Result<(), BadJelly>;
+    /// What had begun with this number.
+    fn shared(&mut self, number: i128, value: Self::Made) -> Result<Self::Made, BadJelly>;
+    /// What has this number, and how deep lists and records stand in it.
+    fn again(&mut self, number: i128) -> Result<(Self::Made, usize), BadJelly>;
+    /// An object of the peer's, which has passed it with this number.
+    fn remote(&mut self, number: i128) -> Result<Self::Made, BadJelly>;
+    /// An object of ours, by what it was passed with.
+    fn local(&mut self, target: Item<'_>) -> Result<Self::Made, BadJelly>;
+}
+
+/// Values one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sequence {
+    List,
+    Tuple,
+    Set,
+    FrozenSet,
+}
+
+/// A key as it was sent.
+#[derive(Debug)]
+pub(super) enum Key<'r> {
+    Integer(i128),
+    Bytes(&'r [u8]),
+    Text(&'r str),
+}
+
+struct Unjelly<'a, 'r, M> {
     reader: &'a mut Reader<'r>,
     allowed: &'a Allowed,
-    remote: &'a mut Vec<i128>,
+    maker: &'a mut M,
     /// Lists and records that are open.
     depth: usize,
-    shared: BTreeMap<i128, Shared>,
-    /// Bytes.
-    copied: usize,
 }
 
-/// What has a number, by which it may come again.
-struct Shared {
-    value: Value,
-    depth: usize,
-    bytes: usize,
-}
-
-enum Element {
-    Value(Value),
-    Open(Frame),
+enum Element<'r, M: Maker> {
+    Made(M::Made),
+    Open(Frame<'r, M>),
 }
 
 /// Something that has begun.
-enum Frame {
+enum Frame<'r, M: Maker> {
     /// So many more items.
-    Items { left: usize, items: Vec<Value> },
+    Items {
+        left: usize,
+        sort: Sequence,
+        items: Vec<M::Made>,
+    },
     /// So many more pairs, and the key of the one whose value is read now.
     Fields {
         left: usize,
-        key: String,
-        fields: Vec<(String, Value)>,
+        key: Option<M::Key>,
+        fields: Vec<(M::Key, M::Made)>,
     },
     /// What has this number.
     Shared(i128),
-    /// The state of an instance.
-    State,
+    /// The state of an instance of this class.
+    State(&'r str),
 }
 
 /// The banana ended, or is something else: only in an expression that no scanner saw, or one that is no jelly.
@@ -99,13 +142,13 @@ fn unexpected(what: &str) -> BadJelly {
     BadJelly::new(format_args!("expected {what}"))
 }
 
-impl<'r> Unjelly<'_, 'r> {
-    fn run(&mut self) -> Result<Value, BadJelly> {
-        let mut outer: Vec<Frame> = Vec::new();
-        let mut frame: Option<Frame> = None;
+impl<'r, M: Maker> Unjelly<'_, 'r, M> {
+    fn run(&mut self) -> Result<M::Made, BadJelly> {
+        let mut outer: Vec<Frame<'r, M>> = Vec::new();
+        let mut frame: Option<Frame<'r, M>> = None;
         loop {
             let mut value = match self.element()? {
-                Element::Value(value) => value,
+                Element::Made(value) => value,
                 Element::Open(inner) => {
                     outer.extend(frame.replace(inner));
                     continue;
@@ -116,7 +159,7 @@ impl<'r> Unjelly<'_, 'r> {
                     return Ok(value);
                 };
                 match open {
-                    Frame::Items { left, items } => {
+                    Frame::Items { left, items, .. } => {
                         items.push(value);
                         *left -= 1;
                         if *left > 0 {
@@ -124,27 +167,28 @@ impl<'r> Unjelly<'_, 'r> {
                         }
                     }
                     Frame::Fields { left, key, fields } => {
-                        fields.push((mem::take(key), value));
+                        fields.extend(key.take().map(|key| (key, value)));
                         *left -= 1;
                         if *left > 0 {
-                            *key = self.key()?;
+                            *key = Some(self.key()?);
                             break;
                         }
                     }
                     Frame::Shared(number) => {
-                        self.share(*number, &value)?;
+                        value = self.maker.shared(*number, value)?;
                         frame = outer.pop();
                         continue;
                     }
-                    Frame::State => {
+                    Frame::State(class) => {
+                        value = self.maker.instance(class, value);
                         frame = outer.pop();
                         continue;
                     }
                 }
                 self.depth -= 1;
                 value = match mem::replace(&mut frame, outer.pop()) {
-                    Some(Frame::Fields { fields, .. }) => record(fields)?,
-                    Some(Frame::Items { items, .. }) => Value::List(items),
+                    Some(Frame::Fields { fields, .. }) => self.maker.dictionary(fields)?,
+                    Some(Frame::Items { sort, items, .. }) => self.maker.sequence(sort, items),
                     _ => unreachable!("the others have gone on above"),
                 };
             }
@@ -153,7 +197,7 @@ impl<'r> Unjelly<'_, 'r> {
 
     /// The next element: all of it, or the beginning of what holds others.
     #[inline]
-    fn element(&mut self) -> Result<Element, BadJelly> {
+    fn element(&mut self) -> Result<Element<'r, M>, BadJelly> {
         let value = match self.item()? {
             Item::Integer(number) => Value::Integer(number),
             Item::Float(number) => Value::Float(number),
@@ -165,80 +209,99 @@ impl<'r> Unjelly<'_, 'r> {
                 return self.typed(word, count - 1);
             }
         };
-        Ok(Element::Value(value))
+        Ok(self.plain(value))
+    }
+
+    fn plain(&mut self, value: Value) -> Element<'r, M> {
+        Element::Made(self.maker.plain(value))
     }
 
     /// What has this type; so many items follow.
-    fn typed(&mut self, word: &[u8], count: usize) -> Result<Element, BadJelly> {
+    fn typed(&mut self, word: &'r [u8], count: usize) -> Result<Element<'r, M>, BadJelly> {
         let value = match (word, count) {
             (b"unicode", 1) => Value::String(self.text()?.to_owned()),
-            (b"list" | b"tuple" | b"set" | b"frozenset", _) => return self.items(count),
+            (b"list", _) => return self.items(Sequence::List, count),
+            (b"tuple", _) => return self.items(Sequence::Tuple, count),
+            (b"set", _) => return self.items(Sequence::Set, count),
+            (b"frozenset", _) => return self.items(Sequence::FrozenSet, count),
             (b"dictionary", _) => return self.fields(count),
             (b"None", 0) => Value::Nothing,
             (b"boolean", 1) => match self.bytes("a boolean")? {
                 b"true" => Value::Boolean(true),
                 b"false" => Value::Boolean(false),
                 other => {
-                    return Err(unexpected(&format!(
-                        "true or false, found {}",
-                        Escaped(other)
-                    )));
+                    let found = format!("true or false, found {}", Escaped(other));
+                    return Err(unexpected(&found));
                 }
             },
-            (b"reference", 2) => {
-                let number = self.integer()?;
-                return Ok(Element::Open(Frame::Shared(number)));
-            }
-            (b"dereference", 1) => self.copy()?,
             (b"decimal", 2) => match (self.integer()?, self.integer()?) {
                 (number, 0) => Value::Integer(number),
                 (number, exponent) => Value::String(format!("{number}E{exponent}")),
             },
             (b"datetime" | b"date" | b"time", 1) => Value::String(self.time(word)?),
+            _ => return self.linked(word, count),
+        };
+        Ok(self.plain(value))
+    }
+
+    /// The same for what is more than itself: shared, an object, or of a class.
+    fn linked(&mut self, word: &'r [u8], count: usize) -> Result<Element<'r, M>, BadJelly> {
+        Ok(Element::Made(match (word, count) {
+            (b"reference", 2) => {
+                let number = self.integer()?;
+                self.maker.begin(number)?;
+                return Ok(Element::Open(Frame::Shared(number)));
+            }
+            (b"dereference", 1) => {
+                let number = self.integer()?;
+                let (value, depth) = self.maker.again(number)?;
+                self.check_depth(depth)?;
+                value
+            }
             (b"remote", 1) => {
                 let number = self.integer()?;
-                self.remote.push(number);
-                Value::Nothing
+                self.maker.remote(number)?
             }
             (b"local", 1) => {
-                return Err(BadJelly::new(
-                    "a reference to an object of ours is no value",
-                ));
+                let target = self.item()?;
+                self.maker.local(target)?
             }
-            (_, 1) if self.is_registered(word) => return Ok(Element::Open(Frame::State)),
-            _ => {
-                let message = format_args!(
-                    "{} of {count} items is no type that is accepted",
-                    Escaped(word)
-                );
-                return Err(BadJelly::new(message));
-            }
-        };
-        Ok(Element::Value(value))
+            _ => match self.registered(word) {
+                Some(class) if count == 1 => return Ok(Element::Open(Frame::State(class))),
+                _ => {
+                    let message = format_args!(
+                        "{} of {count} items is no type that is accepted",
+                        Escaped(word)
+                    );
+                    return Err(BadJelly::new(message));
+                }
+            },
+        }))
     }
 
-    fn is_registered(&self, word: &[u8]) -> bool {
-        std::str::from_utf8(word).is_ok_and(|name| self.allowed.classes.contains(name))
+    fn registered(&self, word: &'r [u8]) -> Option<&'r str> {
+        let name = std::str::from_utf8(word).ok()?;
+        self.allowed.classes.contains(name).then_some(name)
     }
 
-    fn items(&mut self, count: usize) -> Result<Element, BadJelly> {
+    fn items(&mut self, sort: Sequence, count: usize) -> Result<Element<'r, M>, BadJelly> {
         self.check_depth(1)?;
         if count == 0 {
-            return Ok(Element::Value(Value::List(Vec::new())));
+            return Ok(Element::Made(self.maker.sequence(sort, Vec::new())));
         }
         self.depth += 1;
         // Never of a length that was only announced.
         let (left, items) = (count, Vec::new());
-        Ok(Element::Open(Frame::Items { left, items }))
+        Ok(Element::Open(Frame::Items { left, sort, items }))
     }
 
-    fn fields(&mut self, count: usize) -> Result<Element, BadJelly> {
+    fn fields(&mut self, count: usize) -> Result<Element<'r, M>, BadJelly> {
         self.check_depth(1)?;
         if count == 0 {
-            return Ok(Element::Value(Value::Record(Vec::new())));
+            return Ok(Element::Made(self.maker.dictionary(Vec::new())?));
         }
         self.depth += 1;
-        let (left, key, fields) = (count, self.key()?, Vec::new());
+        let (left, key, fields) = (count, Some(self.key()?), Vec::new());
         Ok(Element::Open(Frame::Fields { left, key, fields }))
     }
 
@@ -252,61 +315,19 @@ impl<'r> Unjelly<'_, 'r> {
     }
 
     /// The beginning of a pair, up to its value.
-    fn key(&mut self) -> Result<String, BadJelly> {
+    fn key(&mut self) -> Result<M::Key, BadJelly> {
         if self.item()? != Item::List(2) {
             return Err(unexpected("a key and its value"));
         }
         let key = match self.item()? {
-            Item::Integer(number) => return Ok(number.to_string()),
-            Item::Bytes(bytes) => as_text(bytes)?,
-            Item::List(2) if self.bytes("the name of a type")? == b"unicode" => self.text()?,
+            Item::Integer(number) => Key::Integer(number),
+            Item::Bytes(bytes) => Key::Bytes(bytes),
+            Item::List(2) if self.bytes("the name of a type")? == b"unicode" => {
+                Key::Text(self.text()?)
+            }
             _ => return Err(unexpected("a key that is a text or a whole number")),
         };
-        Ok(key.to_owned())
-    }
-
-    /// Gives a number to a value.
-    fn share(&mut self, number: i128, value: &Value) -> Result<(), BadJelly> {
-        let (depth, bytes) = (value.depth(), bytes(value));
-        self.count_copy(bytes)?;
-        let value = value.clone();
-        let shared = Shared {
-            value,
-            depth,
-            bytes,
-        };
-        match self.shared.insert(number, shared) {
-            None => Ok(()),
-            Some(_) => {
-                let message = format_args!("`reference` {number} comes twice");
-                Err(BadJelly::new(message))
-            }
-        }
-    }
-
-    /// A copy of what has a number.
-    fn copy(&mut self) -> Result<Value, BadJelly> {
-        let number = self.integer()?;
-        let Some(Shared { depth, bytes, .. }) = self.shared.get(&number) else {
-            let message = format_args!(
-                "`dereference` of {number}, which is not whole yet: values have no cycles"
-            );
-            return Err(BadJelly::new(message));
-        };
-        let (depth, bytes) = (*depth, *bytes);
-        self.check_depth(depth)?;
-        self.count_copy(bytes)?;
-        Ok(self.shared[&number].value.clone())
-    }
-
-    fn count_copy(&mut self, bytes: usize) -> Result<(), BadJelly> {
-        self.copied += bytes;
-        let most = self.allowed.copies;
-        if self.copied > most {
-            let message = format_args!("expected shared values of at most {most} bytes in all");
-            return Err(BadJelly::new(message));
-        }
-        Ok(())
+        self.maker.key(key)
     }
 
     /// A date, a time or both, as ISO 8601 has it.
@@ -372,32 +393,6 @@ impl<'r> Unjelly<'_, 'r> {
 fn as_text(bytes: &[u8]) -> Result<&str, BadJelly> {
     let text = std::str::from_utf8(bytes);
     text.map_err(|_| unexpected(&format!("a text in UTF-8, found {}", Escaped(bytes))))
-}
-
-/// These fields, when each has a name of its own.
-fn record(fields: Vec<(String, Value)>) -> Result<Value, BadJelly> {
-    let mut names: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
-    names.sort_unstable();
-    if let Some([twice, _]) = names.array_windows().find(|[one, other]| one == other) {
-        let message = format_args!("the key {} comes twice", Escaped(twice.as_bytes()));
-        return Err(BadJelly::new(message));
-    }
-    Ok(Value::Record(fields))
-}
-
-/// What a value takes, about.
-fn bytes(value: &Value) -> usize {
-    let inner = match value {
-        Value::String(text) => text.len(),
-        Value::Bytes(bytes) => bytes.len(),
-        Value::List(items) => items.iter().map(bytes).sum(),
-        Value::Record(fields) => {
-            let fields = fields.iter();
-            fields.map(|(name, value)| name.len() + bytes(value)).sum()
-        }
-        _ => 0,
-    };
-    size_of::<Value>() + inner
 }
 
 #[cfg(test)]
