@@ -18,6 +18,7 @@ struct Section {
     object: Object,
     dialects: Vec<Dialect>,
     portal: Portal,
+    limits: ExposureLimits,
 }
 
 impl Http {
@@ -27,12 +28,14 @@ impl Http {
         object: Object,
         dialects: Vec<Dialect>,
         portal: Portal,
+        limits: ExposureLimits,
     ) {
         self.0.push(Section {
             section,
             object,
             dialects,
             portal,
+            limits,
         });
     }
 
@@ -71,7 +74,7 @@ impl Section {
     fn mount(&self) -> Mount {
         let options = &self.section.options;
         let text = |key| options.optional_string(key).ok().flatten();
-        let mut mount = Mount::new(&self.object, ExposureLimits::default());
+        let mut mount = Mount::new(&self.object, self.limits);
         if let Some(prefix) = text("prefix") {
             mount = mount.prefixed(prefix);
         }
