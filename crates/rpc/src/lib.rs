@@ -68,8 +68,8 @@ mod owed;
 #[cfg(feature = "pb")]
 pub mod pb;
 mod pending;
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod unsayable;
 mod value;
 
