@@ -202,7 +202,6 @@ impl Samples for Fixture {
         Err(Failure::msg("the key is under the mat"))
     }
 
-    #[expect(clippy::panic_in_result_fn, reason = "that is what is tested")]
     async fn panic(&self) -> Result<()> {
         self.reached();
         panic!("the key is under the mat")
