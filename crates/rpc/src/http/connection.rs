@@ -455,7 +455,7 @@ impl Session {
     }
 }
 
-/// The realm does not let somebody in, for this reason.
+/// Somebody is not let in, by a checker or by the realm, for this reason.
 fn refused(failure: &Failure) -> Refusal {
     if failure.check::<Unauthorized>().is_some() {
         return unauthorized();
