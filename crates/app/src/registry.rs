@@ -99,7 +99,7 @@ pub struct CheckerKind {
 }
 
 /// Makes a checker, or says what is wrong with its options.
-pub type MakeChecker = fn(&Options, &dyn Files) -> Result<Rc<dyn Checker>, Problem>;
+pub type MakeChecker = fn(&Options, &Rc<dyn Files>) -> Result<Rc<dyn Checker>, Problem>;
 
 /// A way to serve objects through one protocol: what `as` in `[[serve]]` names.
 #[derive(Clone, Copy)]

@@ -407,18 +407,18 @@ Providers, for `kind` in [provide.NAME]:
   finger.sqlite  Statuses in the table `users` (`name`, `status`) of an SQLite file, which is made when it is missing.
 
 Protocols, for `as` in [[serve]]:
-  amp            of every interface  AMP, Twisted's protocol of commands: one for each method, with named arguments.
+  amp            of every interface  AMP, Twisted's protocol of commands: one for each method, with named arguments; with `auth`, callers send `Login`.
   finger         of Finger           The finger protocol (RFC 1288): a line with a name in, the status out.
   finger-setter  of FingerSetter     Two lines, a name and a status, and the end of the stream: the status is set. Anybody may.
   http           of every interface  HTTP and JSON: `POST /Interface/method`, an OpenAPI document at /openapi.json, and a page for people at /.
   jsonrpc        of every interface  JSON-RPC 2.0 over HTTP, at /jsonrpc.
-  jsonrpc-lines  of every interface  JSON-RPC 2.0, a message a line.
-  lines          of every interface  Lines for people: a method and its arguments in, the answer out; `help` tells the rest.
+  jsonrpc-lines  of every interface  JSON-RPC 2.0, a message a line; with `auth`, callers call `rpc.login`.
+  lines          of every interface  Lines for people: a method and its arguments in, the answer out; `help` tells the rest. With `auth`, `login` is first.
   pb             of every interface  Perspective Broker, Twisted's protocol of objects; with `auth`, callers log in by a challenge.
   xmlrpc         of every interface  XML-RPC, with introspection, at /RPC2.
 
 Checkers, for `kind` in [auth.NAME]:
-  file    Users in a text file, `user:hash` a line, with Argon2 hashes of their passwords.
+  file    Users in a text file, `user:hash` a line, with Argon2 hashes of their passwords; changes count within a second.
   memory  Users whose passwords are known as they are: what PB's challenge needs.
   tokens  Users who show a secret and nothing else, such as HTTP's bearer token.
 

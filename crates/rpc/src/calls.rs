@@ -19,7 +19,8 @@ use std::{
 };
 use tress_core::{Canceller, DelayedCall, Result};
 
-/// What an object that is served allows its callers. Every protocol keeps those of them that it can meet.
+/// What an object that is served allows its callers. Every protocol keeps those of them that it can meet; their ranges are
+/// in [`ExposureLimits::TABLE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExposureLimits {
     /// `request_bytes`: of one request. 1 MiB by default.
@@ -35,6 +36,12 @@ pub struct ExposureLimits {
     pub calls_in_flight: usize,
     /// `call_deadline`: how long a call may take; then it is cancelled, and fails with [`fault::DEADLINE`]. 30 s by default.
     pub call_deadline: Duration,
+    /// `login_attempts`: logins of one connection that may fail; then it is closed. 3 by default.
+    pub login_attempts: usize,
+    /// `login_deadline`: how long a connection may take to log in, where it must; then it is closed. 60 s by default.
+    pub login_deadline: Duration,
+    /// `login_delay`: how long after a login that failed this is said, and nothing else is read. 1 s by default.
+    pub login_delay: Duration,
 }
 
 impl Default for ExposureLimits {
@@ -46,6 +53,9 @@ impl Default for ExposureLimits {
             batch: 100,
             calls_in_flight: 1000,
             call_deadline: Duration::from_secs(30),
+            login_attempts: 3,
+            login_deadline: Duration::from_secs(60),
+            login_delay: Duration::from_secs(1),
         }
     }
 }

@@ -60,6 +60,7 @@ pub mod fault;
 pub mod http;
 pub mod jsonrpc;
 mod kind;
+mod limits;
 pub mod line;
 mod nesting;
 mod object;
@@ -67,8 +68,8 @@ mod owed;
 #[cfg(feature = "pb")]
 pub mod pb;
 mod pending;
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod unsayable;
 mod value;
 
@@ -79,6 +80,7 @@ pub use descriptor::{Argument, Descriptor, Limit, Method};
 pub use distant::{CallLimits, Distant, HomeStopped, Homes, NoAnswer, TooManyCalls};
 pub use fault::Fault;
 pub use kind::{Kind, Type};
+pub use limits::ExposureLimit;
 pub use object::{CallContext, Interface, Object, WrongInterface};
 pub use pending::Disconnected;
 pub use tress_macros::interface;

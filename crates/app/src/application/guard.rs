@@ -15,8 +15,10 @@ pub(super) enum Reach {
     Owner,
     /// Everybody on this machine.
     Machine,
-    /// Others than this machine, or it cannot be told.
-    Others,
+    /// Others than this machine, through TLS: nobody in between sees what is said.
+    Encrypted,
+    /// Others than this machine, in the clear; or it cannot be told.
+    Open,
 }
 
 impl Reach {
@@ -33,13 +35,14 @@ impl Reach {
                 "stdio" => Self::Owner,
                 "unix" => of_socket(&spec),
                 "tcp" | "tcp6" | "ssl" | "tls" if loopback(&spec).is_some() => Self::Machine,
-                "tcp" | "tcp6" | "ssl" | "tls" => Self::Others,
+                "ssl" | "tls" => Self::Encrypted,
+                "tcp" | "tcp6" => Self::Open,
                 _ => match spec.inner(&[]) {
                     Ok(inner) => {
                         spec = inner;
                         continue;
                     }
-                    Err(_) => Self::Others,
+                    Err(_) => Self::Open,
                 },
             };
         }
@@ -71,7 +74,7 @@ impl Loader<'_> {
             .max_by_key(|at| Reach::of(&at.value));
         let Some(widest) = widest else { return };
         match (Reach::of(&widest.value), &callers.names, callers.anonymous) {
-            (Reach::Others, _, Some(true)) => {
+            (Reach::Encrypted | Reach::Open, _, Some(true)) => {
                 let message = "the application itself is not for everybody where others than this machine reach it; expected \
                                `auth`, and no `anonymous = true`";
                 self.problems.push(section.problem("anonymous", message));

@@ -47,6 +47,7 @@ struct Section<'s> {
     object: &'s Object,
     dialects: &'s [Dialect],
     portal: &'s Portal,
+    limits: &'s ExposureLimits,
 }
 
 impl<'s> Section<'s> {
@@ -57,11 +58,13 @@ impl<'s> Section<'s> {
                 object,
                 dialects,
                 portal,
+                limits,
             } => Some(Self {
                 section: &service.section,
                 object,
                 dialects,
                 portal,
+                limits,
             }),
         }
     }
@@ -69,7 +72,7 @@ impl<'s> Section<'s> {
     fn mount(&self) -> Mount {
         let options = &self.section.options;
         let text = |key| options.optional_string(key).ok().flatten();
-        let mut mount = Mount::new(self.object, ExposureLimits::default());
+        let mut mount = Mount::new(self.object, *self.limits);
         if let Some(prefix) = text("prefix") {
             mount = mount.prefixed(prefix);
         }

@@ -20,7 +20,7 @@ use tress_core::{
     wording::{quoted, unknown},
 };
 use tress_rpc::{
-    CallLimits, Client, Descriptor, Distant, MakeTwin, Object,
+    CallLimits, Client, Descriptor, Distant, ExposureLimits, MakeTwin, Object,
     cred::{Avatar, Checker, Credentials, Portal, Sort},
     http::Dialect,
 };
@@ -91,6 +91,7 @@ pub(super) enum Made {
         object: Object,
         dialects: Vec<Dialect>,
         portal: Portal,
+        limits: ExposureLimits,
     },
 }
 

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use tress_core::{
     Result,
     endpoint::{BadEndpoint, EndpointSpec, Side},
+    limits::Unit,
     wording::{one_of, unknown},
 };
 use tress_rpc::{
@@ -29,7 +30,7 @@ impl<'l> Loader<'l> {
             let before = self.problems.count();
             section.options.check(kind.options, &mut self.problems);
             if self.problems.count() == before {
-                match (kind.make)(&section.options, &**self.registry.files()) {
+                match (kind.make)(&section.options, self.registry.files()) {
                     Ok(made) => checker = Some(made),
                     Err(problem) => self.problems.push(problem),
                 }
@@ -70,6 +71,7 @@ impl<'l> Loader<'l> {
         };
         let options: Vec<OptionSpec> = [SERVE_OPTIONS, exposure.options].concat();
         section.options.check(&options, &mut self.problems);
+        let limits = self.exposure_limits(&section, exposure);
         let portal = self.portal(&section, exposure);
         self.guard(&section, interface);
         if self.problems.count() > before {
@@ -94,7 +96,7 @@ impl<'l> Loader<'l> {
                     options: &section.options,
                     reactor: self.reactor,
                     portal,
-                    limits: ExposureLimits::default(),
+                    limits,
                 };
                 match make(&serving) {
                     Ok(factory) => Made::Factory(exposure.name, factory),
@@ -105,6 +107,7 @@ impl<'l> Loader<'l> {
                 object,
                 dialects: exposures.iter().filter_map(dialect).collect(),
                 portal,
+                limits,
             },
         };
         let service = Service {
@@ -160,6 +163,36 @@ impl<'l> Loader<'l> {
         }
     }
 
+    /// What callers are allowed: the defaults, changed by the section.
+    fn exposure_limits(&mut self, section: &ServeSection, exposure: &Exposure) -> ExposureLimits {
+        let mut limits = ExposureLimits::default();
+        let options = &section.options;
+        for limit in ExposureLimits::TABLE {
+            let name = limit.name;
+            if !exposure.options.iter().any(|option| option.name == name) {
+                continue;
+            }
+            let value = match limit.unit {
+                Unit::Bytes => options.optional_size(name),
+                Unit::Count => options.optional_count(name),
+                Unit::Time => options.optional_duration(name).map(|time| {
+                    time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+                }),
+            };
+            let Ok(Some(value)) = value else {
+                continue; // what is wrong was said
+            };
+            let [least, most] = limit.range;
+            if (least..=most).contains(&value) {
+                limit.set(&mut limits, value);
+            } else {
+                let message = format!("expected {}", limit.words());
+                self.problems.push(options.problem(name, message));
+            }
+        }
+        limits
+    }
+
     /// Who is let in. Where others than this machine reach it, the file says who may, or that everybody may.
     fn portal(&mut self, section: &ServeSection, exposure: &Exposure) -> Portal {
         let Callers { names, anonymous } = Callers::of(section);
@@ -177,7 +210,7 @@ impl<'l> Loader<'l> {
         let everywhere = section
             .endpoints
             .iter()
-            .find(|at| Reach::of(&at.value) == Reach::Others);
+            .find(|at| Reach::of(&at.value) > Reach::Machine);
         if let (Some(at), None, None | Some(false)) = (everywhere, &names, anonymous) {
             let message = format!(
                 "others than this machine reach it, and nothing says who may call; expected `auth`, `anonymous = true`, or \
@@ -187,6 +220,7 @@ impl<'l> Loader<'l> {
             let problem = section.problem_at("at", at, message);
             self.problems.push(problem);
         }
+        self.passwords_are_hidden(section, sorts, names.is_some());
         let everybody = names.is_none();
         if anonymous.unwrap_or(everybody) {
             checkers.push(Rc::new(Anonymous));
@@ -195,6 +229,29 @@ impl<'l> Loader<'l> {
             self.problems.push(section.problem("anonymous", message));
         }
         Portal::new(checkers)
+    }
+
+    /// Passwords and tokens cross no network as they are, unless the file says so.
+    fn passwords_are_hidden(&mut self, section: &ServeSection, sorts: &[Sort], logins: bool) {
+        let shown = sorts.contains(&Sort::Password) || sorts.contains(&Sort::Token);
+        let options = &section.options;
+        if !shown || !logins {
+            if options.has("plaintext") {
+                let message = "no password and no token is shown here";
+                self.problems.push(section.problem("plaintext", message));
+            }
+            return;
+        }
+        if options.bool("plaintext", false).unwrap_or(true) {
+            return; // it is meant, or what is wrong was said
+        }
+        let mut endpoints = section.endpoints.iter();
+        if let Some(at) = endpoints.find(|at| Reach::of(&at.value) == Reach::Open) {
+            let message = "passwords and tokens would cross the network as they are; expected `ssl:…`, an endpoint that only \
+                           this machine reaches, or `plaintext = true` where something else encrypts";
+            let problem = section.problem_at("at", at, message);
+            self.problems.push(problem);
+        }
     }
 
     /// The checkers that `auth` names.

@@ -4,21 +4,62 @@ use crate::{
     config::{OptionSpec, Problem, ValueKind},
     registry::{Access, Exposure, Make, Serves, Serving},
 };
-use tress_core::SharedFactory;
+use tress_core::{SharedFactory, limits::Unit};
 use tress_rpc::{
-    amp::AmpFactory, cred::Sort, http::Dialect, jsonrpc::JsonRpcLines, line::LineFactory,
-    pb::PbFactory,
+    ExposureLimit, amp::AmpFactory, cred::Sort, http::Dialect, jsonrpc::JsonRpcLines,
+    line::LineFactory, pb::PbFactory,
 };
+
+/// A limit as a key.
+const fn limit(limit: &ExposureLimit) -> OptionSpec {
+    OptionSpec {
+        name: limit.name,
+        value: match limit.unit {
+            Unit::Bytes => ValueKind::Size,
+            Unit::Count => ValueKind::Count,
+            Unit::Time => ValueKind::Duration,
+        },
+        required: false,
+        default: limit.default,
+        doc: limit.meaning,
+    }
+}
+
+const REQUEST_BYTES: OptionSpec = limit(&ExposureLimit::REQUEST_BYTES);
+const RESPONSE_BYTES: OptionSpec = limit(&ExposureLimit::RESPONSE_BYTES);
+const NESTING: OptionSpec = limit(&ExposureLimit::NESTING);
+const BATCH: OptionSpec = limit(&ExposureLimit::BATCH);
+const CALLS_IN_FLIGHT: OptionSpec = limit(&ExposureLimit::CALLS_IN_FLIGHT);
+const CALL_DEADLINE: OptionSpec = limit(&ExposureLimit::CALL_DEADLINE);
+const LOGIN_ATTEMPTS: OptionSpec = limit(&ExposureLimit::LOGIN_ATTEMPTS);
+const LOGIN_DEADLINE: OptionSpec = limit(&ExposureLimit::LOGIN_DEADLINE);
+const LOGIN_DELAY: OptionSpec = limit(&ExposureLimit::LOGIN_DELAY);
+
+/// Who logs in with a name and a password, or with a token.
+const LOGINS: Access = Access::Logins(&[Sort::Password, Sort::Token]);
 
 /// `as = "amp"`
 pub(super) const AMP: Exposure = Exposure {
     name: "amp",
     serves: Serves::Any(|interface| AmpFactory::check(interface).map_err(|why| why.to_string())),
-    access: Access::Logins(&[]),
-    doc: "AMP, Twisted's protocol of commands: one for each method, with named arguments.",
-    options: &[],
+    access: LOGINS,
+    doc: "AMP, Twisted's protocol of commands: one for each method, with named arguments; with `auth`, callers send `Login`.",
+    options: &[
+        REQUEST_BYTES,
+        RESPONSE_BYTES,
+        NESTING,
+        CALLS_IN_FLIGHT,
+        CALL_DEADLINE,
+        LOGIN_ATTEMPTS,
+        LOGIN_DEADLINE,
+        LOGIN_DELAY,
+    ],
     make: Make::Factory(|serving| {
         let factory = AmpFactory::new(&serving.object, serving.limits);
+        let factory = factory.and_then(|factory| match logins(serving) {
+            true => factory.portal(serving.portal.clone()),
+            false => Ok(factory),
+        });
         factory
             .map(SharedFactory::new)
             .map_err(|why| refused(serving, &why))
@@ -29,12 +70,25 @@ pub(super) const AMP: Exposure = Exposure {
 pub(super) const JSON_RPC_LINES: Exposure = Exposure {
     name: "jsonrpc-lines",
     serves: Serves::Any(|_| Ok(())),
-    access: Access::Logins(&[]),
-    doc: "JSON-RPC 2.0, a message a line.",
-    options: &[],
+    access: LOGINS,
+    doc: "JSON-RPC 2.0, a message a line; with `auth`, callers call `rpc.login`.",
+    options: &[
+        REQUEST_BYTES,
+        RESPONSE_BYTES,
+        NESTING,
+        BATCH,
+        CALLS_IN_FLIGHT,
+        CALL_DEADLINE,
+        LOGIN_ATTEMPTS,
+        LOGIN_DEADLINE,
+        LOGIN_DELAY,
+    ],
     make: Make::Factory(|serving| {
         let factory = JsonRpcLines::new(&serving.object, serving.limits);
-        Ok(SharedFactory::new(factory))
+        Ok(SharedFactory::new(match logins(serving) {
+            true => factory.portal(serving.portal.clone()),
+            false => factory,
+        }))
     }),
 };
 
@@ -42,11 +96,23 @@ pub(super) const JSON_RPC_LINES: Exposure = Exposure {
 pub(super) const LINES: Exposure = Exposure {
     name: "lines",
     serves: Serves::Any(|interface| LineFactory::check(interface).map_err(|why| why.to_string())),
-    access: Access::Logins(&[]),
-    doc: "Lines for people: a method and its arguments in, the answer out; `help` tells the rest.",
-    options: &[],
+    access: LOGINS,
+    doc: "Lines for people: a method and its arguments in, the answer out; `help` tells the rest. With `auth`, `login` is first.",
+    options: &[
+        REQUEST_BYTES,
+        RESPONSE_BYTES,
+        CALLS_IN_FLIGHT,
+        CALL_DEADLINE,
+        LOGIN_ATTEMPTS,
+        LOGIN_DEADLINE,
+        LOGIN_DELAY,
+    ],
     make: Make::Factory(|serving| {
         let factory = LineFactory::new(&serving.object, serving.limits);
+        let factory = factory.and_then(|factory| match logins(serving) {
+            true => factory.portal(serving.portal.clone()),
+            false => Ok(factory),
+        });
         factory
             .map(SharedFactory::new)
             .map_err(|why| refused(serving, &why))
@@ -59,7 +125,13 @@ pub(super) const PB: Exposure = Exposure {
     serves: Serves::Any(|_| Ok(())),
     access: Access::Logins(&[Sort::Challenge]),
     doc: "Perspective Broker, Twisted's protocol of objects; with `auth`, callers log in by a challenge.",
-    options: &[],
+    options: &[
+        REQUEST_BYTES,
+        RESPONSE_BYTES,
+        NESTING,
+        CALLS_IN_FLIGHT,
+        CALL_DEADLINE,
+    ],
     make: Make::Factory(|serving| {
         let (portal, object) = (serving.portal.clone(), &serving.object);
         Ok(SharedFactory::new(match portal.takes(Sort::Challenge) {
@@ -68,8 +140,6 @@ pub(super) const PB: Exposure = Exposure {
         }))
     }),
 };
-
-const HTTP_LOGINS: Access = Access::Logins(&[Sort::Password, Sort::Token]);
 
 /// The keys of what is served over HTTP.
 const HTTP_OPTIONS: &[OptionSpec] = &[
@@ -101,13 +171,21 @@ const HTTP_OPTIONS: &[OptionSpec] = &[
         default: "",
         doc: "Origins whose pages count as this server's own, such as `https://example.com` behind a proxy.",
     },
+    REQUEST_BYTES,
+    RESPONSE_BYTES,
+    NESTING,
+    BATCH,
+    CALLS_IN_FLIGHT,
+    CALL_DEADLINE,
+    LOGIN_ATTEMPTS,
+    LOGIN_DELAY,
 ];
 
 /// `as = "http"`
 pub(super) const HTTP: Exposure = Exposure {
     name: "http",
     serves: Serves::Any(|_| Ok(())),
-    access: HTTP_LOGINS,
+    access: LOGINS,
     doc: "HTTP and JSON: `POST /Interface/method`, an OpenAPI document at /openapi.json, and a page for people at /.",
     options: HTTP_OPTIONS,
     make: Make::Http(Dialect::Json),
@@ -117,7 +195,7 @@ pub(super) const HTTP: Exposure = Exposure {
 pub(super) const JSON_RPC: Exposure = Exposure {
     name: "jsonrpc",
     serves: Serves::Any(|_| Ok(())),
-    access: HTTP_LOGINS,
+    access: LOGINS,
     doc: "JSON-RPC 2.0 over HTTP, at /jsonrpc.",
     options: HTTP_OPTIONS,
     make: Make::Http(Dialect::JsonRpc),
@@ -127,11 +205,17 @@ pub(super) const JSON_RPC: Exposure = Exposure {
 pub(super) const XML_RPC: Exposure = Exposure {
     name: "xmlrpc",
     serves: Serves::Any(|_| Ok(())),
-    access: HTTP_LOGINS,
+    access: LOGINS,
     doc: "XML-RPC, with introspection, at /RPC2.",
     options: HTTP_OPTIONS,
     make: Make::Http(Dialect::XmlRpc),
 };
+
+/// Whether there is anybody to log in as.
+fn logins(serving: &Serving<'_>) -> bool {
+    let sorts = [Sort::Password, Sort::Token];
+    sorts.iter().any(|sort| serving.portal.takes(*sort))
+}
 
 fn refused(serving: &Serving<'_>, why: &dyn std::fmt::Display) -> Problem {
     serving.options.problem("as", why.to_string())

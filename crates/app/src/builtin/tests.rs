@@ -475,3 +475,185 @@ fn another_table_of_that_name_is_refused_at_start() {
         "{refused}"
     );
 }
+
+/// What is answered to these bytes at an application that serves `Finger` so; and what is wrong with it.
+fn asked(table: &Table, serve: &str, says: &str) -> Result<String, String> {
+    let directory = Directory::new();
+    directory.file("pw", "secret\n");
+    let file = directory.file("f.toml", "").display().to_string();
+    let text = format!(
+        "[provide.users]\nkind = 'finger.memory'\nusers = {{ moshez = 'Happy' }}\n\
+         [auth.staff]\nkind = 'memory'\nusers = {{ bob = {{ file = 'pw' }} }}\n\
+         [[serve]]\nwhat = 'users'\n{serve}\nat = 'tcp:80:interface=127.0.0.1'\n"
+    );
+    let registry = Registry::builtin();
+    let loaded = Application::parse(&file, text.as_bytes(), &registry, table.reactor());
+    let mut application =
+        loaded.map_err(|problems| problems.to_string().replace(&format!("{file}:"), ""))?;
+    application.start(table.reactor()).unwrap();
+    let heard = Rc::<RefCell<String>>::default();
+    let asker = Asker {
+        says: says.to_owned().leak(),
+        heard: Rc::clone(&heard),
+    };
+    let to = "tcp:127.0.0.1:80";
+    table.reactor().connect_protocol(to, asker).detach();
+    table.settle();
+    application.stop(table.reactor()).detach();
+    Ok(heard.take())
+}
+
+#[test]
+fn callers_log_in_as_the_protocol_has_it() {
+    for (protocol, says, expect) in [
+        (
+            "lines",
+            "login bob secret\ngetUsers\n",
+            "ok\r\n\r\nmoshez\r\n\r\n",
+        ),
+        (
+            "lines",
+            "getUsers\n",
+            "! unauthorized: log in first\r\n\r\n",
+        ),
+        (
+            "jsonrpc-lines",
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"rpc.login\",\"params\":[\"bob\",\"secret\"]}\n",
+            "{\"jsonrpc\":\"2.0\",\"result\":null,\"id\":1}\n",
+        ),
+        (
+            "amp",
+            "\0\x04_ask\0\x011\0\x08_command\0\x05Login\0\x08username\0\x03bob\0\x08password\0\x06secret\0\0",
+            "\0\x07_answer\0\x011\0\0",
+        ),
+    ] {
+        let serve = format!("as = '{protocol}'\nauth = 'staff'");
+        let answer = asked(&Table::new(), &serve, says);
+        assert_eq!(answer.as_deref(), Ok(expect), "{protocol}: {says}");
+    }
+}
+
+#[test]
+fn limits_of_what_is_served_are_keys() {
+    let big = format!("getUser {}\n", "x".repeat(300));
+    let deep = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\",\"params\":[[[]]]}\n";
+    let two = "[{\"jsonrpc\":\"2.0\",\"method\":\"a\"},{\"jsonrpc\":\"2.0\",\"method\":\"a\"}]\n";
+    for (protocol, key, says, expect) in [
+        (
+            "lines",
+            "request_bytes = 256",
+            &*big,
+            "! too-large: a line has 256 bytes at most",
+        ),
+        ("jsonrpc-lines", "nesting = 1", deep, "nested deeper than 1"),
+        (
+            "jsonrpc-lines",
+            "batch = 1",
+            two,
+            "a batch has 1 requests at most",
+        ),
+    ] {
+        let serve = format!("as = '{protocol}'\n{key}");
+        let answer = asked(&Table::new(), &serve, says).unwrap();
+        assert!(answer.contains(expect), "{key}: {answer}");
+    }
+    for (protocol, key, expect) in [
+        (
+            "lines",
+            "nesting = 3",
+            "10: serve.nesting: unknown key `nesting`",
+        ),
+        (
+            "finger",
+            "request_bytes = 999",
+            "10: serve.request_bytes: unknown key `request_bytes`",
+        ),
+        ("amp", "batch = 3", "10: serve.batch: unknown key `batch`"),
+        ("amp", "nesting = 0", "10: serve.nesting: expected 1 to 100"),
+        (
+            "http",
+            "request_bytes = '2GiB'",
+            "10: serve.request_bytes: expected 256B to 1GiB",
+        ),
+        (
+            "pb",
+            "call_deadline = '25h'",
+            "10: serve.call_deadline: expected 1ms to 24h",
+        ),
+        (
+            "pb",
+            "call_deadline = 3",
+            "10: serve.call_deadline: expected a duration",
+        ),
+        (
+            "http",
+            "login_delay = '2m'",
+            "10: serve.login_delay: expected 0ms to 1m",
+        ),
+    ] {
+        let serve = format!("as = '{protocol}'\n{key}");
+        let problem = asked(&Table::new(), &serve, "").unwrap_err();
+        assert!(problem.starts_with(expect), "{key}: {problem}");
+    }
+}
+
+/// The defaults in listings are those of the library.
+#[test]
+fn the_defaults_of_limits_are_the_defaults() {
+    use crate::config::{parse_duration, parse_size};
+    use tress_core::limits::Unit;
+    let limits = tress_rpc::ExposureLimits::default();
+    for limit in tress_rpc::ExposureLimits::TABLE {
+        let said = match limit.unit {
+            Unit::Bytes => parse_size(limit.default).unwrap(),
+            Unit::Count => limit.default.parse().unwrap(),
+            Unit::Time => {
+                let time = parse_duration(limit.default).unwrap();
+                u64::try_from(time.as_millis()).unwrap()
+            }
+        };
+        assert_eq!(said, limit.get(&limits), "{}", limit.name);
+    }
+}
+
+#[test]
+fn a_changed_password_file_counts_and_a_wrong_one_does_not() {
+    use tress_rpc::cred::{Credentials, hash_password};
+    let hashed = |password: &str| hash_password(password, *b"0123456789abcdef").unwrap();
+    let (table, directory) = (Table::new(), Directory::new());
+    directory.file("users", &format!("bob:{}\n", hashed("old")));
+    let text = "[auth.a]\nkind = 'file'\npath = 'users'\n";
+    let registry = Registry::builtin();
+    let mut problems = Problems::new(directory.join("a.toml").to_string_lossy());
+    let config = Config::read(text.as_bytes(), &mut problems);
+    let kind = registry.checker("file").unwrap();
+    let checker = (kind.make)(&config.auth[0].options, registry.files()).unwrap();
+    let is_bob = |password: &str| {
+        let (user, password) = ("bob".to_owned(), password.to_owned());
+        let credentials = Credentials::Password { user, password };
+        let checked = checker.check(table.reactor(), &credentials);
+        table.settle();
+        checked.try_result().unwrap().is_ok()
+    };
+    assert!(is_bob("old") && is_bob("old") && !is_bob("new"));
+    directory.file("users", &format!("# changed\nbob:{}\n", hashed("new")));
+    assert!(is_bob("old"), "within a second of the last look");
+    table.advance(Duration::from_secs(1));
+    assert!(
+        !is_bob("old"),
+        "it was remembered, and the file has changed"
+    );
+    assert!(is_bob("new"));
+    directory.file("users", "bob:new\n");
+    table.advance(Duration::from_secs(1));
+    let log = logged(|| {
+        for _ in 0..3 {
+            assert!(is_bob("new"));
+            table.advance(Duration::from_secs(1));
+        }
+    });
+    assert!(
+        log.len() == 1 && log[0].contains("the users stay as they were"),
+        "{log:?}"
+    );
+}

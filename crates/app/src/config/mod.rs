@@ -220,6 +220,13 @@ pub const SERVE_OPTIONS: &[OptionSpec] = &[
         default: "",
         doc: "Whether callers need not say who they are; by default so where only this machine reaches it.",
     },
+    OptionSpec {
+        name: "plaintext",
+        value: ValueKind::Bool,
+        required: false,
+        default: "",
+        doc: "Whether passwords and tokens may cross a network unencrypted: where something else encrypts, say.",
+    },
 ];
 
 impl ProvideSection {

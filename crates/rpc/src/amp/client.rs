@@ -10,6 +10,7 @@ use crate::{
     arguments::{Arguments, BadCall},
     calls::ExposureLimits,
     client::Carrier,
+    cred::Credentials,
     descriptor::Descriptor,
     fault::{self, Fault},
     object::CallContext,
@@ -67,6 +68,38 @@ impl AmpClient {
         })
     }
 
+    /// Says who calls, at a server that asks for that ([`AmpFactory::portal`](super::AmpFactory::portal)): with a password or
+    /// a token. Calls that are made meanwhile are made as whoever this is.
+    #[must_use]
+    pub fn login(&self, context: &CallContext, credentials: Credentials) -> Deferred<()> {
+        let arguments = match credentials.into_arguments() {
+            Ok(arguments) => arguments,
+            Err(fault) => return Deferred::fail(fault),
+        };
+        let login = &self.plan.login;
+        self.send(context, self.plan.commands.len(), login, arguments)
+            .map(drop)
+    }
+
+    fn send(
+        &self,
+        context: &CallContext,
+        place: usize,
+        command: &Command,
+        arguments: Arguments,
+    ) -> Deferred<Value> {
+        self.held.0.call(context, place, |transport, id| {
+            let mut out = Vec::with_capacity(128);
+            // They are short, but for the name, and that was looked at when the plan was made.
+            put_pair(&mut out, ASK, format!("{id:x}").as_bytes()).ok();
+            put_pair(&mut out, COMMAND, command.method.name.as_bytes()).ok();
+            command.write(arguments, &mut out)?;
+            out.extend_from_slice(&[0, 0]);
+            transport.write(&out);
+            Ok(())
+        })
+    }
+
     /// The protocol for its one connection.
     #[must_use]
     pub fn protocol(&self) -> Boxes<AmpCaller> {
@@ -88,17 +121,7 @@ impl Carrier for AmpClient {
         let Some(place) = self.plan.find(method.as_bytes()) else {
             return Deferred::fail(BadCall::unknown(self.plan.descriptor, method));
         };
-        let command = &self.plan.commands[place];
-        self.held.0.call(context, place, |transport, id| {
-            let mut out = Vec::with_capacity(128);
-            // They are short, but for the name, and that was looked at when the plan was made.
-            put_pair(&mut out, ASK, format!("{id:x}").as_bytes()).ok();
-            put_pair(&mut out, COMMAND, command.method.name.as_bytes()).ok();
-            command.write(arguments, &mut out)?;
-            out.extend_from_slice(&[0, 0]);
-            transport.write(&out);
-            Ok(())
-        })
+        self.send(context, place, self.plan.command(place), arguments)
     }
 }
 
@@ -167,12 +190,12 @@ impl StringReceiver for AmpCaller {
         };
         match asked {
             Asked::Waits(place, resolver) if is_error => {
-                let command = &self.plan.commands[place];
+                let command = self.plan.command(place);
                 resolver.fail(fault_of(self.plan.descriptor, command, string));
             }
             Asked::Waits(place, resolver) => {
                 let nesting = self.pending.limits().nesting;
-                resolver.fire(result_of(&self.plan.commands[place], string, nesting));
+                resolver.fire(result_of(self.plan.command(place), string, nesting));
             }
             Asked::Late => {}
             Asked::Never => {

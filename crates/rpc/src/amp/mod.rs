@@ -23,6 +23,15 @@
 //! | [`INTERNAL`](crate::fault::INTERNAL) | `UNKNOWN`, Twisted's `UnknownRemoteError`; then the server closes, as Twisted's does |
 //! | every other | its own: `bad-arguments`, `busy`, an application's `ZERO_DIVISION` |
 //!
+//! Where callers log in ([`AmpFactory::portal`]) they send the command `Login`, with `username` and `password`, both
+//! `Unicode`, or with `token`; its answer is empty. AMP itself has no word for that. A Twisted client declares it so:
+//!
+//! ```python
+//! class Login(amp.Command):
+//!     arguments = [(b"username", amp.Unicode()), (b"password", amp.Unicode())]
+//!     errors = {UnauthorizedLogin: b"unauthorized"}
+//! ```
+//!
 //! `StartTLS`, `ProtocolSwitch` and descriptors are no part of this; nor do both ends of one connection serve.
 
 mod client;

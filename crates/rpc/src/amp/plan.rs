@@ -7,9 +7,10 @@ use super::{
 };
 use crate::{
     arguments::Arguments,
+    cred::LOGIN_ARGUMENTS,
     descriptor::{Descriptor, Method},
     fault::{BAD_ARGUMENTS, Fault, TOO_LARGE},
-    kind::Kind,
+    kind::{Kind, Type},
     unsayable::Unsayable,
     value::Value,
 };
@@ -17,12 +18,24 @@ use crate::{
 /// The keys that boxes themselves have.
 const RESERVED: [&[u8]; 6] = [ASK, COMMAND, ANSWER, ERROR, ERROR_CODE, ERROR_DESCRIPTION];
 
+/// How callers log in, where they do.
+static LOGIN: Method = Method {
+    name: "Login",
+    doc: "Says who calls: with `username` and `password`, or with `token`.",
+    arguments: LOGIN_ARGUMENTS,
+    result: Type::of::<()>(),
+};
+
 /// An interface.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) descriptor: &'static Descriptor,
     /// In the order of the descriptor.
     pub(super) commands: Vec<Command>,
+    /// What comes after them.
+    pub(super) login: Command,
+    /// Whether that is a command of this server.
+    has_login: bool,
 }
 
 /// One method.
@@ -45,14 +58,47 @@ impl Plan {
         Ok(Self {
             descriptor,
             commands: Unsayable::of_each("AMP", descriptor, Command::new)?,
+            login: Command::login(),
+            has_login: false,
         })
+    }
+
+    /// With `Login` as one command more, after the others.
+    ///
+    /// # Errors
+    /// The interface has one of that name.
+    pub(super) fn with_login(mut self) -> Result<Self, Unsayable> {
+        if let Some(place) = self.find(LOGIN.name.as_bytes()) {
+            return Err(Unsayable {
+                protocol: "AMP",
+                interface: self.descriptor.name,
+                method: self.commands[place].method.name,
+                why: "where callers log in, `Login` is how they do".to_owned(),
+            });
+        }
+        self.has_login = true;
+        Ok(self)
+    }
+
+    /// Whether the command at that place is `Login`.
+    #[inline]
+    pub(super) fn is_login(&self, place: usize) -> bool {
+        place == self.commands.len()
+    }
+
+    /// The command at that place.
+    #[inline]
+    pub(super) fn command(&self, place: usize) -> &Command {
+        self.commands.get(place).unwrap_or(&self.login)
     }
 
     /// The place of the command.
     #[inline]
     pub(super) fn find(&self, name: &[u8]) -> Option<usize> {
         let mut commands = self.commands.iter();
-        commands.position(|command| command.method.name.as_bytes() == name)
+        let found = commands.position(|command| command.method.name.as_bytes() == name);
+        let is_login = self.has_login && name == LOGIN.name.as_bytes();
+        found.or_else(|| is_login.then_some(self.commands.len()))
     }
 }
 
@@ -86,6 +132,17 @@ impl Command {
                 _ => Vec::new(),
             },
         })
+    }
+
+    /// `Login`.
+    fn login() -> Self {
+        let arguments = LOGIN.arguments.iter();
+        Self {
+            method: &LOGIN,
+            arguments: arguments.map(|_| Form::Text).collect(),
+            result: Form::Nothing,
+            fields: Vec::new(),
+        }
     }
 
     /// The arguments that a box holds.

@@ -7,7 +7,9 @@ use super::{
     plan::{Plan, too_long},
 };
 use crate::{
-    calls::{Calls, ExposureLimits},
+    arguments::Arguments,
+    calls::ExposureLimits,
+    cred::{Gate, Portal},
     descriptor::Descriptor,
     fault::{self, Fault},
     object::{CallContext, Object},
@@ -59,6 +61,7 @@ pub struct AmpFactory {
     object: Object,
     limits: ExposureLimits,
     plan: Rc<Plan>,
+    portal: Option<Portal>,
 }
 
 impl AmpFactory {
@@ -71,7 +74,22 @@ impl AmpFactory {
             object: object.clone(),
             limits,
             plan: Rc::new(Plan::new(object.descriptor())?),
+            portal: None,
         })
+    }
+
+    /// Lets those call whom this portal knows: they send `Login` with `username` and `password`, or with `token`, whose
+    /// answer is empty. The avatar becomes that of the calls. A call before that is the error `unauthorized`, and so is
+    /// a login that is wrong; [`login_attempts`](ExposureLimits::login_attempts) of them close the connection. What comes
+    /// after a `Login` is read when that has been answered.
+    ///
+    /// # Errors
+    /// The interface has a command of that name.
+    pub fn portal(mut self, portal: Portal) -> Result<Self, Unsayable> {
+        let plan = Plan::new(self.object.descriptor())?.with_login()?;
+        self.plan = Rc::new(plan);
+        self.portal = Some(portal);
+        Ok(self)
     }
 
     /// Whether an interface can be said in AMP.
@@ -89,7 +107,7 @@ impl Factory for AmpFactory {
 
     fn build_protocol(&mut self, _peer: &Address) -> Option<Boxes<AmpProtocol>> {
         let protocol = AmpProtocol {
-            calls: Calls::new(&self.object, self.limits),
+            gate: Gate::new(&self.object, self.limits, self.portal.as_ref()),
             plan: Rc::clone(&self.plan),
             answers: None,
         };
@@ -103,7 +121,7 @@ impl Factory for AmpFactory {
 /// One AMP client.
 #[derive(Debug)]
 pub struct AmpProtocol {
-    calls: Calls,
+    gate: Gate,
     plan: Rc<Plan>,
     /// Once the connection is there.
     answers: Option<Rc<Answers>>,
@@ -158,7 +176,19 @@ impl AmpProtocol {
         command: &[u8],
         string: &[u8],
     ) -> Result {
-        let Some(place) = self.plan.find(command) else {
+        let place = self.plan.find(command);
+        let is_login = place.is_some_and(|place| self.plan.is_login(place));
+        let entered = match self.gate.enter() {
+            Ok(entered) => Some(entered),
+            Err(_) if is_login => None,
+            Err(fault) => {
+                if let Some(ask) = ask {
+                    answers.refuse(ask, &fault);
+                }
+                return Ok(());
+            }
+        };
+        let Some(place) = place else {
             if let Some(ask) = ask {
                 let name = command[..command.len().min(128)].escape_ascii();
                 let message = format!("Unhandled Command: '{name}'");
@@ -166,8 +196,8 @@ impl AmpProtocol {
             }
             return Ok(());
         };
-        let command = &self.plan.commands[place];
-        let arguments = match command.read(Pairs(string), self.calls.limits().nesting) {
+        let command = self.plan.command(place);
+        let arguments = match command.read(Pairs(string), self.gate.limits().nesting) {
             Ok(arguments) => arguments,
             Err(fault) => {
                 if let Some(ask) = ask {
@@ -176,20 +206,48 @@ impl AmpProtocol {
                 return Ok(());
             }
         };
+        let Some(entered) = entered.filter(|_| !is_login) else {
+            self.log_in(answers, ask, place, arguments);
+            return Ok(());
+        };
         // Made anew each time: whoever keeps one keeps the reactor, which keeps us.
-        let context = &CallContext::of(&answers.transport)?;
+        let context = &entered.context(CallContext::of(&answers.transport)?);
+        let calls = entered.calls();
         let name = command.method.name;
         let Some(ask) = ask else {
-            self.calls.call(context, name, arguments, |_| ());
+            calls.call(context, name, arguments, |_| ());
             return Ok(());
         };
         answers.owed.asked();
         let (answers, ask) = (Rc::clone(answers), Ask::new(ask));
-        self.calls.call(context, name, arguments, move |result| {
+        calls.call(context, name, arguments, move |result| {
             answers.answer(ask.bytes(), place, result);
             answers.owed.answered(&answers.transport);
         });
         Ok(())
+    }
+
+    /// Asks the portal, and reads on when it has answered.
+    fn log_in(
+        &self,
+        answers: &Rc<Answers>,
+        ask: Option<&[u8]>,
+        place: usize,
+        arguments: Arguments,
+    ) {
+        answers.owed.asked();
+        let (answers, ask) = (Rc::clone(answers), ask.map(Ask::new));
+        let transport = answers.transport.clone();
+        self.gate.login(&transport, arguments, move |result| {
+            if let Some(ask) = ask {
+                answers.answer(ask.bytes(), place, result.map(|()| Value::Nothing));
+            }
+            answers.owed.answered(&answers.transport);
+            answers.transport.resume_producing();
+        });
+        if self.gate.is_asking() {
+            transport.pause_producing();
+        }
     }
 }
 
@@ -205,7 +263,7 @@ impl Answers {
     fn succeed(&self, ask: &[u8], place: usize, value: &Value) -> Result<(), Fault> {
         let mut out = self.out.borrow_mut();
         out.clear();
-        let command = &self.plan.commands[place];
+        let command = self.plan.command(place);
         let written = put_pair(&mut out, ANSWER, ask).map_err(Bad::from);
         let written = written.and_then(|()| put_named(&mut out, RESULT, &command.result, value));
         match written {
@@ -270,11 +328,11 @@ impl StringReceiver for AmpProtocol {
             transport: Transport::clone(transport),
             plan: Rc::clone(&self.plan),
             owed: Owed::default(),
-            longest: self.calls.limits().response_bytes,
+            longest: self.gate.limits().response_bytes,
             out: RefCell::default(),
         };
         self.answers = Some(Rc::new(answers));
-        Ok(())
+        self.gate.connection_made(transport)
     }
 
     fn string_received(&mut self, transport: &StringTransport, string: &[u8]) -> Result {

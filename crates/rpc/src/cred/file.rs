@@ -1,21 +1,47 @@
 //! Users whose passwords are kept as Argon2 hashes (RFC 9106), in the PHC string format: one `user:hash` in a line. Is given
-//! the text and opens no file. A password is checked on a thread, as that takes its time on purpose.
+//! the text and opens no file. A password is checked on a thread, as that takes its time on purpose; one that was right is
+//! remembered for a while, for protocols that show it with every request.
 
 use super::{Avatar, Checker, Credentials, Sort, Unauthorized};
+use crate::fault::{self, Fault};
 use argon2::{
     Argon2, Params,
     password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
-use std::{collections::BTreeMap, error::Error, fmt};
-use tress_core::{Deferred, Reactor};
+use blake2::{Blake2s256, Digest};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    error::Error,
+    fmt,
+    rc::Rc,
+    time::Duration,
+};
+use tress_core::{Deferred, Reactor, Time};
 
-/// Users in a file, with the hashes of their passwords.
+/// Users in a file, with the hashes of their passwords; clones are the same users.
+///
+/// A password that was right is remembered, as a digest with a key of this process, for [`REMEMBERED_FOR`] and with at most
+/// [`REMEMBERED_MOST`] others: then it costs no Argon2. Whoever reads the file again makes a new one of these, which
+/// remembers nothing. At most [`CHECKS_IN_FLIGHT`] wait for their threads; more fail with [`fault::BUSY`], so that a
+/// flood of wrong passwords costs neither memory nor other jobs their threads for long.
 #[derive(Clone)]
 pub struct PasswordFile {
-    users: BTreeMap<String, String>,
+    users: Rc<BTreeMap<String, String>>,
     /// Checked for users that are not there, so that this takes as long as for one that is.
     nobody: String,
+    remembered: Rc<RefCell<Remembered>>,
+    checking: Rc<Cell<usize>>,
 }
+
+/// How long a password that was right is: 5 minutes.
+pub const REMEMBERED_FOR: Duration = Duration::from_secs(300);
+
+/// Passwords that are remembered at once; one more makes the oldest forgotten.
+pub const REMEMBERED_MOST: usize = 1000;
+
+/// Passwords that are checked or wait for that at once.
+pub const CHECKS_IN_FLIGHT: usize = 64;
 
 /// No file has more users than this.
 const MAX_USERS: usize = 100_000;
@@ -52,7 +78,77 @@ impl PasswordFile {
             }
         }
         let nobody = users.values().next().cloned().unwrap_or_default();
-        Ok(Self { users, nobody })
+        Ok(Self {
+            users: Rc::new(users),
+            nobody,
+            remembered: Rc::default(),
+            checking: Rc::default(),
+        })
+    }
+}
+
+/// Whose passwords were right, until when.
+#[derive(Default)]
+struct Remembered {
+    /// Of this process; made when it is needed.
+    key: Option<[u8; 32]>,
+    until: BTreeMap<Mark, Time>,
+}
+
+/// What is known again of a user and a password.
+type Mark = [u8; 32];
+
+impl Remembered {
+    fn mark(&mut self, reactor: &Reactor, user: &str, password: &str) -> Mark {
+        let key = self.key.get_or_insert_with(|| {
+            let mut key = [0; 32];
+            for part in key.chunks_exact_mut(8) {
+                part.copy_from_slice(&reactor.entropy().to_le_bytes());
+            }
+            key
+        });
+        // BLAKE2 with a key in front is a keyed hash (RFC 7693, section 1.1, needs no HMAC).
+        let digest = Blake2s256::new()
+            .chain_update(*key)
+            .chain_update((user.len() as u64).to_le_bytes())
+            .chain_update(user)
+            .chain_update(password);
+        digest.finalize().into()
+    }
+
+    fn knows(&self, mark: &Mark, now: Time) -> bool {
+        self.until.get(mark).is_some_and(|until| now < *until)
+    }
+
+    fn keep(&mut self, mark: Mark, until: Time) {
+        while self.until.len() >= REMEMBERED_MOST && !self.until.contains_key(&mark) {
+            let oldest = self.until.iter().min_by_key(|(_, until)| **until);
+            let Some(oldest) = oldest.map(|(mark, _)| *mark) else {
+                break;
+            };
+            self.until.remove(&oldest);
+        }
+        self.until.insert(mark, until);
+    }
+}
+
+/// One check, until it is dropped.
+struct Checking(Rc<Cell<usize>>);
+
+impl Checking {
+    /// Unless there are too many.
+    fn begin(count: &Rc<Cell<usize>>) -> Option<Self> {
+        if count.get() >= CHECKS_IN_FLIGHT {
+            return None;
+        }
+        count.set(count.get() + 1);
+        Some(Self(Rc::clone(count)))
+    }
+}
+
+impl Drop for Checking {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 
@@ -81,17 +177,27 @@ impl Checker for PasswordFile {
         let Credentials::Password { user, password } = credentials else {
             return Deferred::fail(Unauthorized);
         };
+        let now = reactor.now();
+        let mark = self.remembered.borrow_mut().mark(reactor, user, password);
+        if self.remembered.borrow().knows(&mark, now) {
+            return Deferred::succeed(Some(user.as_str().into()));
+        }
+        let Some(checking) = Checking::begin(&self.checking) else {
+            let message = format!("{CHECKS_IN_FLIGHT} logins wait, and no more may");
+            return Deferred::fail(Fault::new(fault::BUSY, message));
+        };
         let known = self.users.get(user);
         let hash = known.unwrap_or(&self.nobody).clone();
         let (password, is_known) = (password.clone(), known.is_some());
         let checked = reactor.defer_to_thread(move || Ok(verify(&password, &hash) && is_known));
-        let user = user.as_str().into();
-        checked.add_callback(move |good| {
-            if good {
-                Ok(Some(user))
-            } else {
-                Err(Unauthorized.into())
+        let (user, remembered) = (user.as_str().into(), Rc::clone(&self.remembered));
+        checked.add_both(move |checked| {
+            drop(checking);
+            if !checked? {
+                return Err(Unauthorized.into());
             }
+            remembered.borrow_mut().keep(mark, now + REMEMBERED_FOR);
+            Ok(Some(user))
         })
     }
 }

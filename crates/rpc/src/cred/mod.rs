@@ -3,10 +3,15 @@
 //! own way to come by credentials. Source: Twisted's `cred/portal.py` and `cred/checkers.py`.
 
 mod file;
+mod gate;
 mod memory;
 mod realm;
 
-pub use file::{BadPasswordFile, PasswordFile, hash_password};
+pub use file::{
+    BadPasswordFile, CHECKS_IN_FLIGHT, PasswordFile, REMEMBERED_FOR, REMEMBERED_MOST, hash_password,
+};
+pub(crate) use gate::LOGIN_ARGUMENTS;
+pub use gate::{Entered, Gate};
 #[cfg(feature = "pb")]
 pub(crate) use memory::same;
 pub use memory::{Anonymous, Memory, Tokens};

@@ -274,3 +274,73 @@ fn a_realm_keeps_to_the_interface() {
     let error = entered.try_result().unwrap().unwrap_err();
     assert_eq!(error.to_string(), "the object offers `Room`, not `Other`");
 }
+
+/// How many Argon2 jobs a login costs: none is done before the loop turns.
+fn waits(file: &PasswordFile, table: &Table, user: &str, shown: &str) -> bool {
+    let checked = file.check(table.reactor(), &password(user, shown));
+    let waits = checked.try_result().err();
+    let waited = waits.is_some();
+    if let Some(checked) = waits {
+        checked.detach();
+    }
+    table.settle();
+    waited
+}
+
+#[test]
+fn a_right_password_is_remembered_for_a_while_and_a_wrong_one_is_not() {
+    let text = format!("alice:{}\nbob:{}", hashed("secret"), hashed("secret"));
+    let file = PasswordFile::read(&text).unwrap();
+    let table = Table::new();
+    assert!(waits(&file, &table, "alice", "secret"), "the first time");
+    assert!(!waits(&file, &table, "alice", "secret"));
+    assert!(waits(&file, &table, "bob", "secret"), "somebody else");
+    for _ in 0..2 {
+        assert!(waits(&file, &table, "alice", "wrong"));
+        assert!(waits(&file, &table, "alic", "esecret"));
+    }
+    table.advance(REMEMBERED_FOR - std::time::Duration::from_millis(1));
+    assert!(!waits(&file, &table, "alice", "secret"));
+    table.advance(std::time::Duration::from_millis(1));
+    assert!(waits(&file, &table, "alice", "secret"), "it was forgotten");
+    // The file is read again.
+    let file = PasswordFile::read(&text).unwrap();
+    assert!(waits(&file, &table, "alice", "secret"));
+}
+
+#[test]
+fn so_many_are_remembered_and_no_more() {
+    let mut lines = String::new();
+    for number in 0..=REMEMBERED_MOST {
+        lines += &format!("u{number}:{}\n", hashed("pw"));
+    }
+    let file = PasswordFile::read(&lines).unwrap();
+    let table = Table::new();
+    for number in 0..=REMEMBERED_MOST {
+        assert!(waits(&file, &table, &format!("u{number}"), "pw"));
+        table.advance(std::time::Duration::from_millis(1));
+    }
+    assert!(!waits(&file, &table, &format!("u{REMEMBERED_MOST}"), "pw"));
+    assert!(!waits(&file, &table, "u1", "pw"));
+    assert!(waits(&file, &table, "u0", "pw"), "the oldest made room");
+}
+
+#[test]
+fn a_flood_of_logins_is_refused_and_holds_no_loop() {
+    let file = PasswordFile::read(&format!("alice:{}", hashed("secret"))).unwrap();
+    let table = Table::new();
+    let ask = || file.check(table.reactor(), &password("alice", "wrong"));
+    let mut waiting: Vec<_> = (0..CHECKS_IN_FLIGHT).map(|_| ask()).collect();
+    let refused = ask().try_result().expect("at once").unwrap_err();
+    assert_eq!(refused.to_string(), "busy: 64 logins wait, and no more may");
+    // One that is not wanted any more makes room.
+    waiting.pop().unwrap().cancel();
+    let next = ask().try_result();
+    assert!(next.is_err(), "it waits");
+    table.settle();
+    for checked in waiting {
+        let failure = checked.try_result().expect("it has an end").unwrap_err();
+        assert_eq!(failure.to_string(), NOBODY);
+    }
+    assert!(ask().try_result().is_err(), "there is room again");
+}

@@ -33,6 +33,16 @@ pub(super) fn status(fault: &Fault) -> StatusCode {
     }
 }
 
+/// The code of a fault as those have it that become no call.
+pub(super) fn code(fault: &Fault) -> &'static str {
+    match fault.code() {
+        fault::BUSY => fault::BUSY,
+        fault::DEADLINE => fault::DEADLINE,
+        fault::CANCELLED => fault::CANCELLED,
+        _ => fault::INTERNAL,
+    }
+}
+
 /// An answer with a body. It is for whoever asked and nobody else, now and not later.
 pub(super) fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(body));

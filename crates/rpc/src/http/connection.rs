@@ -12,7 +12,7 @@ use super::{
 use crate::{
     arguments::{Arguments, BadCall},
     calls::{Calls, ExposureLimits},
-    cred::{self, Avatar, Unauthorized},
+    cred::{self, Avatar, Sort, Unauthorized},
     fault::{self, Fault},
     object::CallContext,
     value::Value,
@@ -34,8 +34,8 @@ use std::{
     rc::Rc,
 };
 use tress_core::{
-    Address, Canceller, Deferred, Failure, Protocol, Result, Transport, received::Received,
-    wording::quoted,
+    Address, Canceller, Deferred, Failure, Protocol, Reactor, Result, Transport,
+    received::Received, wording::quoted,
 };
 use tress_streams::{StreamProtocol, stream};
 
@@ -203,6 +203,8 @@ pub(super) struct Session {
     transport: Transport,
     here: Address,
     between: Rc<Cell<bool>>,
+    /// Logins that have failed.
+    failed: Cell<usize>,
 }
 
 /// What somebody calls in place of a mount's object.
@@ -226,6 +228,7 @@ impl Session {
             transport: transport.clone(),
             here: transport.host(),
             between: Rc::clone(between),
+            failed: Cell::new(0),
         }
     }
 
@@ -308,17 +311,16 @@ impl Session {
         })?;
         if let Some(portal) = &self.site.portal {
             let credentials = credentials(head.headers())?;
+            let shown = credentials.sort() != Sort::Anonymous;
             let login = portal.authenticate(&context.reactor, credentials);
             match login.cancel_on_drop().await {
                 Ok(avatar) => context.avatar = avatar,
-                Err(failure) if failure.check::<Unauthorized>().is_some() => {
-                    return Err(unauthorized());
-                }
                 Err(failure) => {
-                    let fault = Fault::of(&failure);
-                    tracing::warn!(target: "tress", "nobody can log in: {failure}");
-                    let status = answer::status(&fault);
-                    return Err(Refusal::new(status, fault::INTERNAL, "internal error"));
+                    let refusal = refused(&failure);
+                    return Err(match shown {
+                        true => self.failed(&context.reactor, refusal).await,
+                        false => refusal,
+                    });
                 }
             }
         }
@@ -354,6 +356,21 @@ impl Session {
             self.rooms.borrow_mut().insert(mount, room);
         }
         Ok(())
+    }
+
+    /// Says it later, and after the last that may fail the connection ends.
+    async fn failed(&self, reactor: &Reactor, refusal: Refusal) -> Refusal {
+        let limits = self.site.login_limits();
+        let failed = self.failed.get() + 1;
+        self.failed.set(failed);
+        let peer = self.transport.peer();
+        tracing::info!(target: "tress", "{peer}: login {failed} over HTTP failed");
+        let later = reactor.defer_later(limits.login_delay, || ());
+        later.cancel_on_drop().await.ok();
+        if failed >= limits.login_attempts {
+            return refusal.closing();
+        }
+        refusal
     }
 
     async fn post(
@@ -446,13 +463,14 @@ impl Session {
     }
 }
 
-/// The realm does not let somebody in, for this reason.
+/// Somebody is not let in, by a checker or by the realm, for this reason.
 fn refused(failure: &Failure) -> Refusal {
     if failure.check::<Unauthorized>().is_some() {
         return unauthorized();
     }
-    let fault = Fault::told(failure, format_args!("http: a realm"));
-    Refusal::new(answer::status(&fault), fault::INTERNAL, fault.message())
+    let fault = Fault::told(failure, format_args!("http: a login"));
+    let code = answer::code(&fault);
+    Refusal::new(answer::status(&fault), code, fault.message())
 }
 
 /// What a call ends with.

@@ -67,7 +67,7 @@ pub mod xmlrpc;
 pub use connection::HttpConnection;
 pub use mounts::{Dialect, Mount, MountError};
 
-use crate::cred::Portal;
+use crate::{calls::ExposureLimits, cred::Portal};
 use guard::Allowed;
 use hyper::body::Bytes;
 use mounts::Routes;
@@ -124,6 +124,18 @@ impl Site {
         let deadlines = mounts.map(|(_, limits)| limits.call_deadline);
         deadlines.max().unwrap_or_default()
     }
+
+    /// The strictest limits on logins.
+    fn login_limits(&self) -> ExposureLimits {
+        let mounts = self.routes.mounts.iter();
+        let mut limits = mounts.map(|(_, limits)| *limits);
+        let first = limits.next().unwrap_or_default();
+        limits.fold(first, |one, other| ExposureLimits {
+            login_attempts: one.login_attempts.min(other.login_attempts),
+            login_delay: one.login_delay.max(other.login_delay),
+            ..one
+        })
+    }
 }
 
 impl HttpFactory {
@@ -171,7 +183,9 @@ impl HttpFactory {
     }
 
     /// Asks this who makes a request, with HTTP Basic, a bearer token or nothing, before anything else is done with it; whom
-    /// it does not know is answered with 401. The avatar becomes the call's. It is asked for each request.
+    /// it does not know is answered with 401. The avatar becomes the call's. It is asked for each request. Who shows something
+    /// that is wrong is told so after [`login_delay`](ExposureLimits::login_delay), and
+    /// [`login_attempts`](ExposureLimits::login_attempts) of them end the connection.
     #[must_use]
     pub fn portal(self, portal: Portal) -> Self {
         self.change(|site| site.portal = Some(portal))

@@ -1,13 +1,14 @@
 //! A client of JSON-RPC servers that speak lines: carries the calls of an interface over one connection. Knows no interface.
 
 use super::{
-    BAD_PARAMETERS, INTERNAL_ERROR, NO_METHOD,
+    BAD_PARAMETERS, INTERNAL_ERROR, LOGIN, NO_METHOD,
     lines::{options, send},
 };
 use crate::{
     arguments::{Arguments, BadCall},
     calls::ExposureLimits,
     client::Carrier,
+    cred::Credentials,
     descriptor::{Descriptor, Method},
     fault::{BAD_ARGUMENTS, Fault, INTERNAL, UNKNOWN_METHOD},
     nesting::is_deeper,
@@ -59,6 +60,35 @@ impl JsonRpcClient {
         }
     }
 
+    /// Says who calls, at a server that asks for that ([`JsonRpcLines::portal`](super::JsonRpcLines::portal)): with a
+    /// password or a token. Calls that are made meanwhile are made as whoever this is.
+    #[must_use]
+    pub fn login(&self, context: &CallContext, credentials: Credentials) -> Deferred<()> {
+        let parameters = match credentials.into_arguments() {
+            Ok(arguments) => Parameters(Value::Record(arguments.named)),
+            Err(fault) => return Deferred::fail(fault),
+        };
+        self.send(context, 0, LOGIN, parameters).map(drop)
+    }
+
+    fn send(
+        &self,
+        context: &CallContext,
+        place: usize,
+        method: &'static str,
+        parameters: Parameters,
+    ) -> Deferred<Value> {
+        self.held.0.call(context, place, |transport, id| {
+            let request = Request {
+                method,
+                parameters,
+                id,
+            };
+            send(transport, serde_json::to_vec(&request)?);
+            Ok(())
+        })
+    }
+
     /// The protocol for its one connection.
     #[must_use]
     pub fn protocol(&self) -> Lines<JsonRpcCaller> {
@@ -81,15 +111,7 @@ impl Carrier for JsonRpcClient {
             Ok(parameters) => parameters,
             Err(fault) => return Deferred::fail(fault),
         };
-        self.held.0.call(context, place, |transport, id| {
-            let request = Request {
-                method: method.name,
-                parameters,
-                id,
-            };
-            send(transport, serde_json::to_vec(&request)?);
-            Ok(())
-        })
+        self.send(context, place, method.name, parameters)
     }
 }
 

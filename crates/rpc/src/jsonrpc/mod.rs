@@ -15,6 +15,9 @@
 //! | every other: [`TOO_LARGE`](crate::fault::TOO_LARGE), [`BUSY`](crate::fault::BUSY), an application's | −32000 |
 //!
 //! Whatever its number, an error that is a fault has the fault's code as `data.code`, which a [`JsonRpcClient`] reads first.
+//!
+//! Where callers of lines log in ([`JsonRpcLines::portal`]) they call `rpc.login`: names that begin so the specification
+//! keeps for such things.
 
 mod client;
 mod lines;
@@ -28,6 +31,8 @@ pub use response::{Callee, refusal, respond};
 #[cfg(test)]
 mod tests;
 
+/// How callers log in, where they do.
+const LOGIN: &str = "rpc.login";
 const NO_JSON: i32 = -32700;
 const NO_REQUEST: i32 = -32600;
 const NO_METHOD: i32 = -32601;

@@ -1,12 +1,29 @@
 //! What `help` says: an interface and its methods, in lines. Calls nothing.
 
-use super::{HELP, answer::Answer};
+use super::{HELP, LOGIN, answer::Answer};
 use crate::{
     arguments::BadCall,
     descriptor::{Descriptor, Method},
     fault::Fault,
     kind::Kind,
 };
+
+/// The same where callers log in; the interface is there for those who have.
+pub(super) fn help_with_login(
+    descriptor: Option<&'static Descriptor>,
+    about: Option<&str>,
+    room: usize,
+) -> Result<String, Fault> {
+    match (descriptor, about) {
+        (Some(descriptor), about) if about != Some(LOGIN) => help(descriptor, about, room),
+        _ => {
+            let mut answer = Answer::new(room);
+            answer.line("login NAME PASSWORD: says who you are")?;
+            answer.line("login TOKEN: the same with a secret that is yours alone")?;
+            answer.done()
+        }
+    }
+}
 
 /// The methods of an interface, or one of them.
 pub(super) fn help(

@@ -4,6 +4,7 @@
 //! A line is the name of a method and its arguments, with blanks between them. What has blanks in it stands between double
 //! quotes, in which `\"` and `\\` are a quote and a backslash; `yes`, `no`, `true` and `false` are booleans. Optional
 //! arguments may be left out from the end on. An empty line is no call. `help` lists the methods, `help quotes` tells of one.
+//! Where callers log in ([`LineFactory::portal`]), `login NAME PASSWORD` or `login TOKEN` comes first.
 //!
 //! An answer is any number of lines and then an empty one, which ends it. Answers come in the order of the lines.
 //!
@@ -32,5 +33,7 @@ pub use words::{BadWords, words};
 #[cfg(test)]
 mod tests;
 
-/// The one word that is the protocol's own.
+/// The word that is always the protocol's own.
 const HELP: &str = "help";
+/// How callers log in, where they do.
+const LOGIN: &str = "login";

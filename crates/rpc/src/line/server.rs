@@ -1,9 +1,15 @@
 //! An object served to people. Knows no interface.
 
-use super::{HELP, answer::Answer, help::help, words::words};
+use super::{
+    HELP, LOGIN,
+    answer::Answer,
+    help::{help, help_with_login},
+    words::words,
+};
 use crate::{
     arguments::BadCall,
-    calls::{Calls, ExposureLimits},
+    calls::ExposureLimits,
+    cred::{Gate, Portal},
     descriptor::{Descriptor, Method},
     fault::{BAD_ARGUMENTS, Fault, TOO_LARGE},
     kind::Kind,
@@ -14,7 +20,7 @@ use crate::{
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
-    rc::Rc,
+    rc::{Rc, Weak},
 };
 use tress_core::{
     Address, Factory, Result, Transport,
@@ -31,6 +37,7 @@ pub struct LineFactory {
     object: Object,
     limits: ExposureLimits,
     plan: Rc<[Planned]>,
+    portal: Option<Portal>,
 }
 
 /// A method, with the kinds of its arguments and of its result.
@@ -52,7 +59,29 @@ impl LineFactory {
             object: object.clone(),
             limits,
             plan,
+            portal: None,
         })
+    }
+
+    /// Lets those call whom this portal knows: `login NAME PASSWORD`, or `login TOKEN`, is answered `ok`. The avatar becomes
+    /// that of the calls. A call before that is the fault `unauthorized`, and so is a login that is wrong;
+    /// [`login_attempts`](ExposureLimits::login_attempts) of them close the connection. What comes after a login is read
+    /// when that has been answered. No log is told what came.
+    ///
+    /// # Errors
+    /// A method is called `login`.
+    pub fn portal(mut self, portal: Portal) -> Result<Self, Unsayable> {
+        let descriptor = self.object.descriptor();
+        if let Some((_, method)) = descriptor.method(LOGIN) {
+            return Err(Unsayable {
+                protocol: "lines",
+                interface: descriptor.name,
+                method: method.name,
+                why: "where callers log in, `login` is how they do".to_owned(),
+            });
+        }
+        self.portal = Some(portal);
+        Ok(self)
     }
 
     /// Whether an interface can be said in words.
@@ -141,7 +170,8 @@ impl Factory for LineFactory {
 
     fn build_protocol(&mut self, _peer: &Address) -> Option<Lines<LineProtocol>> {
         let protocol = LineProtocol {
-            calls: Calls::new(&self.object, self.limits),
+            gate: Rc::new(Gate::new(&self.object, self.limits, self.portal.as_ref())),
+            descriptor: self.object.descriptor(),
             plan: Rc::clone(&self.plan),
             answers: None,
         };
@@ -156,7 +186,8 @@ impl Factory for LineFactory {
 /// One person, or a program that is content with text.
 #[derive(Debug)]
 pub struct LineProtocol {
-    calls: Calls,
+    gate: Rc<Gate>,
+    descriptor: &'static Descriptor,
     plan: Rc<[Planned]>,
     /// Once the connection is there.
     answers: Option<Rc<Answers>>,
@@ -166,6 +197,8 @@ pub struct LineProtocol {
 #[derive(Debug)]
 struct Answers {
     transport: Transport,
+    /// While a login waits, nothing is read. The connection's own.
+    gate: Weak<Gate>,
     limits: ExposureLimits,
     /// From the first that has not been sent; those that are not there yet are `None`.
     waiting: RefCell<VecDeque<Option<String>>>,
@@ -208,7 +241,8 @@ impl Answers {
     /// Reads on or not, and closes with the last answer.
     fn settle(&self, waiting: usize) {
         let full = waiting >= self.limits.calls_in_flight.max(1)
-            || self.bytes.get() > self.limits.response_bytes;
+            || self.bytes.get() > self.limits.response_bytes
+            || self.gate.upgrade().is_some_and(|gate| gate.is_asking());
         if full != self.paused.replace(full) {
             if full {
                 self.transport.pause_producing();
@@ -224,24 +258,32 @@ impl Answers {
 
 impl LineProtocol {
     /// What a line asks for: done now, or begun.
-    fn asked(
-        &self,
-        context: &CallContext,
-        answers: &Rc<Answers>,
-        line: &[u8],
-    ) -> Result<(), Fault> {
+    fn asked(&self, context: CallContext, answers: &Rc<Answers>, line: &[u8]) -> Result<(), Fault> {
         let words = words(line).map_err(|bad| Fault::new(BAD_ARGUMENTS, bad))?;
         let mut words = words.into_iter();
         let Some(name) = words.next() else {
             return Ok(());
         };
-        let descriptor = self.calls.object().descriptor();
-        let limits = self.calls.limits();
+        let descriptor = self.descriptor;
+        let limits = self.gate.limits();
+        let entered = self.gate.enter();
         if name == HELP {
-            let text = help(descriptor, words.next().as_deref(), limits.response_bytes)?;
+            let (about, room) = (words.next(), limits.response_bytes);
+            let text = match self.gate.has_logins() {
+                false => help(descriptor, about.as_deref(), room)?,
+                true => {
+                    let known = entered.is_ok().then_some(descriptor);
+                    help_with_login(known, about.as_deref(), room)?
+                }
+            };
             answers.give(answers.expect(), text);
             return Ok(());
         }
+        if name == LOGIN && self.gate.has_logins() {
+            self.log_in(answers, words.map(Value::String).collect());
+            return Ok(());
+        }
+        let entered = entered?;
         let Some((place, method)) = descriptor.method(&name) else {
             let unknown = BadCall::unknown(descriptor, &name);
             let message = format!("{unknown}; try `help`");
@@ -250,13 +292,26 @@ impl LineProtocol {
         let values = self.plan[place].values(words)?;
         let (number, answers) = (answers.expect(), Rc::clone(answers));
         let (plan, room) = (Rc::clone(&self.plan), limits.response_bytes);
-        self.calls
-            .call(context, method.name, values, move |result| {
-                let text = result.and_then(|value| Answer::of(&plan[place].result, &value, room));
-                let text = text.unwrap_or_else(|fault| Answer::refused(&fault));
-                answers.give(number, text);
-            });
+        let context = &entered.context(context);
+        let calls = entered.calls();
+        calls.call(context, method.name, values, move |result| {
+            let text = result.and_then(|value| Answer::of(&plan[place].result, &value, room));
+            let text = text.unwrap_or_else(|fault| Answer::refused(&fault));
+            answers.give(number, text);
+        });
         Ok(())
+    }
+
+    /// Asks the portal; the answer has its place among the others.
+    fn log_in(&self, answers: &Rc<Answers>, words: Vec<Value>) {
+        let (number, answers) = (answers.expect(), Rc::clone(answers));
+        let transport = answers.transport.clone();
+        let room = self.gate.limits().response_bytes;
+        self.gate.login(&transport, words.into(), move |result| {
+            let text = result.and_then(|()| Answer::of(&Kind::Nothing, &Value::Nothing, room));
+            let text = text.unwrap_or_else(|fault| Answer::refused(&fault));
+            answers.give(number, text);
+        });
     }
 
     /// Answers with a fault.
@@ -278,7 +333,8 @@ impl LineReceiver for LineProtocol {
     fn connection_made(&mut self, transport: &LineTransport) -> Result {
         let answers = Answers {
             transport: Transport::clone(transport),
-            limits: *self.calls.limits(),
+            gate: Rc::downgrade(&self.gate),
+            limits: *self.gate.limits(),
             waiting: RefCell::default(),
             first: Cell::new(0),
             bytes: Cell::new(0),
@@ -286,7 +342,7 @@ impl LineReceiver for LineProtocol {
             ended: Cell::new(false),
         };
         self.answers = Some(Rc::new(answers));
-        Ok(())
+        self.gate.connection_made(transport)
     }
 
     fn line_received(&mut self, transport: &LineTransport, line: &[u8]) -> Result {
@@ -294,7 +350,7 @@ impl LineReceiver for LineProtocol {
             return Ok(());
         };
         // Made anew each time: whoever keeps one keeps the reactor, which keeps us.
-        let context = &CallContext::of(transport)?;
+        let context = CallContext::of(transport)?;
         if is_http(line) {
             // A web page can make a browser send this, with lines of the page's own after it.
             let message = "these are lines for people, and this is an HTTP request";
@@ -311,7 +367,7 @@ impl LineReceiver for LineProtocol {
     }
 
     fn line_length_exceeded(&mut self, transport: &LineTransport, _line: &[u8]) -> Result {
-        let longest = self.calls.limits().request_bytes;
+        let longest = self.gate.limits().request_bytes;
         let message = format!("a line has {longest} bytes at most");
         self.refuse(&Fault::new(TOO_LARGE, message));
         transport.lose_connection();

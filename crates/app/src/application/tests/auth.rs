@@ -131,35 +131,39 @@ fn where_others_reach_it_the_file_says_who_may_call() {
 fn checkers_are_named_and_secrets_are_elsewhere() {
     let memory = "[auth.staff]\nkind = 'memory'\nusers = { alice = { file = 'pw' } }\n";
     for (auth, serve, expected) in [
-        (memory, "at = 'tcp:7'\nauth = 'staff'", "[true, false]"),
         (
             memory,
-            "at = 'tcp:7'\nauth = 'staff'\nanonymous = true",
+            "at = 'unix:/tmp/x'\nauth = 'staff'",
+            "[true, false]",
+        ),
+        (
+            memory,
+            "at = 'unix:/tmp/x'\nauth = 'staff'\nanonymous = true",
             "[true, true]",
         ),
         (
             memory,
-            "at = 'tcp:7'\nauth = 'stuff'",
+            "at = 'unix:/tmp/x'\nauth = 'stuff'",
             "10: serve.auth: unknown auth `stuff`; expected `staff`; did you mean `staff`?",
         ),
         (
             "[auth.robots]\nkind = 'tokens'\nusers = { robot = { file = 'pw' } }\n",
-            "at = 'tcp:7'\nauth = 'robots'",
+            "at = 'unix:/tmp/x'\nauth = 'robots'",
             "10: serve.auth: `robots` cannot check what callers show through `every`: a password",
         ),
         (
             "[auth.staff]\nkind = 'memory'\nusers = { alice = 'secret' }\n",
-            "at = 'tcp:7'\nauth = 'staff'",
+            "at = 'unix:/tmp/x'\nauth = 'staff'",
             "5: auth.staff.users.alice: expected where the secret is: `{ env = \"NAME\" }` or `{ file = \"path\" }`",
         ),
         (
             "[auth.staff]\nkind = 'memory'\nusers = { alice = { env = 'TRESS_NO_SUCH' } }\n",
-            "at = 'tcp:7'\nauth = 'staff'",
+            "at = 'unix:/tmp/x'\nauth = 'staff'",
             "5: auth.staff.users.alice: the environment has no variable `TRESS_NO_SUCH`",
         ),
         (
             "[auth.staff]\nkind = 'file'\npath = 'users'\n",
-            "at = 'tcp:7'\nauth = 'staff'",
+            "at = 'unix:/tmp/x'\nauth = 'staff'",
             "5: auth.staff.path: line 1: expected an Argon2 hash, such as `$argon2id$v=19$m=19456,t=2,p=1$…`",
         ),
     ] {
@@ -169,6 +173,55 @@ fn checkers_are_named_and_secrets_are_elsewhere() {
             "{auth}{serve}\n  {found}\n  {expected}"
         );
     }
+}
+
+#[test]
+fn passwords_cross_no_network_in_the_clear_unless_the_file_says_so() {
+    let memory = "[auth.staff]\nkind = 'memory'\nusers = { alice = { file = 'pw' } }\n";
+    let clear = "9: serve.at: passwords and tokens would cross the network as they are; expected `ssl:…`, an endpoint that only \
+                 this machine reaches, or `plaintext = true` where something else encrypts";
+    for (auth, serve, expected) in [
+        (memory, "at = 'tcp:7'\nauth = 'staff'", clear),
+        (
+            memory,
+            "at = ['unix:/tmp/x', 'haproxy:tcp:7']\nauth = 'staff'",
+            clear,
+        ),
+        (
+            memory,
+            "at = 'tcp:7'\nauth = 'staff'\nplaintext = false",
+            clear,
+        ),
+        (
+            memory,
+            "at = 'tcp:7'\nauth = 'staff'\nplaintext = true",
+            "[true, false]",
+        ),
+        (
+            memory,
+            "at = 'tcp:7:interface=127.0.0.1'\nauth = 'staff'",
+            "[true, false]",
+        ),
+        (
+            memory,
+            "at = 'tcp:7'\nauth = 'staff'\nplaintext = 1",
+            "11: serve.plaintext: expected true or false, found an integer",
+        ),
+        (
+            "",
+            "at = 'tcp:7'\nanonymous = true\nplaintext = true",
+            "8: serve.plaintext: no password and no token is shown here",
+        ),
+    ] {
+        let found = served(auth, serve);
+        assert!(
+            found.starts_with(expected),
+            "{auth}{serve}\n  {found}\n  {expected}"
+        );
+    }
+    // Whatever is wrong with the certificate, it is TLS.
+    let found = served(memory, "at = 'ssl:7:privateKey=no.pem'\nauth = 'staff'");
+    assert!(!found.contains("cross the network"), "{found}");
 }
 
 #[test]

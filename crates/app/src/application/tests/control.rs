@@ -542,7 +542,7 @@ fn a_wrong_file_changes_nothing() {
             "{before}[limits]\nidel = 1\n[[serve]]\nwhat = 'x'\nas = 'echo'\nat = 'tcp:y'\n"
         )),
         REFUSED,
-        "f.toml:11: limits.idel: unknown key `idel`; expected one of `line`, `string`, `idle`, `handshake`, `shutdown`, \
+        "f.toml:11: limits.idel: unknown key `idel`; expected one of `line`, `string`, `idle`, `handshake`, `shutdown`, `worker_stop`, \
          `connect`, `connections`, `connections_per_peer`, `bytes_per_turn`, `output_high_water`, `output_hard`, \
          `datagram`, `datagram_output`, `descriptors`, `stall`, `thread_calls`, `processes`, `process_output`, \
          `threads`, `jobs_waiting`; did you mean `idle`?\n\

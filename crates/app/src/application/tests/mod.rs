@@ -72,7 +72,7 @@ fn wrong_services() {
     check(
         "what = 'users'\nas = 'finger'\nforwading = true\nat = 'tcp:79'",
         "f.toml:7: serve.forwading: unknown key `forwading`; expected one of \
-         `what`, `as`, `at`, `name`, `interface`, `auth`, `anonymous`, `forwarding`, `forwarding_port`; did you mean \
+         `what`, `as`, `at`, `name`, `interface`, `auth`, `anonymous`, `plaintext`, `forwarding`, `forwarding_port`; did you mean \
          `forwarding`?",
     );
     check(
@@ -81,7 +81,7 @@ fn wrong_services() {
     );
     check(
         "what = 'users'\nas = 'finger-setter'\nforwarding = true\nat = 'unix:x'",
-        "f.toml:7: serve.forwarding: unknown key `forwarding`; expected one of `what`, `as`, `at`, `name`, `interface`, `auth`, `anonymous`",
+        "f.toml:7: serve.forwarding: unknown key `forwarding`; expected one of `what`, `as`, `at`, `name`, `interface`, `auth`, `anonymous`, `plaintext`",
     );
 }
 
