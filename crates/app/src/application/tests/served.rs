@@ -49,11 +49,14 @@ fn it_is_served_only_to_those_who_may() {
         ),
         ("at = 'tcp:7:interface=127.0.0.1'\nanonymous = true", ""),
         ("at = 'tcp:7:interface=127.0.0.1'\nauth = 'a'", ""),
-        ("at = 'tcp:7'\nauth = 'a'", ""),
+        ("at = 'tcp:7'\nauth = 'a'\nplaintext = true", ""),
         ("at = 'tcp:7'", OTHERS),
         ("at = 'tcp:7'\nanonymous = true", EVERYBODY),
         ("at = 'haproxy:tcp:7'\nanonymous = true", EVERYBODY),
-        ("at = 'tcp:7'\nanonymous = true\nauth = 'a'", EVERYBODY),
+        (
+            "at = 'tcp:7'\nanonymous = true\nauth = 'a'\nplaintext = true",
+            EVERYBODY,
+        ),
     ] {
         assert_eq!(said("http", at), expected, "{at}");
         if !at.contains("auth = ") {
@@ -82,7 +85,9 @@ fn control_is_a_section_of_its_own() {
     );
     check(
         "[control]\nta = 'x'\n",
-        "f.toml:2: control.ta: unknown key `ta`; expected one of `at`, `name`, `interface`, `auth`, `anonymous`; did you mean `at`?",
+        "f.toml:2: control.ta: unknown key `ta`; expected one of `at`, `name`, `interface`, `auth`, `anonymous`, `plaintext`, \
+         `request_bytes`, `response_bytes`, `nesting`, `batch`, `calls_in_flight`, `call_deadline`, `login_attempts`, \
+         `login_deadline`, `login_delay`; did you mean `at`?",
     );
     check(
         "control = 1\n[[serve]]\nwhat='a'\nas='a'\nat='a'",
@@ -126,12 +131,14 @@ what = 'me'
 as = 'http'
 at = 'tcp:8003'
 auth = 'staff'
+plaintext = true
 
 [[serve]]
 what = 'users'
 as = 'http'
 at = 'tcp:8003'
 auth = 'staff'
+plaintext = true
 interface = 'Finger'
 
 [[serve]]
@@ -171,9 +178,11 @@ impl Town {
     }
 
     fn run(&self) {
-        self.world
-            .run_for(Duration::from_millis(500), &[&self.host])
-            .unwrap();
+        self.run_for(Duration::from_millis(500));
+    }
+
+    fn run_for(&self, time: Duration) {
+        self.world.run_for(time, &[&self.host]).unwrap();
     }
 
     fn done<T: 'static>(&self, waits: Deferred<T>) -> Result<T> {
@@ -366,7 +375,9 @@ fn over_http_its_callers_are_known_and_no_page_drives_it() {
         reloaded.contains("\"kept\":[\"users-finger\""),
         "{reloaded}"
     );
-    assert!(ask(&post("/Application/list", TOKEN, "{}")).starts_with("HTTP/1.1 401 "));
+    let (_, denied) = town.ask(8003, &post("/Application/list", TOKEN, "{}"));
+    town.run_for(ExposureLimits::default().login_delay);
+    assert!(denied.0.borrow().0.starts_with("HTTP/1.1 401 "));
     let transport = open.0.borrow().2.clone().unwrap();
     open.0.borrow_mut().0.clear();
     transport.write(post("/Application/list", &TOKEN.replace("sesame", "other"), "{}").as_bytes());
@@ -406,7 +417,7 @@ fn services_that_share_a_listener_come_and_go_without_it() {
     assert!(say(&other, "/Finger/getUsers", "{}").ends_with("[\"moshez\"]"));
     open = connect();
     let again = |path: &str, body: &str| say(&open, path, body);
-    let serve = "[[serve]]\\nwhat = 'users'\\nas = 'http'\\nat = 'tcp:8003'\\nauth = 'staff'\\npath = '/v2'\\n";
+    let serve = "[[serve]]\\nwhat = 'users'\\nas = 'http'\\nat = 'tcp:8003'\\nauth = 'staff'\\nplaintext = true\\npath = '/v2'\\n";
     let attached = again("/Application/attach", &format!("{{\"serve\":\"{serve}\"}}"));
     assert!(attached.ends_with("[\"users-http-2\"]"), "{attached}");
     assert!(again("/v2/Finger/getUsers", "{}").ends_with("[\"moshez\"]"));
