@@ -2,7 +2,10 @@
 //! other code.
 
 use super::{Mio, Socket, files::Files, socket};
-use crate::adopting::{self, Adopted};
+use crate::{
+    adopting::{self, Adopted},
+    seam::{self, Call},
+};
 use mio::{
     Interest,
     net::{TcpListener, TcpStream, UdpSocket, UnixListener},
@@ -47,11 +50,12 @@ impl<C: Clock> Mio<C> {
     pub(super) fn copied(&mut self, token: Token) -> io::Result<Descriptor> {
         let slot = self.slot(token).ok_or(io::ErrorKind::NotConnected)?;
         // A copy of a UNIX socket has neither the file nor its lock: those are the first's.
-        let copied = match &slot.socket {
-            Socket::Listener(listener) => listener.as_fd().try_clone_to_owned()?,
-            Socket::UnixListener(listener) => listener.as_fd().try_clone_to_owned()?,
+        let listener = match &slot.socket {
+            Socket::Listener(listener) => listener.as_fd(),
+            Socket::UnixListener(listener) => listener.as_fd(),
             _ => return Err(io::ErrorKind::InvalidInput.into()),
         };
+        let copied = seam::call(Call::Dup, || listener.try_clone_to_owned())?;
         Ok(copied.into())
     }
 

@@ -15,6 +15,7 @@ const CALLS: &[&str] = &[
     ".register(",
     ".reregister(",
     ".try_clone()",
+    ".try_clone_to_owned()",
     ".set_permissions(",
     ".write_vectored(",
     ".recv_with_flags(",
