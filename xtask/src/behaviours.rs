@@ -23,7 +23,12 @@ const LOOPS: &[(&str, &str, &[&str])] = &[
         "On io_uring in tokio",
         &["uring_in_tokio"],
     ),
-    ("in GLib", "In GLib", &["in_glib"]),
+    ("in GLib", "In GLib", &["in_glib", "in_glib_over_unix"]),
+    (
+        "io_uring in GLib",
+        "On io_uring in GLib",
+        &["uring_in_glib"],
+    ),
     ("simulator", "In the simulator", &["sim"]),
 ];
 
@@ -187,14 +192,14 @@ mod tests {
     fn the_table_counts_and_names_what_does_not_hold() {
         let all = "a_b::one\t\na_b::two\t\nc::three\t\n";
         let mut runs = vec![merged(all); LOOPS.len()];
-        runs[5] = merged("a_b::one\tno x; no y\na_b::two\t\n");
+        runs[6] = merged("a_b::one\tno x; no y\na_b::two\t\n");
         let table = table(&runs);
         assert!(
-            table.contains("| a b | 2 | 2 | 2 | 2 | 2 | 1 of 2 |\n"),
+            table.contains("| a b | 2 | 2 | 2 | 2 | 2 | 2 | 1 of 2 |\n"),
             "{table}"
         );
         assert!(
-            table.contains("| **all** | 3 | 3 | 3 | 3 | 3 | 1 of 3 |\n"),
+            table.contains("| **all** | 3 | 3 | 3 | 3 | 3 | 3 | 1 of 3 |\n"),
             "{table}"
         );
         let told = "* In the simulator, it was not tried: `c::three`\n* In the simulator, no x, no y: `a_b::one`\n";

@@ -34,11 +34,32 @@ const HELD: [(&str, f64); 3] = [
     ("idle_resident_bytes", 8.0 * 1024.0 * 1024.0),
 ];
 
-/// What a message may cost inside tokio, to what it costs on the reactor's own loop, in processor time.
-const HOSTED: f64 = 1.25;
-
-/// What a message may cost with two workers, to what it costs with one, in processor time at equal load.
-const WORKERS: f64 = 1.11;
+/// What a message may cost in processor time on another loop, to what it costs on the reactor's own on mio: the name, which
+/// loop, at which load of [`measure::cpu`], and at most how much.
+pub(crate) const HELD_TO_MIO: [(&str, &str, &str, f64); 7] = [
+    (
+        "uring_to_mio_500_connections",
+        "tress-uring",
+        "500_connections",
+        1.05,
+    ),
+    ("hosted_to_alone_1", "tress-in-tokio", "1", 1.25),
+    ("hosted_to_alone_16", "tress-in-tokio", "16", 1.25),
+    (
+        "hosted_to_alone_500_connections",
+        "tress-in-tokio",
+        "500_connections",
+        1.25,
+    ),
+    ("two_workers_to_one_1", "tress-2-workers", "1", 1.11),
+    ("two_workers_to_one_16", "tress-2-workers", "16", 1.11),
+    (
+        "two_workers_to_one_500_connections",
+        "tress-2-workers",
+        "500_connections",
+        1.11,
+    ),
+];
 
 /// Runs the bench with the words that follow its name.
 ///
@@ -73,21 +94,9 @@ pub fn run(words: impl Iterator<Item = String>) -> io::Result<()> {
     for (metric, most) in HELD {
         held.push((metric, report.value("tress", metric), Bound::AtMost(most)));
     }
-    for (name, metric) in [
-        ("hosted_to_alone_1", "cpu_us_per_message_1"),
-        ("hosted_to_alone_16", "cpu_us_per_message_16"),
-    ] {
-        let [hosted, alone] = ["tress-in-tokio", "tress"].map(|peer| report.value(peer, metric));
-        let ratio = hosted.zip(alone).map(|(hosted, alone)| hosted / alone);
-        held.push((name, ratio, Bound::AtMost(HOSTED)));
-    }
-    for (name, metric) in [
-        ("two_workers_to_one_1", "cpu_us_per_message_1"),
-        ("two_workers_to_one_16", "cpu_us_per_message_16"),
-    ] {
-        let [two, one] = ["tress-2-workers", "tress"].map(|peer| report.value(peer, metric));
-        let ratio = two.zip(one).map(|(two, one)| two / one);
-        held.push((name, ratio, Bound::AtMost(WORKERS)));
+    for (name, peer, load, most) in HELD_TO_MIO {
+        let ratio = report.value(peer, &measure::cpu::to_tress(load));
+        held.push((name, ratio, Bound::AtMost(most)));
     }
     run::held(&held)
 }
@@ -139,7 +148,7 @@ fn write_note(args: &Args, cores: &Cores, descriptors: u64, report: &mut Report)
     report.note(
         "method",
         "all peers run at the same time and are driven in alternating slices of rotating order; values are medians, \
-         *_to_bare of sliced metrics the median of the ratios within each round; CPU is the servers' time on a core",
+         *_to_bare of sliced metrics, and ratio_to_tress_*, the median of the ratios within each round; CPU is the servers' time on a core",
     );
     report.note(
         "kernel_bytes",

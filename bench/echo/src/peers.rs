@@ -19,6 +19,9 @@ pub const NAMES: [&str; 8] = [
 /// What the others are compared with.
 pub const BASELINE: &str = "bare";
 
+/// tress on its own loop, on mio: what its other loops are compared with.
+pub const MIO: &str = "tress";
+
 /// One echo server that can be started.
 #[derive(Debug, Clone)]
 pub struct Peer {

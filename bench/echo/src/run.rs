@@ -66,11 +66,18 @@ pub enum Bound {
     AtLeast(f64),
 }
 
-/// Fails when a figure that was measured is out of its bounds.
+/// Prints the figures that were measured with their bounds, and fails when one is out of them.
 ///
 /// # Errors
 /// Every such figure, with its bound.
 pub fn held(figures: &[Held<'_>]) -> io::Result<()> {
+    for figure in figures {
+        if let (name, Some(value), bound) = figure {
+            let (holds, rule) = bound.of(*value);
+            let word = if holds { "holds" } else { "does not hold" };
+            println!("{word}: {name} is {value:.3}, must be {rule}");
+        }
+    }
     let broken: Vec<String> = figures.iter().filter_map(broken).collect();
     if broken.is_empty() {
         return Ok(());
@@ -80,11 +87,18 @@ pub fn held(figures: &[Held<'_>]) -> io::Result<()> {
 
 fn broken((name, value, bound): &Held<'_>) -> Option<String> {
     let value = (*value)?;
-    let (holds, rule, limit) = match *bound {
-        Bound::AtMost(most) => (value <= most, "at most", most),
-        Bound::AtLeast(least) => (value >= least, "at least", least),
-    };
-    (!holds).then(|| format!("{name} is {value:.3}, must be {rule} {limit}"))
+    let (holds, rule) = bound.of(value);
+    (!holds).then(|| format!("{name} is {value:.3}, must be {rule}"))
+}
+
+impl Bound {
+    /// Whether the value holds, and what it must be.
+    fn of(self, value: f64) -> (bool, String) {
+        match self {
+            Self::AtMost(most) => (value <= most, format!("at most {most}")),
+            Self::AtLeast(least) => (value >= least, format!("at least {least}")),
+        }
+    }
 }
 
 /// `bench/results`: beside this package when cargo runs it, else below the current directory.

@@ -79,9 +79,26 @@ fn taken_by<T>(workers: &[Remote], work: impl FnOnce() -> T) -> (usize, T) {
 
 #[test]
 fn what_is_set_on_one_worker_is_read_on_the_other() {
+    check_set_and_read(tress::reactor);
+}
+
+#[cfg(all(feature = "uring", target_os = "linux"))]
+#[test]
+fn the_same_on_io_uring() {
+    match tress::uring_reactor() {
+        Ok(_) => check_set_and_read(tress::uring_reactor),
+        Err(error) => println!("skipped: this machine has no io_uring for us: {error}"),
+    }
+}
+
+fn check_set_and_read(make: fn() -> tress::Result<Reactor>) {
     let (finger, setter) = (free_port(), free_port());
     let at = |port| format!("tcp:{port}:interface=127.0.0.1");
-    let path = file("set.toml", &text("2", &at(finger), &at(setter)));
+    // A name of its own: the two that read it may do so at once.
+    let path = file(
+        &format!("set-{finger}.toml"),
+        &text("2", &at(finger), &at(setter)),
+    );
     let plan = Plan::read(&path, &Registry::builtin()).unwrap();
     assert_eq!(plan.workers().count(1), 2);
     let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
@@ -89,7 +106,7 @@ fn what_is_set_on_one_worker_is_read_on_the_other() {
     thread::scope(|scope| {
         let plan = Arc::new(plan);
         scope.spawn(move || {
-            let workers = Workers::new(2, tress::reactor).unwrap();
+            let workers = Workers::new(2, make).unwrap();
             let ran = workers.run(move |worker| {
                 let place = if worker.is_home() {
                     Place::Home
@@ -118,7 +135,6 @@ fn what_is_set_on_one_worker_is_read_on_the_other() {
             }
         }
         workers[1].stop();
-        println!("set on, read on: {seen:?}");
         assert!(seen[0][1] > 0 && seen[1][0] > 0, "{seen:?}");
     });
 }
@@ -146,6 +162,34 @@ fn the_command_runs_and_stops_them() {
         assert_eq!(stopped.count(), 1, "{rest:?}");
         drop(open);
     }
+}
+
+/// Each worker has a ring, and a copy of the socket; both serve, and end.
+#[cfg(all(feature = "uring", target_os = "linux"))]
+#[test]
+fn the_command_runs_them_on_io_uring() {
+    if let Err(error) = tress::uring_reactor() {
+        println!("skipped: this machine has no io_uring for us: {error}");
+        return;
+    }
+    let (finger, setter) = (free_port(), free_port());
+    let at = |port| format!("tcp:{port}:interface=127.0.0.1");
+    let text = text("2\ndriver = 'uring'", &at(finger), &at(setter));
+    let mut running = Running::start(&file("uring.toml", &text));
+    assert_eq!((0..5).filter_map(|_| running.next_line()).count(), 5);
+    let files = fs::read_dir(format!("/proc/{}/fd", running.child.id())).unwrap();
+    let rings = files.flatten().filter(|file| {
+        fs::read_link(file.path()).is_ok_and(|of| of.to_string_lossy().contains("io_uring"))
+    });
+    assert_eq!(rings.count(), 2);
+    let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    for round in 0..100 {
+        ask(at(setter), &format!("moshez\r\nround {round}\r\n"));
+        let answer = ask(at(finger), "moshez\r\n");
+        assert_eq!(answer, format!("round {round}\r\n"));
+    }
+    running.signal("TERM");
+    assert_eq!(running.ends().1, Some(0));
 }
 
 /// What lies below TLS is what is shared.

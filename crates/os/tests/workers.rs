@@ -74,6 +74,15 @@ impl Drop for Stop<'_> {
 
 /// Serves `Echo` on so many workers while `with` talks to them, and stops through the worker of that index.
 fn served(count: usize, stopped: usize, with: impl FnOnce(SocketAddr, &Remote) + Send) -> Result {
+    served_on(reactor, count, stopped, with)
+}
+
+fn served_on(
+    make: fn() -> Result<Reactor>,
+    count: usize,
+    stopped: usize,
+    with: impl FnOnce(SocketAddr, &Remote) + Send,
+) -> Result {
     let (tell, told) = channel();
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -85,7 +94,8 @@ fn served(count: usize, stopped: usize, with: impl FnOnce(SocketAddr, &Remote) +
                 with(*at, remote);
             }
         });
-        workers(count).run(move |worker| listen(worker, &tell))
+        let workers = Workers::new(count, make).expect("there may be so many");
+        workers.run(move |worker| listen(worker, &tell))
     })
 }
 
@@ -138,10 +148,23 @@ fn no_threads() {
 
 #[test]
 fn every_worker_gets_peers_of_one_port() {
+    check_peers_of_one_port(reactor);
+}
+
+#[cfg(all(feature = "uring", target_os = "linux"))]
+#[test]
+fn every_worker_gets_peers_of_one_port_on_io_uring() {
+    match on_uring() {
+        Ok(_) => check_peers_of_one_port(on_uring),
+        Err(error) => println!("skipped: this machine has no io_uring for us: {error}"),
+    }
+}
+
+fn check_peers_of_one_port(make: fn() -> Result<Reactor>) {
     let _alone = alone();
     for count in [1, 2, 4] {
         let counts: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
-        served(count, 0, |at, _| {
+        served_on(make, count, 0, |at, _| {
             let mut open = Vec::new();
             // However the system wakes them: every one has had its turn, within bounds.
             for _ in 0..5_000 {
@@ -159,8 +182,8 @@ fn every_worker_gets_peers_of_one_port() {
             assert_eq!(threads(), others.collect::<Vec<_>>());
         })
         .expect("they stop well");
-        println!("{count} workers: {counts:?}");
-        assert!(counts.iter().all(|count| count.load(Ordering::Relaxed) > 0));
+        let all = counts.iter().all(|count| count.load(Ordering::Relaxed) > 0);
+        assert!(all, "{count} workers: {counts:?}");
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Ring {
     waiting: VecDeque<squeue::Entry>,
     /// What was seen before its turn, when an operation was ended at once.
     ahead: VecDeque<Done>,
+    /// The kernel had no buffer for what came.
+    lacks_buffers: bool,
     /// Completions that the last `enter` found and that nobody has pulled.
     found: usize,
     unsubmitted: bool,
@@ -73,6 +75,7 @@ impl Ring {
             free: Vec::new(),
             waiting: VecDeque::new(),
             ahead: VecDeque::new(),
+            lacks_buffers: false,
             found: 0,
             unsubmitted: false,
             waits: Waits::default(),
@@ -92,9 +95,11 @@ impl Ring {
     fn provide_buffers(&self) -> io::Result<bool> {
         let (address, count) = (self.buffers.address(), self.options.buffers);
         let submitter = self.io.submitter();
-        seam::before(Call::IoUringRegister)?;
-        // SAFETY: the entries are at this address, aligned, and are freed only after `drop` has unregistered them.
-        match unsafe { submitter.register_buf_ring_with_flags(address, count, GROUP, 0) } {
+        let registered = seam::once(Call::IoUringRegister, || {
+            // SAFETY: the entries are at this address, aligned, and are freed only after `drop` has unregistered them.
+            unsafe { submitter.register_buf_ring_with_flags(address, count, GROUP, 0) }
+        });
+        match registered {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
             result => result.map(|()| true),
         }
@@ -182,6 +187,9 @@ impl Ring {
     /// The ring is of no use any more.
     pub(crate) fn enter(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.resting.set(false);
+        if mem::take(&mut self.lacks_buffers) {
+            self.buffers.grow();
+        }
         let all = self.push_waiting() && self.ahead.is_empty();
         let result = seam::once(Call::IoUringEnter, || match timeout {
             Some(timeout) if timeout.is_zero() || !all => self.poll(),
@@ -255,6 +263,12 @@ impl Ring {
         self.bell.asked(&self.resting);
     }
 
+    /// What it uses of this kernel.
+    #[cfg(test)]
+    pub(crate) fn options(&self) -> &UringOptions {
+        &self.options
+    }
+
     fn operation(&mut self, key: Key) -> Option<&mut Operation> {
         let operation = self.operations.get_mut(key.place())?;
         let place = u32::try_from(key.place()).ok()?;
@@ -283,7 +297,11 @@ impl Ring {
         let outcome = match &work {
             Work::Accept(_) => Outcome::Accepted(result.and_then(|_| accepted(completion))),
             Work::Connect(_, address) => Outcome::Connected(result.map(drop), Rc::clone(address)),
-            Work::Receive(_) => Outcome::Received(result.map(|count| count as usize), loan),
+            Work::Receive(_) => {
+                let full = |error: &io::Error| error.raw_os_error() == Some(libc::ENOBUFS);
+                self.lacks_buffers |= result.as_ref().is_err_and(full);
+                Outcome::Received(result.map(|count| count as usize), loan)
+            }
             Work::Rest(_) => Outcome::Rested,
             Work::Watch(_) => Outcome::Woken,
             Work::AwaitInput(_) => Outcome::Readable,
@@ -492,6 +510,10 @@ struct Page([AtomicU64; WORDS]);
 
 const WORDS: usize = 512;
 
+/// So many buffers are shown to the kernel at first. It fills the one that was given back longest ago, so each that is there
+/// is touched in turn: more than are in use at once only put what is needed next out of the processor's caches.
+const FIRST_BUFFERS: u16 = 64;
+
 /// The buffers that the kernel may fill. Each is either the kernel's or lent; or, where the kernel is shown none, one of
 /// an operation, or idle.
 struct Buffers {
@@ -502,8 +524,9 @@ struct Buffers {
     given: Vec<Option<NonNull<[u8]>>>,
     /// Numbers of those that no operation has, where the kernel does not choose.
     idle: Vec<u32>,
-    /// How many the kernel chooses among, and how large each is.
+    /// How many the kernel may choose among at most, how many it was shown so far, and how large each is.
     count: u16,
+    shown: u16,
     bytes: usize,
     tail: u16,
 }
@@ -522,13 +545,22 @@ impl Buffers {
             given: vec![None; count.into()],
             idle: Vec::new(),
             count,
+            shown: 0,
             bytes: options.buffer_bytes,
             tail: 0,
         };
-        for id in 0..count {
-            buffers.give(id.into(), Box::default());
-        }
+        buffers.grow();
         buffers
+    }
+
+    /// Shows the kernel as many again as it has, if there may be so many.
+    fn grow(&mut self) {
+        let until = self.shown.saturating_mul(2).max(FIRST_BUFFERS);
+        let until = until.min(self.count);
+        for id in self.shown..until {
+            self.give(id.into(), Box::default());
+        }
+        self.shown = until;
     }
 
     fn address(&self) -> u64 {

@@ -1,11 +1,14 @@
 //! Accepting, without spinning when descriptors run out.
 //!
+//! One operation accepts all peers of a port. Where others accept from it, too (workers, processes), the ring only tells that
+//! peers wait, and they are taken with a call each: so whoever is idle has them.
+//!
 //! One descriptor is kept in reserve. When none is left it is given up, so that waiting peers can be accepted and
 //! told by closing that there is no room; then the port rests for a moment. Source: Twisted's `internet/tcp.py`.
 
 use super::{
     Uring,
-    slots::{self, Parked, READING, RESTING, State, UNIX},
+    slots::{self, Parked, READING, RESTING, SHARED, State, UNIX},
     work::Work,
 };
 use crate::{
@@ -113,6 +116,32 @@ impl<C: Clock> Uring<C> {
         report
     }
 
+    /// A port that others have, too, has peers waiting, or had: all were told, and whoever comes first has them. One is
+    /// taken, and the rest of this round's share when the round goes on.
+    pub(super) fn has_peers(&mut self, port: Token) -> Option<Report> {
+        let turn = self.turn;
+        if !self.slots.get(port)?.takes_peers(turn) {
+            self.arm(port);
+            return None;
+        }
+        let report = self.take_peer(port);
+        if report.is_some() {
+            self.round.push(port);
+        }
+        report
+    }
+
+    /// Takes a peer, if one is still there.
+    pub(super) fn take_peer(&mut self, port: Token) -> Option<Report> {
+        let slot = self.slots.get(port)?;
+        slot.took(1);
+        let socket = Rc::clone(slot.socket.as_ref()?);
+        match seam::call(Call::Accept, || socket.accept()) {
+            Ok((socket, _)) => Some(self.introduce(port, socket)),
+            Err(error) => self.accepted(port, Err(error), false),
+        }
+    }
+
     /// Makes a connection of a peer's socket.
     pub(super) fn introduce(&mut self, port: Token, socket: Socket) -> Report {
         let peer = seam::call(Call::Getpeername, || socket.peer_addr());
@@ -131,7 +160,7 @@ impl<C: Clock> Uring<C> {
             && let Some(socket) = &slot.socket
         {
             self.accepting.reserve = None;
-            turn_away(socket);
+            turn_away(socket, slot.has(SHARED));
             self.accepting.reserve = reserve().ok();
         }
     }
@@ -161,16 +190,19 @@ impl<C: Clock> Uring<C> {
     }
 }
 
-/// Accepts peers to close them at once. The ring needs a socket that waits, and this one that does not.
-fn turn_away(socket: &Socket) {
-    if socket.set_nonblocking(true).is_ok() {
+/// Accepts peers to close them at once. The ring needs a socket that waits, and this one that does not, as one that is
+/// shared is already.
+fn turn_away(socket: &Socket, is_shared: bool) {
+    if is_shared || socket.set_nonblocking(true).is_ok() {
         for _ in 0..SHED_AT_ONCE {
             if seam::call(Call::Accept, || socket.accept()).is_err() {
                 break;
             }
         }
-        // It cannot fail: it has just worked.
-        socket.set_nonblocking(false).ok();
+        if !is_shared {
+            // It cannot fail: it has just worked.
+            socket.set_nonblocking(false).ok();
+        }
     }
 }
 

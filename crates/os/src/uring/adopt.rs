@@ -22,7 +22,6 @@ impl<C: Clock> Uring<C> {
         match opened {
             Opened::Port(descriptor) => {
                 let adopted = adopting::port(descriptor.into())?;
-                // That it waits again is no matter of its end: others may accept from it by a ring, too.
                 let (token, address) = self.take(adopted, State::Listening, READING | SHARED)?;
                 self.arm(token);
                 Ok((token, address))
@@ -36,20 +35,29 @@ impl<C: Clock> Uring<C> {
         }
     }
 
-    /// A copy of a port's socket. That of a UNIX socket has neither the file nor its lock: those are the first's.
+    /// A copy of a port's socket, for others to accept from. That of a UNIX socket has neither the file nor its lock: those
+    /// are the first's.
     pub(super) fn copied(&mut self, token: Token) -> io::Result<Descriptor> {
         let slot = self.slots.get(token).ok_or(io::ErrorKind::NotConnected)?;
         let (State::Listening, Some(socket)) = (slot.state, &slot.socket) else {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         let copied = seam::call(Call::Dup, || socket.try_clone())?;
+        if !slot.has(SHARED) {
+            // What accepts by itself ends; the port is armed anew when it has.
+            socket.set_nonblocking(true)?;
+            slot.set(SHARED);
+            self.disarm(token);
+        }
         Ok(OwnedFd::from(copied).into())
     }
 
-    /// For a socket that does not wait, io_uring would not wait either.
+    /// For a stream that does not wait, io_uring would not wait either. A port is asked only when a peer is there.
     fn take(&mut self, adopted: Adopted, state: State, flags: u16) -> io::Result<(Token, Address)> {
         let socket = Socket::from(adopted.socket);
-        socket.set_nonblocking(false)?;
+        if state != State::Listening {
+            socket.set_nonblocking(false)?;
+        }
         let flags = flags | slots::flags_of(&adopted.address);
         let token = self.slots.insert(Some(socket), state, flags);
         Ok((token, adopted.address))

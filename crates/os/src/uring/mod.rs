@@ -1,6 +1,6 @@
 //! The completion driver: io_uring on Linux. Experimental; behind the feature `uring`.
 //!
-//! One operation accepts all peers of a port and one receives all bytes of a connection, into buffers that all
+//! One operation accepts all peers of a port that is ours alone, and one receives all bytes of a connection, into buffers that all
 //! connections share. A buffer is lent to the core for one callback and comes back with the next pull. Output that
 //! was taken belongs to the ring until it has left. A token dies at once; its operations live on until their last
 //! completion, which finds nobody. Knows no protocol.

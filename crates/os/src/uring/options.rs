@@ -17,8 +17,8 @@ pub struct UringOptions {
     pub multishot_receive: bool,
     /// All connections receive into the same buffers (Linux 5.19); otherwise each connection that receives has one.
     pub provided_buffers: bool,
-    /// How many buffers there are for all connections together: a power of two, 16 to 32,768; 1024 by default. Without
-    /// `provided_buffers` it does not matter.
+    /// How many buffers there are at most for all connections together: a power of two, 16 to 32,768; 1024 by default. There
+    /// are 64 at first, and twice as many whenever all were in use. Without `provided_buffers` it does not matter.
     pub buffers: u16,
     /// How large a buffer is, bytes, and so the most that one callback gets: 512 to 1,048,576; 4096 by default.
     pub buffer_bytes: usize,
@@ -60,6 +60,15 @@ impl UringOptions {
         }
     }
 
+    /// The same without what came with Linux 5.19, or with 6.0, where that is not there.
+    pub(super) fn as_far_as(&self, is_5_19: bool, is_6_0: bool) -> Self {
+        let mut options = self.clone();
+        options.multishot_accept &= is_5_19;
+        options.provided_buffers &= is_5_19;
+        options.multishot_receive &= is_6_0 && options.provided_buffers;
+        options
+    }
+
     /// Refuses numbers out of their bounds.
     pub(super) fn check(&self) -> io::Result<()> {
         let (buffers, bytes) = (self.buffers, self.buffer_bytes);
@@ -77,6 +86,35 @@ impl UringOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_linux_lacks_is_off() {
+        let all = UringOptions::default();
+        let used = |options: UringOptions| {
+            let UringOptions {
+                multishot_accept,
+                provided_buffers,
+                multishot_receive,
+                ..
+            } = options;
+            [multishot_accept, provided_buffers, multishot_receive]
+        };
+        assert_eq!(used(all.as_far_as(false, false)), [false; 3]);
+        assert_eq!(used(all.as_far_as(true, false)), [true, true, false]);
+        assert_eq!(used(all.as_far_as(true, true)), [true; 3]);
+        let own_buffers = UringOptions {
+            provided_buffers: false,
+            ..all
+        };
+        assert_eq!(
+            used(own_buffers.as_far_as(true, true)),
+            [true, false, false]
+        );
+        assert_eq!(
+            used(UringOptions::plain().as_far_as(true, true)),
+            [false; 3]
+        );
+    }
 
     #[test]
     fn numbers_have_bounds() {

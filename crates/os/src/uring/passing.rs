@@ -38,10 +38,13 @@ impl<C: Clock> Uring<C> {
         Ok(())
     }
 
-    /// Something has come for a connection that gets files, or its end.
+    /// Something has come for a connection that gets files, or its end; or peers for a port that others have, too.
     pub(super) fn readable(&mut self, conn: Token, lease: &mut Lease) -> Option<Report> {
         let slot = self.slots.get(conn)?;
         slot.incoming = None;
+        if slot.state == State::Listening {
+            return self.has_peers(conn);
+        }
         let wanted = slot.has(READING) && slot.has(PASSING) && slot.parked.is_empty();
         if !wanted || slot.state != State::Open {
             self.arm(conn);

@@ -5,7 +5,7 @@
 use super::{
     Uring,
     linger::DISCARDED_BYTES,
-    slots::{ENDED, PASSING, Parked, QUEUED, READING, RESTING, State},
+    slots::{ENDED, PASSING, Parked, QUEUED, READING, RESTING, SHARED, State},
     work::{Loan, Work},
 };
 use std::{io, rc::Rc};
@@ -26,6 +26,9 @@ impl<C: Clock> Uring<C> {
         };
         let socket = Rc::clone(socket);
         let work = match slot.state {
+            // An operation that accepts would get all of them, as it always waits first; or wait with a peer that has
+            // come for the end of a long callback.
+            State::Listening if slot.has(SHARED) => Work::AwaitInput(socket),
             State::Listening => Work::Accept(socket),
             State::Open if slot.has(PASSING) => Work::AwaitInput(socket),
             State::Open | State::Lingering => Work::Receive(socket),
@@ -200,6 +203,9 @@ impl<C: Clock> Uring<C> {
             && let Some(what) = slot.parked.pop_front()
         {
             return self.deliver(token, what, lease);
+        }
+        if slot.takes_peers(turn) {
+            return self.take_peer(token);
         }
         self.cursor += 1;
         slot.clear(QUEUED);

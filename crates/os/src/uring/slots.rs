@@ -24,12 +24,15 @@ pub(super) const SHUT: u16 = 8;
 pub(super) const RESTING: u16 = 16;
 /// The core wants the open files that come.
 pub(super) const PASSING: u16 = 32;
-/// Another process may have it open as well.
+/// Another reactor or process may have it open as well. From a port, each takes peers by itself.
 pub(super) const SHARED: u16 = 64;
 /// A stream that did not wait before it was ours, and does not after.
 pub(super) const NO_WAIT_AFTER: u16 = 128;
 /// A stream that can carry open files.
 pub(super) const UNIX: u16 = 256;
+
+/// Peers taken from a port that others have, too, before everything else has its turn.
+const TAKEN_AT_ONCE: usize = 64;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
@@ -63,7 +66,7 @@ pub(super) struct Slot {
     pub(super) incoming: Option<Key>,
     pub(super) outgoing: Option<Key>,
     pub(super) parked: VecDeque<Parked>,
-    /// The turn in which bytes were last handed over, and how many.
+    /// The turn in which bytes, or peers, were last handed over, and how many.
     turn: u32,
     used: usize,
 }
@@ -105,7 +108,19 @@ impl Slot {
         self.used < bytes_per_turn
     }
 
-    /// Counts bytes against the turn's share.
+    /// Whether peers are taken from it one by one, and another may be in this turn.
+    #[inline]
+    pub(super) fn takes_peers(&mut self, turn: u32) -> bool {
+        self.state == State::Listening
+            && self.has(SHARED)
+            && self.has(READING)
+            && !self.has(RESTING)
+            && self.incoming.is_none()
+            && self.parked.is_empty()
+            && self.may_take(turn, TAKEN_AT_ONCE)
+    }
+
+    /// Counts bytes, or peers, against the turn's share.
     #[inline]
     pub(super) fn took(&mut self, bytes: usize) {
         self.used += bytes;
@@ -116,6 +131,7 @@ impl Slot {
     #[cold]
     pub(super) fn wait_again(&self) {
         if self.has(SHARED)
+            && self.state != State::Listening
             && let Some(socket) = &self.socket
         {
             socket.set_nonblocking(false).ok();

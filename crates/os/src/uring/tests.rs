@@ -25,21 +25,38 @@ pub(super) struct World {
 
 /// A driver that listens; `None`, with a word, where there is no io_uring.
 pub(super) fn world(setup: Setup, options: &UringOptions) -> Option<World> {
-    let mut driver = match Uring::with_setup(setup, SystemClock, options) {
-        Ok(driver) => driver,
+    match Uring::with_setup(setup, SystemClock, options) {
+        Ok(driver) => Some(World::of(driver)),
         Err((_, error)) => {
             eprintln!("skipped: this machine has no io_uring for us: {error}");
-            return None;
+            None
         }
-    };
-    let any = Address::Ip(SocketAddr::from(([127, 0, 0, 1], 0)));
-    let (port, at) = driver
-        .listen(&any, &ListenOptions::default())
-        .expect("port 0 is free");
-    Some(World::around(driver, port, &at))
+    }
 }
 
+/// Listens with what can be had of the options, and it is not half made; or why it cannot be had.
+#[cfg(feature = "faults")]
+fn made_with(options: &UringOptions, call: Call, number: u32, error: i32) -> io::Result<World> {
+    use seam::faults::{self, Fault, Plan};
+    let fault = Fault::Error(error);
+    faults::begin(Some(Plan {
+        call,
+        number,
+        fault,
+    }));
+    let made = Uring::with_options(SystemClock, options);
+    assert!(faults::end().is_fulfilled, "nothing was refused");
+    made.map(World::of)
+}
 impl World {
+    fn of(mut driver: Uring) -> Self {
+        let any = Address::Ip(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let (port, at) = driver
+            .listen(&any, &ListenOptions::default())
+            .expect("port 0 is free");
+        Self::around(driver, port, &at)
+    }
+
     pub(super) fn around(driver: Uring, port: Token, at: &Address) -> Self {
         let Address::Ip(at) = *at else {
             panic!("it listens at {at}")
@@ -121,33 +138,92 @@ pub(super) fn on_both_with(options: &UringOptions, test: fn(World)) {
     }
 }
 
+/// The same, and without each feature of the kernel that can be turned off by itself.
+fn on_every_knob(test: fn(World)) {
+    on_both(test);
+    let off: [fn(&mut UringOptions); 5] = [
+        |options| options.multishot_accept = false,
+        |options| options.multishot_receive = false,
+        |options| options.provided_buffers = false,
+        |options| options.batched_submission = false,
+        |options| (options.buffers, options.buffer_bytes) = (16, 512),
+    ];
+    for off in off {
+        let mut options = UringOptions::default();
+        off(&mut options);
+        if let Some(world) = world(Setup::best(), &options) {
+            test(world);
+        }
+    }
+}
+
+/// Where Linux refuses a part, it works without; where it refuses all, it says so.
+#[cfg(feature = "faults")]
+#[test]
+fn an_old_kernel_has_less_or_none() {
+    if world(Setup::best(), &UringOptions::default()).is_none() {
+        return;
+    }
+    let (all, mut plain) = (UringOptions::default(), UringOptions::default());
+    plain.deferred_work = false;
+    // Linux 5.19: it knows no such flags. 6.0: it knows them, and the probe or the buffers fail by chance.
+    let (setup, register) = (Call::IoUringSetup, Call::IoUringRegister);
+    for (call, number) in [(setup, 1), (register, 1)] {
+        let made = made_with(&all, call, number, libc::EINVAL);
+        check_echo(made.expect("without them it works"));
+    }
+    // 5.18: it knows of no buffers that all share.
+    for options in [&all, &plain] {
+        let made = made_with(options, register, 2, libc::EINVAL);
+        let made = made.expect("without them it works");
+        let used = made.driver.ring.options();
+        assert!(!used.provided_buffers && !used.multishot_receive);
+        assert!(used.multishot_accept && used.batched_submission);
+        check_echo(made);
+    }
+    for (call, number, error, why) in [
+        (setup, 1, libc::ENOSYS, ": this Linux has no io_uring"),
+        (setup, 1, libc::EPERM, "kernel.io_uring_disabled"),
+        (setup, 1, libc::ENOMEM, "RLIMIT_MEMLOCK"),
+        (setup, 1, libc::EINVAL, "Invalid argument"),
+        (register, 1, libc::EINVAL, "Invalid argument"),
+        (register, 2, libc::ENOMEM, "Cannot allocate memory"),
+    ] {
+        let refused = made_with(&plain, call, number, error).err();
+        let said = refused.expect("it cannot be had").to_string();
+        assert!(said.contains(why), "{said}");
+    }
+}
+
 #[test]
 fn echo() {
-    on_both(|mut world| {
-        let (mut peer, conn) = world.accept();
-        world.driver.start_reading(conn);
-        for round in 0..100_u32 {
-            let sent = format!("round {round}").into_bytes();
-            peer.write_all(&sent).expect("it is open");
-            let mut seen = Seen(Vec::new());
-            world.until(&mut seen, |seen| seen.bytes() == sent);
-            let mut out = Outgoing::from(Bytes::from(seen.bytes()));
-            world.driver.send(conn, &mut out).expect("it is open");
-            assert!(out.is_empty() && !out.is_done(), "it was taken");
-            world.until(&mut seen, |seen| {
-                let sent = |(report, _): &(Report, _)| matches!(report, Report::Sent { .. });
-                seen.0.iter().any(sent)
-            });
-            let mut answer = vec![0; sent.len()];
-            peer.read_exact(&mut answer).expect("it is open");
-            assert_eq!(answer, sent);
-        }
-    });
+    on_every_knob(check_echo);
+}
+
+fn check_echo(mut world: World) {
+    let (mut peer, conn) = world.accept();
+    world.driver.start_reading(conn);
+    for round in 0..100_u32 {
+        let sent = format!("round {round}").into_bytes();
+        peer.write_all(&sent).expect("it is open");
+        let mut seen = Seen(Vec::new());
+        world.until(&mut seen, |seen| seen.bytes() == sent);
+        let mut out = Outgoing::from(Bytes::from(seen.bytes()));
+        world.driver.send(conn, &mut out).expect("it is open");
+        assert!(out.is_empty() && !out.is_done(), "it was taken");
+        world.until(&mut seen, |seen| {
+            let sent = |(report, _): &(Report, _)| matches!(report, Report::Sent { .. });
+            seen.0.iter().any(sent)
+        });
+        let mut answer = vec![0; sent.len()];
+        peer.read_exact(&mut answer).expect("it is open");
+        assert_eq!(answer, sent);
+    }
 }
 
 #[test]
 fn no_data_comes_while_reading_is_stopped_and_none_is_lost() {
-    on_both(|mut world| {
+    on_every_knob(|mut world| {
         let (mut peer, conn) = world.accept();
         peer.write_all(b"one ").expect("it is open");
         assert!(world.quiet().0.is_empty(), "nobody wanted it");
@@ -171,7 +247,7 @@ fn no_data_comes_while_reading_is_stopped_and_none_is_lost() {
 
 #[test]
 fn more_than_all_buffers_hold_comes_from_many_peers_at_once() {
-    on_both(|mut world| {
+    on_every_knob(|mut world| {
         const PEERS: usize = 8;
         const EACH: usize = 2 << 20;
         let mut seen = Seen(Vec::new());
@@ -201,7 +277,7 @@ fn more_than_all_buffers_hold_comes_from_many_peers_at_once() {
 
 #[test]
 fn a_token_is_dead_at_once_whatever_is_in_flight() {
-    on_both(|mut world| {
+    on_every_knob(|mut world| {
         for abort in [true, false] {
             let (mut peer, conn) = world.accept();
             world.driver.start_reading(conn);
@@ -222,7 +298,7 @@ fn a_token_is_dead_at_once_whatever_is_in_flight() {
 
 #[test]
 fn dropping_the_driver_ends_what_is_in_flight() {
-    on_both(|mut world| {
+    on_every_knob(|mut world| {
         let (mut peer, conn) = world.accept();
         world.driver.start_reading(conn);
         let mut out = Outgoing::from(Bytes::from(vec![b'x'; 16 << 20]));
@@ -359,6 +435,88 @@ fn echo_once(world: &mut World) -> usize {
         }
     }
     count
+}
+
+/// A port of two drivers, and who listens there first.
+fn with_a_copy(mut first: World) -> [World; 2] {
+    let copy = first.driver.copy_port(first.port).expect("it is a port");
+    let mut second = world(Setup::Plain, &UringOptions::default()).expect("it worked a moment ago");
+    second.driver.close(second.port, false);
+    let adopted = second.driver.adopt(Opened::Port(copy));
+    (second.port, _) = adopted.expect("it listens");
+    second.at = first.at;
+    // What accepted for the first alone has ended.
+    assert!(first.quiet().0.is_empty() && second.quiet().0.is_empty());
+    [first, second]
+}
+
+/// However long the other has no turn: it may be in the middle of a callback.
+#[test]
+fn a_peer_of_a_copied_port_is_whose_turn_it_is() {
+    on_every_knob(|first| {
+        let mut both = with_a_copy(first);
+        let mut open = Vec::new();
+        for round in 0..12 {
+            // Both wait, then one of them has turns, for two rounds each.
+            for world in &mut both {
+                assert!(world.quiet().0.is_empty(), "nobody came");
+            }
+            open.push(both[round / 2 % 2].accept());
+        }
+    });
+}
+
+#[test]
+fn peers_of_a_copied_port_are_taken_once_and_all() {
+    on_every_knob(|first| {
+        const PEERS: usize = 300;
+        let mut both = with_a_copy(first);
+        let at = both[0].at;
+        let peers = || Peer::connect(at).expect("it listens");
+        let open: Vec<Peer> = (0..PEERS).map(|_| peers()).collect();
+        let mut counts = [0; 2];
+        let start = Instant::now();
+        while counts.iter().sum::<usize>() < PEERS {
+            assert!(start.elapsed() < PATIENCE, "{counts:?}");
+            for (world, count) in both.iter_mut().zip(&mut counts) {
+                let mut seen = Seen(Vec::new());
+                world.turn(&mut seen);
+                assert!(seen.0.len() <= 64, "{} at once", seen.0.len());
+                let accepted = |(report, _): &(Report, _)| matches!(report, Report::Accepted { port, .. } if *port == world.port);
+                assert!(seen.0.iter().all(accepted));
+                *count += seen.0.len();
+            }
+        }
+        assert!(counts.iter().all(|count| *count > 60), "{counts:?}");
+        for world in &mut both {
+            assert!(world.quiet().0.is_empty(), "somebody came twice");
+        }
+        drop(open);
+    });
+}
+
+/// Nobody waits for one that pauses or has closed the port.
+#[test]
+fn a_copied_port_that_one_does_not_read_is_the_others() {
+    on_both(|first| {
+        let [mut first, mut second] = with_a_copy(first);
+        let mut open = Vec::new();
+        first.quiet();
+        first.driver.stop_reading(first.port);
+        assert!(first.quiet().0.is_empty() && second.quiet().0.is_empty());
+        open.push(Peer::connect(first.at).expect("it listens"));
+        assert!(first.quiet().0.is_empty(), "it is paused");
+        assert_eq!(second.quiet().0.len(), 1);
+        second.driver.stop_reading(second.port);
+        open.push(Peer::connect(first.at).expect("it listens"));
+        assert!(first.quiet().0.is_empty() && second.quiet().0.is_empty());
+        first.driver.start_reading(first.port);
+        assert_eq!(first.quiet().0.len(), 1);
+        first.driver.close(first.port, false);
+        second.driver.start_reading(second.port);
+        open.push(second.accept().0);
+        assert!(first.quiet().0.is_empty(), "it is closed");
+    });
 }
 
 #[test]

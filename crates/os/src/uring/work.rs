@@ -141,11 +141,8 @@ impl Setup {
                 .setup_coop_taskrun()
                 .setup_submit_all();
         }
-        let io = seam::once(Call::IoUringSetup, || builder.build(SUBMISSIONS))?;
-        let mut probe = Probe::new();
-        seam::once(Call::IoUringRegister, || {
-            io.submitter().register_probe(&mut probe)
-        })?;
+        let io = seam::once(Call::IoUringSetup, || builder.build(SUBMISSIONS));
+        let io = io.map_err(explained)?;
         let has = io.params();
         // Linux 5.11: it waits with a time, polls by itself where an operation would wait, and loses no completion.
         if !(has.is_feature_ext_arg() && has.is_feature_fast_poll() && has.is_feature_nodrop()) {
@@ -154,13 +151,24 @@ impl Setup {
                 "its io_uring is older than that of Linux 5.11",
             ));
         }
-        let mut options = options.clone();
+        let mut probe = Probe::new();
+        seam::once(Call::IoUringRegister, || {
+            io.submitter().register_probe(&mut probe)
+        })?;
         // What cannot be asked for came with the same Linux as these: 5.19, and 6.0.
         let is_5_19 = probe.is_supported(opcode::Socket::CODE);
         let is_6_0 = probe.is_supported(opcode::SendZc::CODE);
-        options.multishot_accept &= is_5_19;
-        options.provided_buffers &= is_5_19;
-        options.multishot_receive &= is_6_0 && options.provided_buffers;
-        Ok((io, options))
+        Ok((io, options.as_far_as(is_5_19, is_6_0)))
     }
+}
+
+/// What it means that there is no ring, for whoever asked for one.
+fn explained(error: io::Error) -> io::Error {
+    let why = match error.raw_os_error() {
+        Some(libc::ENOSYS) => "this Linux has no io_uring",
+        Some(libc::EPERM) => "a filter forbids it, or the sysctl kernel.io_uring_disabled",
+        Some(libc::ENOMEM) => "it needs memory that is locked, more than the limit RLIMIT_MEMLOCK",
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("{error}: {why}"))
 }

@@ -19,10 +19,19 @@ pub(crate) const ALL: &[Kind] = &[
     Kind::Uring,
 ];
 
+/// What comes beside the ring is the same with every knob off.
+const STREAMS: &[Kind] = &[
+    Kind::Mio,
+    #[cfg(all(feature = "uring", target_os = "linux"))]
+    Kind::Uring,
+    #[cfg(all(feature = "uring", target_os = "linux"))]
+    Kind::PlainUring,
+];
+
 const fn on_all(name: &'static str, play: fn(&Rc<Stage>) -> Result<Check>) -> Scenario {
     Scenario {
         name,
-        kinds: ALL,
+        kinds: STREAMS,
         makes_reactor: false,
         play,
     }
@@ -55,6 +64,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     on_all("aborted by the server", |stage| aborted(stage, false)),
     on_all(UNREAD, unread),
     on_all("stops to listen", stops_to_listen),
+    on_all("a port that others have, too", shared_port),
     on_all("from an address, with options", with_options),
     on_all("called from a thread", from_a_thread),
     on_all("the reactor stops", reactor_stops),
@@ -189,7 +199,7 @@ fn both_ways_with_pauses(stage: &Rc<Stage>) -> Result<Check> {
     let bytes = match stage.kind {
         Kind::Mio => MOST,
         #[cfg(all(feature = "uring", target_os = "linux"))]
-        Kind::Uring => MOST / 16,
+        Kind::Uring | Kind::PlainUring => MOST / 16,
     };
     let pausing = move |stage: &Rc<Stage>| {
         let reactor = stage.reactor.downgrade();
@@ -396,6 +406,19 @@ fn stops_to_listen(stage: &Rc<Stage>) -> Result<Check> {
     let to = to(&port);
     listening.replace(Some(port));
     echoes(stage, &to, 1000)
+}
+
+/// It was opened elsewhere, where it still is.
+fn shared_port(stage: &Rc<Stage>) -> Result<Check> {
+    let elsewhere = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let copy = std::os::fd::OwnedFd::from(elsewhere.try_clone()?);
+    let port = stage.adopt_port(copy, Actor::echo)?;
+    let checks = [10, 1000, 10].map(|bytes| echoes(stage, &to(&port), bytes));
+    let checks: Vec<Check> = checks.into_iter().collect::<Result<_>>()?;
+    Ok(Box::new(move || {
+        checks.into_iter().for_each(|check| check());
+        drop(elsewhere);
+    }))
 }
 
 fn with_options(stage: &Rc<Stage>) -> Result<Check> {

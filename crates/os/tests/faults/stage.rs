@@ -21,6 +21,8 @@ use tress_core::{
     Address, DatagramTransport, Deferred, Port, Reactor, Result, reactor::Connection,
     testing::ManualClock,
 };
+#[cfg(all(feature = "uring", target_os = "linux"))]
+use tress_os::UringOptions;
 use tress_os::{
     Mio,
     seam::{
@@ -49,6 +51,9 @@ pub(crate) enum Kind {
     Mio,
     #[cfg(all(feature = "uring", target_os = "linux"))]
     Uring,
+    /// With every knob off, as on an old kernel.
+    #[cfg(all(feature = "uring", target_os = "linux"))]
+    PlainUring,
 }
 
 /// What a scenario leaves to be looked at when all is over: it panics when the bytes are not as they should be.
@@ -105,7 +110,9 @@ impl Stage {
         let reactor = match kind {
             Kind::Mio => Reactor::with(Mio::with_clock(clock.clone())?),
             #[cfg(all(feature = "uring", target_os = "linux"))]
-            Kind::Uring => Reactor::with(uring(clock.clone())?),
+            Kind::Uring => Reactor::with(uring(clock.clone(), &UringOptions::default())?),
+            #[cfg(all(feature = "uring", target_os = "linux"))]
+            Kind::PlainUring => Reactor::with(uring(clock.clone(), &UringOptions::plain())?),
         };
         let mut limits = (*reactor.limits()).clone();
         // Nothing but what the scenario does ends anything: a connection that waits for these hangs.
@@ -156,6 +163,19 @@ impl Stage {
         let port = self
             .reactor
             .listen(at, move |_: &Address| Some(stage.upgrade()?.watch(make())))?;
+        self.ports.borrow_mut().push(port.clone());
+        Ok(port)
+    }
+
+    /// A port that was opened elsewhere.
+    pub(crate) fn adopt_port(
+        self: &Rc<Self>,
+        socket: std::os::fd::OwnedFd,
+        mut make: impl FnMut() -> Actor + 'static,
+    ) -> Result<Port> {
+        let stage = Rc::downgrade(self);
+        let factory = move |_: &Address| Some(stage.upgrade()?.watch(make()));
+        let port = self.reactor.adopt_port(socket, factory)?;
         self.ports.borrow_mut().push(port.clone());
         Ok(port)
     }
@@ -392,9 +412,12 @@ pub(crate) fn to(port: &Port) -> String {
 
 /// The driver with all that it ever has: what it makes with the first datagram port stays as long as it does.
 #[cfg(all(feature = "uring", target_os = "linux"))]
-fn uring(clock: ManualClock) -> std::io::Result<tress_os::Uring<ManualClock>> {
+fn uring(
+    clock: ManualClock,
+    options: &UringOptions,
+) -> std::io::Result<tress_os::Uring<ManualClock>> {
     use tress_core::driver::{BindOptions, Driver};
-    let mut driver = tress_os::Uring::with_clock(clock)?;
+    let mut driver = tress_os::Uring::with_options(clock, options)?;
     let any = Address::Ip(([127, 0, 0, 1], 0).into());
     let (port, _) = driver.bind(&any, &BindOptions::default())?;
     driver.close(port, false);
