@@ -29,6 +29,7 @@ pub(crate) const BENCH: &[(&str, Probe)] = &[
     ("libc6-dbg", Probe::File("/usr/share/doc/libc6-dbg")),
     ("gcc", Probe::Program("gcc")),
     ("strace", Probe::Program("strace")),
+    ("redis-server", Probe::Program("redis-server")),
 ];
 
 /// What the private Python environment holds: the package on PyPI, and the module that proves it is there.
@@ -38,6 +39,7 @@ const PYTHON: &[(&str, &str)] = &[
     ("service-identity", "service_identity"),
     ("aiorpcx", "aiorpcx"),
     ("jsonrpcclient", "jsonrpcclient"),
+    ("jsonschema", "jsonschema"),
 ];
 
 /// Tells tests and benches which Python has the packages above.

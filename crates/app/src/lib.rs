@@ -14,6 +14,7 @@ pub mod files;
 pub mod finger_file;
 pub mod registry;
 pub mod run;
+pub mod schema;
 pub mod services;
 
 #[cfg(test)]
@@ -24,4 +25,4 @@ pub use driver::{Driver, DriverChoice};
 pub use registry::{
     Access, CheckerKind, Exposure, Make, Provider, ProviderKind, Registry, Serves, Serving, Sharing,
 };
-pub use run::{Plan, Reload, RunError, run};
+pub use run::{Plan, Reload, RunError, run, run_text};

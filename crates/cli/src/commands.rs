@@ -1,4 +1,4 @@
-//! What the three commands do. Knows no kind and no protocol.
+//! What the commands do. Knows no kind and no protocol.
 
 use crate::{Ended, listing, table};
 use std::{
@@ -16,12 +16,7 @@ type Make = fn() -> Result<Reactor>;
 
 /// Runs a file until it is told to stop.
 pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), Ended> {
-    tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        .with_max_level(level)
-        .try_init()
-        .ok(); // a program of its own may have set one up
+    log(level);
     let make = driver_of(file)?;
     let plan = Plan::read(file, registry);
     let count = plan
@@ -35,6 +30,16 @@ pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), 
             tress_app::run(file, registry, &reactor, install).map_err(Ended::Because)
         }
     }
+}
+
+/// Logs to stderr, this level and worse.
+pub(crate) fn log(level: Level) {
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .with_max_level(level)
+        .try_init()
+        .ok(); // a program of its own may have set one up
 }
 
 /// Signals are the first worker's, as the process has them once.
@@ -56,7 +61,7 @@ fn run_workers(plan: &Arc<Plan>, count: usize, make: Make) -> Result<(), Ended> 
     Ok(())
 }
 
-fn install(
+pub(crate) fn install(
     reactor: &Reactor,
     reload: Reload,
     plan: Option<Arc<Plan>>,
@@ -101,6 +106,15 @@ pub(crate) fn plugins(name: Option<&str>, registry: &Registry) -> Result<(), End
     Ok(())
 }
 
+/// Prints the schema of the files that this registry can run.
+pub(crate) fn schema(registry: &Registry) -> Result<(), Ended> {
+    let reactor = reactor()?;
+    registry.install_endpoints(&reactor);
+    let text = tress_app::schema::schema(registry, &reactor);
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(())
+}
+
 /// The driver that the file asks for.
 fn driver_of(file: &Path) -> Result<Make, Ended> {
     let choice = DriverChoice::read(file);
@@ -130,6 +144,7 @@ fn uring() -> Result<Make, String> {
     Err("this program was built without it (feature `uring`, Linux only)".to_owned())
 }
 
-fn reactor() -> Result<Reactor, Ended> {
+/// On the usual driver.
+pub(crate) fn reactor() -> Result<Reactor, Ended> {
     tress::reactor().map_err(Ended::NoReactor)
 }

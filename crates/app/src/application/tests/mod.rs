@@ -1,6 +1,7 @@
 //! Wrong files as a table; starting, stopping and failing half-way on a network in memory.
 
 mod auth;
+mod pairs;
 
 use super::*;
 use crate::testing::{Directory, logged};
