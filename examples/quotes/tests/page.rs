@@ -1,8 +1,6 @@
 //! The page for people, in a real browser: it lists the methods, calls them, and shows what is refused. Skips, and says so,
 //! without Chromium or Python.
 
-#![expect(clippy::unwrap_used, reason = "this whole file is a test")]
-
 use std::{
     env,
     io::{BufRead, BufReader},
