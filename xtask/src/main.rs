@@ -32,7 +32,7 @@ usage: cargo xtask COMMAND
   asan               the io_uring driver's tests under AddressSanitizer, compiled for it: a few minutes
   mutants [PART..]   plant known defects (those with a PART in them) in a copy of the tree, and count those that are noticed
   sim [ARGS]         the simulator's workload, while everything goes wrong: --seeds FROM..TO, --mutant NAME, --scale
-  bench NAME [ARGS]  run one benchmark, `echo`, `deferred` or `tls`; results go to bench/results/, or with --out elsewhere
+  bench NAME [ARGS]  run one benchmark, `echo`, `deferred`, `rpc` or `tls`; results go to bench/results/, or with --out elsewhere
 ";
 
 fn main() -> ExitCode {

@@ -8,9 +8,11 @@ use std::path::PathBuf;
 pub const USAGE: &str = "\
 usage: tress-bench echo     [--quick] [--only METRIC,...] [--out DIR] [--peers NAME,...]
        tress-bench deferred [--quick] [--only METRIC,...] [--out DIR]
+       tress-bench rpc      [--quick] [--only METRIC,...] [--out DIR]
        tress-bench tls      [--quick] [--only METRIC,...] [--out DIR]
   METRIC of echo:     cpu many syscalls instructions memory accept latency start
   METRIC of deferred: steps allocations awaited timers
+  METRIC of rpc:      calls
   METRIC of tls:      handshakes resumed messages received sent memory
   NAME:               tress tress-2-workers tress-uring tress-in-tokio bare tokio libuv twisted
   --quick  fewer and shorter rounds: to see that it works, not to quote
@@ -131,6 +133,10 @@ mod tests {
             (
                 "METRIC of deferred:",
                 crate::deferred::METRICS.map(|(name, _)| name).to_vec(),
+            ),
+            (
+                "METRIC of rpc:",
+                crate::rpc::METRICS.map(|(name, _)| name).to_vec(),
             ),
             (
                 "METRIC of tls:",

@@ -45,6 +45,25 @@ pub fn cargo(target: &Path, package: &str, program: &str) -> io::Result<PathBuf>
     Ok(target.join("release").join(program))
 }
 
+/// Builds a program of another workspace, as it is released there.
+///
+/// # Errors
+/// What the build said.
+pub fn cargo_elsewhere(target: &Path, manifest: &Path, program: &str) -> io::Result<PathBuf> {
+    let directory = scratch_directory(target)?.join(program);
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args([
+        "build",
+        "--quiet",
+        "--release",
+        "--locked",
+        "--manifest-path",
+    ]);
+    command.arg(manifest).arg("--target-dir").arg(&directory);
+    finish(command, target, program)?;
+    Ok(directory.join("release").join(program))
+}
+
 /// Compiles a C program, or what else the flags make of it; they come last, as libraries must.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 //! [`echo`] is the bench behind `cargo xtask bench echo`: the servers in [`peers`], driven by the
 //! load clients ([`client`], [`open_loop`], [`churn`]), measured by the modules of [`measure`].
 //! [`deferred`] is the bench behind `cargo xtask bench deferred`: Deferreds and timed calls, beside others' of the kind.
+//! [`rpc`] is the bench behind `cargo xtask bench rpc`: calls through the protocols of objects, beside others' servers.
 //! [`tls`] is the bench behind `cargo xtask bench tls`: TLS as a layer, beside tokio-rustls.
 //!
 //! How the figures are kept honest: all peers of a measurement live at the same time and are driven in short
@@ -33,6 +34,7 @@ pub mod peer_tokio;
 pub mod peers;
 pub mod proc;
 pub mod report;
+pub mod rpc;
 pub mod run;
 pub mod server;
 pub mod slices;

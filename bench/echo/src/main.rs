@@ -2,13 +2,15 @@
 #![expect(clippy::print_stderr, reason = "usage and errors go to standard error")]
 
 use std::process::ExitCode;
-use tress_bench::{args, deferred, echo, peer_hosted, peer_tokio, tls, walker};
+use tress_bench::{args, deferred, echo, peer_hosted, peer_tokio, rpc, tls, walker};
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let result = match words.next().as_deref() {
         Some("echo") => echo::run(words),
         Some("deferred") => deferred::run(words),
+        Some("rpc") => rpc::run(words),
+        Some("rpc-server") => rpc::servers::serve(words),
         Some("tls") => tls::run(words),
         Some("tls-server") => tls::servers::serve(words),
         Some("peer-tokio") => peer_tokio::run(words.next().as_deref()),

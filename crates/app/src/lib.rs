@@ -15,6 +15,7 @@ pub mod files;
 pub mod finger_file;
 pub mod registry;
 pub mod run;
+pub mod schema;
 pub mod services;
 
 #[cfg(test)]
@@ -27,4 +28,4 @@ pub use registry::{
     Access, CheckerKind, Exposure, LogLevel, Make, Provider, ProviderKind, Registry, Serves,
     Serving, Sharing,
 };
-pub use run::{Plan, Reload, RunError, run};
+pub use run::{Plan, Reload, RunError, run, run_text};

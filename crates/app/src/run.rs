@@ -74,15 +74,38 @@ pub fn run<G: 'static>(
     install: impl FnOnce(&Reactor, Reload) -> Result<G>,
 ) -> Result<(), RunError> {
     let application = Application::load(path, registry, reactor).map_err(RunError::File)?;
-    let file = path.to_string_lossy();
+    run_loaded(&path.to_string_lossy(), application, reactor, install)
+}
+
+/// The same for a file whose content is here; `file` is what it is called, and relative paths in it start beside it.
+///
+/// # Errors
+/// The file is wrong, something could not start, or the loop failed.
+pub fn run_text<G: 'static>(
+    file: &str,
+    text: &[u8],
+    registry: &Registry,
+    reactor: &Reactor,
+    install: impl FnOnce(&Reactor, Reload) -> Result<G>,
+) -> Result<(), RunError> {
+    let loaded = Application::parse(file, text, registry, reactor);
+    run_loaded(file, loaded.map_err(RunError::File)?, reactor, install)
+}
+
+fn run_loaded<G: 'static>(
+    file: &str,
+    application: Application,
+    reactor: &Reactor,
+    install: impl FnOnce(&Reactor, Reload) -> Result<G>,
+) -> Result<(), RunError> {
     let count = application.workers().count(1);
     if count > 1 {
-        return Err(RunError::Workers(file.into_owned(), count));
+        return Err(RunError::Workers(file.to_owned(), count));
     }
     let name = application.name().to_owned();
     let application = Rc::new(RefCell::new(application));
     let reload = Reload(application.borrow().control());
-    start(&file, &application, reactor, |reactor| {
+    start(file, &application, reactor, |reactor| {
         install(reactor, reload)
     })?;
     tracing::info!(target: "tress", "{name} is running");

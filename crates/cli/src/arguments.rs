@@ -21,6 +21,10 @@ pub(crate) enum Command {
     Plugins {
         name: Option<String>,
     },
+    Schema,
+    Serve {
+        arguments: Vec<String>,
+    },
     Cert {
         names: Vec<String>,
         out: PathBuf,
@@ -46,6 +50,12 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
         },
         Some(("plugins", matches)) => Command::Plugins {
             name: matches.get_one("NAME").cloned(),
+        },
+        Some(("schema", _)) => Command::Schema,
+        Some(("serve", matches)) => Command::Serve {
+            arguments: matches
+                .get_many("ARGUMENT")
+                .map_or_else(Vec::new, |words| words.cloned().collect()),
         },
         Some(("cert", matches)) => Command::Cert {
             names: matches
@@ -92,6 +102,17 @@ fn grammar() -> clap::Command {
     let plugins = clap::Command::new("plugins")
         .about("List what a file can name: kinds of provider, protocols, kinds of endpoint")
         .arg(Arg::new("NAME").help("Show this one in full, with its options"));
+    let schema = clap::Command::new("schema")
+        .about("Print a JSON Schema of the file, with which editors complete and check it");
+    let serve = clap::Command::new("serve")
+        .about("Serve one object without a file; `tress serve --help` lists what can be served")
+        .disable_help_flag(true) // what may follow depends on what is served
+        .arg(
+            Arg::new("ARGUMENT")
+                .num_args(0..)
+                .trailing_var_arg(true)
+                .allow_hyphen_values(true),
+        );
     let cert = clap::Command::new("cert")
         .about("Make a certificate and its key for development, signed by itself")
         .arg(
@@ -121,5 +142,5 @@ fn grammar() -> clap::Command {
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(false)
-        .subcommands([run, check, plugins, cert, ctl::grammar()])
+        .subcommands([run, serve, check, plugins, schema, cert, ctl::grammar()])
 }

@@ -1,4 +1,4 @@
-//! What the three commands do. Knows no kind and no protocol.
+//! What the commands do. Knows no kind and no protocol.
 
 use crate::{Ended, listing, logging, table};
 use std::{
@@ -16,11 +16,7 @@ type Make = fn() -> Result<Reactor>;
 
 /// Runs a file until it is told to stop.
 pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), Ended> {
-    let mut registry = registry.clone();
-    if let Some(change) = logging::start(level) {
-        registry.set_log_level(change);
-    }
-    let registry = &registry;
+    let registry = &logging::start(level, registry);
     let make = driver_of(file)?;
     let plan = Plan::read(file, registry);
     let count = plan
@@ -54,7 +50,10 @@ fn run_workers(plan: Plan, count: usize, make: Make) -> Result<(), Ended> {
     Ok(())
 }
 
-fn install(reactor: &Reactor, reload: Reload) -> Result<(SignalHandle, [SignalHandle; 2])> {
+pub(crate) fn install(
+    reactor: &Reactor,
+    reload: Reload,
+) -> Result<(SignalHandle, [SignalHandle; 2])> {
     let hang_up = reactor.on_signal(Signal::Hup, move |_| {
         tracing::info!(target: "tress", "received SIGHUP, reading again");
         reload.now();
@@ -92,6 +91,15 @@ pub(crate) fn plugins(name: Option<&str>, registry: &Registry) -> Result<(), End
     Ok(())
 }
 
+/// Prints the schema of the files that this registry can run.
+pub(crate) fn schema(registry: &Registry) -> Result<(), Ended> {
+    let reactor = reactor()?;
+    registry.install_endpoints(&reactor);
+    let text = tress_app::schema::schema(registry, &reactor);
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(())
+}
+
 /// The driver that the file asks for.
 fn driver_of(file: &Path) -> Result<Make, Ended> {
     let choice = DriverChoice::read(file);
@@ -121,6 +129,7 @@ fn uring() -> Result<Make, String> {
     Err("this program was built without it (feature `uring`, Linux only)".to_owned())
 }
 
-fn reactor() -> Result<Reactor, Ended> {
+/// On the usual driver.
+pub(crate) fn reactor() -> Result<Reactor, Ended> {
     tress::reactor().map_err(Ended::NoReactor)
 }

@@ -18,6 +18,7 @@ mod commands;
 mod ctl;
 mod listing;
 mod logging;
+mod serve;
 mod table;
 
 pub use tress_app::Registry;
@@ -54,6 +55,8 @@ fn execute(command: Command, registry: &Registry) -> u8 {
         Command::Run { file, level } => commands::run(&file, level, registry),
         Command::Check { file, limits } => commands::check(file.as_deref(), limits, registry),
         Command::Plugins { name } => commands::plugins(name.as_deref(), registry),
+        Command::Schema => commands::schema(registry),
+        Command::Serve { arguments } => serve::serve(&arguments, registry),
         Command::Cert { names, out, force } => certificate::make(&names, &out, force),
         Command::Ctl(arguments) => ctl::run(&arguments),
     };
@@ -152,6 +155,12 @@ mod tests {
             check(Some(file.clone()), true)
         );
         assert_eq!(parse("tress check --limits"), check(None, true));
+        assert_eq!(parse("tress schema"), Ok(Command::Schema));
+        let arguments = ["qotd", "--quote", "a", "--help"].map(str::to_owned).into();
+        assert_eq!(
+            parse("tress serve qotd --quote a --help"),
+            Ok(Command::Serve { arguments })
+        );
         let cert = |names: &[&str], out: &str, force| {
             let names = names.iter().map(|name| (*name).to_owned()).collect();
             let out = PathBuf::from(out);

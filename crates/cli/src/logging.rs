@@ -10,7 +10,7 @@ use tracing::{Level, level_filters::LevelFilter};
 use tracing_subscriber::{
     filter::Targets, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt,
 };
-use tress_app::LogLevel;
+use tress_app::{LogLevel, Registry};
 use tress_core::wording::{quoted, unknown};
 
 /// The most modules that have a level of their own.
@@ -18,8 +18,17 @@ const MODULES_MAX: usize = 100;
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Begins to log at this level. What changes it; nothing when the program has set up a log of its own.
-pub(crate) fn start(level: Level) -> Option<LogLevel> {
+/// Begins to log at this level. The same registry, whose applications can change it; unless the program has set up a log of
+/// its own.
+pub(crate) fn start(level: Level, registry: &Registry) -> Registry {
+    let mut registry = registry.clone();
+    if let Some(change) = begin(level) {
+        registry.set_log_level(change);
+    }
+    registry
+}
+
+fn begin(level: Level) -> Option<LogLevel> {
     let levels = Levels::all(level.into());
     let (filter, handle) = reload::Layer::new(levels.targets());
     let output = fmt::layer().with_writer(io::stderr).with_ansi(false);

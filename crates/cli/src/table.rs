@@ -1,5 +1,6 @@
 //! Tables for terminals: columns of one width, and the table of limits. Writes nowhere.
 
+use tress_app::config;
 use tress_core::{
     Limits,
     limits::{Limit, Unit},
@@ -55,24 +56,14 @@ fn value(limit: &Limit, limits: &Limits) -> String {
     amount(limit.unit, limit.get(limits))
 }
 
-/// A limit's value in the largest unit that needs no fraction.
+/// A limit's value, as a file may write it.
 pub(crate) fn amount(unit: Unit, value: u64) -> String {
-    let units: &[(&str, u64)] = match unit {
-        Unit::Count => return value.to_string(),
-        Unit::Bytes => &[
-            ("GiB", 1 << 30),
-            ("MiB", 1 << 20),
-            ("KiB", 1 << 10),
-            ("B", 1),
-        ],
-        Unit::Time => &[("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)],
+    let unit = match unit {
+        Unit::Count => config::Unit::Count,
+        Unit::Bytes => config::Unit::Bytes,
+        Unit::Time => config::Unit::Time,
     };
-    let fits = |worth: u64| value >= worth && value.is_multiple_of(worth);
-    let found = units.iter().find(|(_, worth)| fits(*worth));
-    match found {
-        Some((unit, worth)) => format!("{}{unit}", value / worth),
-        None => "0".to_owned() + if unit == Unit::Bytes { "B" } else { "s" },
-    }
+    config::written(value, unit)
 }
 
 #[cfg(test)]

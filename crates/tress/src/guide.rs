@@ -12,6 +12,9 @@ pub mod datagrams {}
 #[doc = include_str!("../guide/endpoints.md")]
 pub mod endpoints {}
 
+#[doc = include_str!("../guide/files.md")]
+pub mod files {}
+
 #[cfg(feature = "mio")]
 #[doc = include_str!("../guide/processes.md")]
 pub mod processes {}

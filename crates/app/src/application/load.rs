@@ -432,7 +432,7 @@ impl<'l> Loader<'l> {
             .map(|limit| (limit.name, unit(limit.unit)))
             .collect();
         for (name, value) in config.read_limits(&known, &mut self.problems) {
-            if value == 0 && name != "idle" {
+            if value == 0 && !config::may_be_zero(name) {
                 let problem = config.limits.problem(name, "expected more than nothing");
                 self.problems.push(problem);
             } else if let Some(limit) = Limits::find(name) {

@@ -43,7 +43,7 @@ pub use options::{Options, Text};
 pub use problem::{MAX_PROBLEMS, Position, Problem, Problems};
 pub use secret::Secret;
 pub use spec::{OptionSpec, ValueKind};
-pub use units::{MAX_DURATION, Unit, parse_duration, parse_size};
+pub use units::{MAX_DURATION, Unit, parse_duration, parse_size, written};
 
 use document::Table;
 use reader::{Reader, decode};
@@ -344,6 +344,11 @@ impl Config {
             control: None,
         }
     }
+}
+
+/// Whether a limit may be nothing: no idle time at all means that connections may be idle for ever.
+pub(crate) fn may_be_zero(limit: &str) -> bool {
+    limit == "idle"
 }
 
 fn directory(file: &Path) -> &Path {

@@ -46,6 +46,27 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("{} is too large", quoted(text)))
 }
 
+/// A value as a file may write it, in the largest unit that needs no fraction: bytes, a count, or milliseconds.
+#[must_use]
+pub fn written(value: u64, unit: Unit) -> String {
+    let units: &[(&str, u64)] = match unit {
+        Unit::Count => return value.to_string(),
+        Unit::Bytes => &[
+            ("GiB", 1 << 30),
+            ("MiB", 1 << 20),
+            ("KiB", 1 << 10),
+            ("B", 1),
+        ],
+        Unit::Time => &[("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)],
+    };
+    let fits = |worth: u64| value >= worth && value.is_multiple_of(worth);
+    let found = units.iter().find(|(_, worth)| fits(*worth));
+    match found {
+        Some((name, worth)) => format!("{}{name}", value / worth),
+        None => "0".to_owned() + if unit == Unit::Bytes { "B" } else { "s" },
+    }
+}
+
 /// The number times the worth of its unit; nothing when that is beyond 64 bits.
 fn scaled(
     text: &str,

@@ -3,6 +3,7 @@
 mod auth;
 mod control;
 mod model;
+mod pairs;
 mod served;
 
 use super::{load::Loader, *};
