@@ -90,8 +90,9 @@ fn survives(kind: &str, look: impl Fn(&Path) -> BTreeMap<String, String>) {
         fs::write(&data, "# a comment that stays\n").unwrap();
     }
     let file = place.0.join("app.toml");
+    let key = ["path", "database"][usize::from(kind == "finger.sqlite")];
     let text = format!(
-        "[provide.users]\nkind = '{kind}'\npath = 'users'\n\
+        "[provide.users]\nkind = '{kind}'\n{key} = 'users'\n\
          [[serve]]\nwhat = 'users'\ninterface = 'FingerSetter'\nas = 'jsonrpc-lines'\nat = 'tcp:0:interface=127.0.0.1'\n"
     );
     fs::write(&file, text).unwrap();

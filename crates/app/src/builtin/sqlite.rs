@@ -17,7 +17,7 @@ pub(super) const KIND: ProviderKind = ProviderKind {
     doc: "Statuses in the table `users` (`name`, `status`) of an SQLite file, which is made when it is missing.",
     options: &[
         OptionSpec {
-            name: "path",
+            name: "database",
             value: ValueKind::Path,
             required: true,
             default: "",
@@ -45,7 +45,7 @@ pub(super) const KIND: ProviderKind = ProviderKind {
             doc: "How long one request may take; then it fails, and is taken back.",
         },
         OptionSpec {
-            name: "users",
+            name: "users_max",
             value: ValueKind::Count,
             required: false,
             default: "10000",
@@ -70,20 +70,20 @@ const SET: &str = "INSERT INTO users (name, status) SELECT ?1, ?2 \
     ON CONFLICT (name) DO UPDATE SET status = excluded.status";
 
 fn make(context: &ProviderContext<'_>, options: &Options) -> Result<Box<dyn Provider>, Problem> {
-    let path = options.path("path")?;
+    let path = options.path("database")?;
     let Some(path) = context.files.in_the_system(&path) else {
         let text = "SQLite opens files of the operating system only, and there are others here";
-        return Err(options.problem("path", text));
+        return Err(options.problem("database", text));
     };
     let number = |key| {
         let number = usize::try_from(options.count(key)?);
         number.map_err(|_| options.problem(key, "expected a smaller number"))
     };
     let time = options.duration("timeout")?;
-    let (connections, users) = (number("connections")?, number("users")?);
+    let (connections, users) = (number("connections")?, number("users_max")?);
     for (key, is_nothing) in [
         ("connections", connections == 0),
-        ("users", users == 0),
+        ("users_max", users == 0),
         ("timeout", time.is_zero()),
     ] {
         if is_nothing {

@@ -416,7 +416,7 @@ fn one_listener_speaks_all_of_http_for_several_objects() {
 
 /// What a request needs is done by the time it is asked for: jobs run on the table's own thread.
 fn sqlite(table: &Table, directory: &Directory, options: &str) -> Box<dyn Provider> {
-    let options = format!("path = 'users.sqlite'\n{options}");
+    let options = format!("database = 'users.sqlite'\n{options}");
     provider(table, directory, "finger.sqlite", &options)
 }
 
@@ -434,7 +434,7 @@ fn fired<T: 'static>(table: &Table, mut deferred: Deferred<T>) -> Result<T> {
 #[test]
 fn statuses_in_sqlite() {
     let (table, directory) = (Table::new(), Directory::new());
-    let mut file = sqlite(&table, &directory, "users = 2");
+    let mut file = sqlite(&table, &directory, "users_max = 2");
     let finger = Finger::of(&table, &*file);
     let ask = || finger.1.get::<dyn DynFinger>().unwrap();
     let user = |name: &str| fired(&table, ask().user(&finger.context(), name.to_owned()));

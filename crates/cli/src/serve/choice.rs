@@ -1,7 +1,7 @@
 //! Which kind of provider is meant, and which protocols. Makes nothing.
 
 use super::options::{Grammar, Section, Words};
-use tress_app::{Exposure, ProviderKind, Registry, Serves};
+use tress_app::{Exposure, ProviderKind, Registry, Serves, control::DynApplication};
 use tress_core::wording::{one_of, quoted, unknown};
 
 /// What the first word of `tress serve` names, and all that it can mean.
@@ -17,9 +17,10 @@ impl<'r> Choice<'r> {
     /// A protocol and whatever can be served as it, or a kind of provider.
     pub(super) fn named(name: &str, registry: &'r Registry) -> Result<Self, String> {
         let protocols = registry.protocols();
+        let providers = || registry.providers().filter(|kind| stands_alone(kind));
         if let Some(protocol) = protocols.iter().copied().find(|known| *known == name) {
             let can = |kind: &&ProviderKind| registry.exposure(kind, protocol, None).is_ok();
-            let kinds: Vec<_> = registry.providers().filter(can).collect();
+            let kinds: Vec<_> = providers().filter(can).collect();
             if kinds.is_empty() {
                 return Err(format!(
                     "no kind of provider can be served as {}",
@@ -31,10 +32,10 @@ impl<'r> Choice<'r> {
                 kinds,
             });
         }
-        let kinds: Vec<_> = registry.provider(name).into_iter().collect();
+        let kinds: Vec<_> = providers().filter(|kind| kind.name == name).collect();
         if kinds.is_empty() {
-            let providers = registry.providers().map(|kind| kind.name);
-            let known: Vec<&str> = protocols.into_iter().chain(providers).collect();
+            let names = providers().map(|kind| kind.name);
+            let known: Vec<&str> = protocols.into_iter().chain(names).collect();
             return Err(unknown("protocol or kind of provider", name, &known));
         }
         Ok(Self {
@@ -130,6 +131,14 @@ impl<'r> Choice<'r> {
         }
         Ok(protocols)
     }
+}
+
+/// An application that serves nothing but itself is none.
+fn stands_alone(kind: &ProviderKind) -> bool {
+    let itself = <dyn DynApplication>::DESCRIPTOR.name;
+    kind.interfaces
+        .iter()
+        .any(|interface| interface.name != itself)
 }
 
 fn same(one: &Exposure, other: &Exposure) -> bool {

@@ -65,12 +65,13 @@ fn the_options_tell_the_kind() {
 fn mistakes_are_told_as_in_a_file() {
     check_wrong("", "missing PROTOCOL or KIND; see `tress serve --help`");
     let names = "expected one of `amp`, `finger`, `finger-setter`, `http`, `jsonrpc`, `jsonrpc-lines`, `lines`, `pb`, \
-                 `xmlrpc`, `finger.file`, `finger.memory`";
+                 `xmlrpc`, `finger.file`, `finger.memory`, `finger.sqlite`";
     check_wrong(
         "figner --at tcp:1",
         &format!("unknown protocol or kind of provider `figner`; {names}; did you mean `finger`?"),
     );
-    let options = "expected one of `--path`, `--reload`, `--users`, `--interface`, `--anonymous`, `--forwarding`, \
+    let options = "expected one of `--path`, `--reload`, `--users`, `--database`, `--connections`, `--waiting`, \
+                   `--timeout`, `--users-max`, `--name`, `--interface`, `--anonymous`, `--plaintext`, `--forwarding`, \
                    `--forwarding-port`, `--at`, `--as`, `--kind`, `--toml`, `--log-level`";
     check_wrong(
         "finger --paht users --at tcp:1",
@@ -98,7 +99,7 @@ fn mistakes_are_told_as_in_a_file() {
     );
     check_wrong(
         "finger --at tcp:1 --kind finger.fiel",
-        "--kind: unknown kind `finger.fiel`; expected one of `finger.file`, `finger.memory`; did you mean `finger.file`?",
+        "--kind: unknown kind `finger.fiel`; expected one of `finger.file`, `finger.memory`, `finger.sqlite`; did you mean `finger.file`?",
     );
     check_wrong(
         "finger --at",
