@@ -39,6 +39,9 @@ const TWISTED: [(&str, &str, f64); 2] = [
 /// How much of redis' rate AMP must have.
 const REDIS: (&str, f64) = ("tress-amp", 0.5);
 
+/// The longest that a server may take to listen: Twisted's begin by reading a thousand files.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
 /// What every measurement gets.
 #[derive(Debug)]
 pub struct Bench {
@@ -137,7 +140,7 @@ fn measure(bench: &mut Bench) {
 }
 
 fn drive(starter: &Starter, participant: &Participant) -> io::Result<Driven> {
-    let server = starter.start(&participant.peer)?;
+    let server = starter.start_under(&participant.peer, &[], START_PATIENCE)?;
     let mut load = Load::open(server.port, participant.wire)?;
     load.run(Duration::from_millis(50))?;
     Ok(Driven {
