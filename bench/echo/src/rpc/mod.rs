@@ -60,16 +60,16 @@ pub struct Bench {
 pub struct Sizes {
     /// Rounds of alternating slices.
     pub slices: usize,
-    /// How long calls are made in one slice.
-    pub slice: Duration,
+    /// How long calls are made in one slice, milliseconds.
+    pub slice_millis: u64,
 }
 
 impl Sizes {
     fn new(quick: bool) -> Self {
-        let (slices, millis) = if quick { (3, 50) } else { (25, 200) };
+        let (slices, slice_millis) = if quick { (3, 50) } else { (25, 200) };
         Self {
             slices,
-            slice: Duration::from_millis(millis),
+            slice_millis,
         }
     }
 }
@@ -126,7 +126,11 @@ fn measure(bench: &mut Bench) {
             Err(error) => bench.report.skip(name, RATE, &error.to_string()),
         }
     }
-    let Sizes { slices, slice } = bench.sizes;
+    let Sizes {
+        slices,
+        slice_millis,
+    } = bench.sizes;
+    let slice = Duration::from_millis(slice_millis);
     let samples = alternate(&mut bench.report, RATE, slices, &mut driven, |one, _| {
         one.slice(slice)
     });
@@ -192,7 +196,7 @@ fn held(report: &Report) -> io::Result<()> {
 
 fn note_method(report: &mut Report, sizes: &Sizes) {
     report.note("slices", sizes.slices);
-    report.note("milliseconds_per_slice", sizes.slice.as_millis() as u64);
+    report.note("milliseconds_per_slice", sizes.slice_millis);
     report.note("calls_in_flight", IN_FLIGHT);
     report.note(
         "method",
