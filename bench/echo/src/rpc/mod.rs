@@ -39,6 +39,9 @@ const TWISTED: [(&str, &str, f64); 2] = [
 /// How much of redis' rate AMP must have.
 const REDIS: (&str, f64) = ("tress-amp", 0.5);
 
+/// The longest that a server may take to listen: Twisted's begin by reading a thousand files.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
 /// What every measurement gets.
 #[derive(Debug)]
 pub struct Bench {
@@ -57,16 +60,16 @@ pub struct Bench {
 pub struct Sizes {
     /// Rounds of alternating slices.
     pub slices: usize,
-    /// How long calls are made in one slice.
-    pub slice: Duration,
+    /// How long calls are made in one slice, milliseconds.
+    pub slice_millis: u64,
 }
 
 impl Sizes {
     fn new(quick: bool) -> Self {
-        let (slices, millis) = if quick { (3, 50) } else { (25, 200) };
+        let (slices, slice_millis) = if quick { (3, 50) } else { (25, 200) };
         Self {
             slices,
-            slice: Duration::from_millis(millis),
+            slice_millis,
         }
     }
 }
@@ -123,7 +126,11 @@ fn measure(bench: &mut Bench) {
             Err(error) => bench.report.skip(name, RATE, &error.to_string()),
         }
     }
-    let Sizes { slices, slice } = bench.sizes;
+    let Sizes {
+        slices,
+        slice_millis,
+    } = bench.sizes;
+    let slice = Duration::from_millis(slice_millis);
     let samples = alternate(&mut bench.report, RATE, slices, &mut driven, |one, _| {
         one.slice(slice)
     });
@@ -137,7 +144,7 @@ fn measure(bench: &mut Bench) {
 }
 
 fn drive(starter: &Starter, participant: &Participant) -> io::Result<Driven> {
-    let server = starter.start(&participant.peer)?;
+    let server = starter.start_under(&participant.peer, &[], START_PATIENCE)?;
     let mut load = Load::open(server.port, participant.wire)?;
     load.run(Duration::from_millis(50))?;
     Ok(Driven {
@@ -189,7 +196,7 @@ fn held(report: &Report) -> io::Result<()> {
 
 fn note_method(report: &mut Report, sizes: &Sizes) {
     report.note("slices", sizes.slices);
-    report.note("milliseconds_per_slice", sizes.slice.as_millis() as u64);
+    report.note("milliseconds_per_slice", sizes.slice_millis);
     report.note("calls_in_flight", IN_FLIGHT);
     report.note(
         "method",

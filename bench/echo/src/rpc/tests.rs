@@ -2,8 +2,8 @@
 
 use super::wire::Wire;
 use super::*;
-use crate::server::Server;
-use crate::{machine::Cores, peers::Peer};
+use std::net::{TcpListener, TcpStream};
+use std::time::Instant;
 
 fn report(to_twisted: f64, to_redis: f64) -> Report {
     let mut report = Report::new("x", BASELINE);
@@ -59,30 +59,20 @@ fn words_that_make_no_sense_are_refused() {
     }
 }
 
-/// A server of tress in a thread of this process is none that could be killed, so these run in one of the bench's own.
-fn start(wire: Wire) -> Option<Server> {
-    let program = std::env::current_exe().unwrap();
-    let program = program.parent()?.parent()?.join("tress-bench");
-    if !program.exists() {
-        println!("skipped: tress-bench was not built beside its tests");
-        return None;
-    }
-    let program = program.to_string_lossy().into_owned();
-    let words = vec![
-        program,
-        "rpc-server".into(),
-        wire.name().into(),
-        "{port}".into(),
-    ];
-    let starter = Starter {
-        cores: Cores::unpinned(),
-        scratch: std::env::temp_dir(),
+/// A server on a thread, which serves until this process ends; a connection to it.
+fn open(wire: Wire, speaks: Wire) -> io::Result<Load> {
+    let port = {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        listener.local_addr().unwrap().port()
     };
-    Some(
-        starter
-            .start(&Peer::new("tress-bench-test", words))
-            .unwrap(),
-    )
+    let words = [wire.name().to_owned(), port.to_string()];
+    std::thread::spawn(move || servers::serve(words.into_iter()));
+    let until = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < until, "{wire:?} does not listen");
+        std::thread::yield_now();
+    }
+    Load::open(port, speaks)
 }
 
 #[test]
@@ -94,8 +84,7 @@ fn the_client_is_understood_through_every_protocol() {
         Wire::Http,
         Wire::HttpJsonRpc("/jsonrpc"),
     ] {
-        let Some(server) = start(wire) else { return };
-        let mut load = Load::open(server.port, wire).unwrap();
+        let mut load = open(wire, wire).unwrap();
         let (calls, _) = load.run(Duration::from_millis(1)).unwrap();
         assert!(calls >= IN_FLIGHT, "{wire:?}");
         let other = if wire == Wire::Amp {
@@ -103,6 +92,6 @@ fn the_client_is_understood_through_every_protocol() {
         } else {
             Wire::Amp
         };
-        assert!(Load::open(server.port, other).is_err(), "{wire:?}");
+        assert!(open(wire, other).is_err(), "{wire:?}");
     }
 }

@@ -38,7 +38,7 @@ impl Wire {
     #[must_use]
     pub fn opening(self) -> &'static [u8] {
         match self {
-            // The dialect that was chosen, and the version as [19, 6]: the first word of the dialect's vocabulary.
+            // The dialect that was chosen, and [version, 6]; 0x13 is that word's number in the dialect's vocabulary.
             Self::Pb => b"\x02\x82pb\x02\x80\x13\x87\x06\x81",
             _ => b"",
         }
@@ -71,7 +71,7 @@ impl Wire {
             }
             Self::Pb => {
                 let id = u8::try_from(id - 99).unwrap_or(u8::MAX);
-                let mut request = b"\x07\x80\x1c\x87".to_vec(); // a list of seven: message,
+                let mut request = b"\x07\x80\x1a\x87".to_vec(); // a list of seven: message,
                 request.extend_from_slice(&[id, 0x81]); // its number,
                 request.extend_from_slice(b"\x04\x82root\x05\x82quote\x01\x81"); // whose, which, an answer is wanted,
                 request.extend_from_slice(b"\x01\x80\x0b\x87\x01\x80\x05\x87"); // (tuple), (dictionary)
