@@ -3,6 +3,7 @@
 //!
 //! It reads and writes while the loop waits: a file has at most 1 MiB.
 
+use super::finger;
 use crate::{
     config::{OptionSpec, Options, Problem, ValueKind},
     files::{Files, Stamp},
@@ -17,7 +18,7 @@ use std::{
     time::Duration,
 };
 use tress_core::{Deferred, DelayedCall, Failure, Reactor, Result, Time};
-use tress_protocols::finger::{DynFinger, DynFingerSetter, Finger, FingerSetter};
+use tress_protocols::finger::{Finger, FingerSetter};
 use tress_rpc::Object;
 
 /// How often it is looked whether the file has changed, at most.
@@ -43,19 +44,10 @@ pub(super) const KIND: ProviderKind = ProviderKind {
             doc: "Read it again at the latest after this, also when it seems unchanged.",
         },
     ],
-    interfaces: &[
-        <dyn DynFinger>::DESCRIPTOR,
-        <dyn DynFingerSetter>::DESCRIPTOR,
-    ],
+    interfaces: finger::INTERFACES,
     make,
     // What a setter changes is to be seen by all.
-    sharing: Sharing::Home(&[
-        (<dyn DynFinger>::DESCRIPTOR, <dyn DynFinger>::TWIN),
-        (
-            <dyn DynFingerSetter>::DESCRIPTOR,
-            <dyn DynFingerSetter>::TWIN,
-        ),
-    ]),
+    sharing: Sharing::Home(finger::TWINS),
 };
 
 fn make(context: &ProviderContext<'_>, options: &Options) -> Result<Box<dyn Provider>, Problem> {
@@ -79,12 +71,7 @@ struct FileProvider(Rc<Store>);
 
 impl Provider for FileProvider {
     fn object(&self, interface: &str) -> Option<Object> {
-        let store = || Rc::clone(&self.0);
-        match interface {
-            "Finger" => Some(<dyn DynFinger>::object(store())),
-            "FingerSetter" => Some(<dyn DynFingerSetter>::object(store())),
-            _ => None,
-        }
+        finger::object(&self.0, interface)
     }
 
     fn start(&mut self, reactor: &Reactor) -> Result {

@@ -1,13 +1,43 @@
-//! The finger protocols as exposures. The wire is in `tress-protocols`.
+//! The finger protocols as exposures, and what every keeper of statuses offers. The wire is in `tress-protocols`.
 
 use crate::{
     config::{OptionSpec, Problem, ValueKind},
     registry::{Access, Exposure, Make, Serves, Serving},
 };
+use std::rc::Rc;
 use tress_core::SharedFactory;
 use tress_protocols::finger::{
-    DynFinger, DynFingerSetter, FingerFactory, FingerOptions, FingerSetterFactory,
+    DynFinger, DynFingerSetter, Finger, FingerFactory, FingerOptions, FingerSetter,
+    FingerSetterFactory,
 };
+use tress_rpc::{Descriptor, MakeTwin, Object};
+
+/// What a store of statuses offers.
+pub(super) const INTERFACES: &[&Descriptor] = &[
+    <dyn DynFinger>::DESCRIPTOR,
+    <dyn DynFingerSetter>::DESCRIPTOR,
+];
+
+/// How other workers call it.
+pub(super) const TWINS: &[(&Descriptor, MakeTwin)] = &[
+    (<dyn DynFinger>::DESCRIPTOR, <dyn DynFinger>::TWIN),
+    (
+        <dyn DynFingerSetter>::DESCRIPTOR,
+        <dyn DynFingerSetter>::TWIN,
+    ),
+];
+
+/// The store behind one of [`INTERFACES`].
+pub(super) fn object<S: Finger + FingerSetter + 'static>(
+    store: &Rc<S>,
+    interface: &str,
+) -> Option<Object> {
+    match interface {
+        "Finger" => Some(<dyn DynFinger>::object(Rc::clone(store))),
+        "FingerSetter" => Some(<dyn DynFingerSetter>::object(Rc::clone(store))),
+        _ => None,
+    }
+}
 
 /// `as = "finger"`
 pub(super) const FINGER: Exposure = Exposure {

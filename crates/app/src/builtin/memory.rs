@@ -1,12 +1,13 @@
 //! `finger.memory`: statuses that live as long as the application. Reads no file.
 
+use super::finger;
 use crate::{
     config::{OptionSpec, Options, Problem, ValueKind},
     registry::{Provider, ProviderContext, ProviderKind, Sharing},
 };
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 use tress_core::{Failure, Result};
-use tress_protocols::finger::{DynFinger, DynFingerSetter, Finger, FingerSetter};
+use tress_protocols::finger::{Finger, FingerSetter};
 use tress_rpc::Object;
 
 /// Users that can be kept: a setter that anybody may use cannot fill the memory.
@@ -23,19 +24,10 @@ pub(super) const KIND: ProviderKind = ProviderKind {
         default: "",
         doc: "Users and statuses to start with, as in { moshez = \"Happy and well\" }.",
     }],
-    interfaces: &[
-        <dyn DynFinger>::DESCRIPTOR,
-        <dyn DynFingerSetter>::DESCRIPTOR,
-    ],
+    interfaces: finger::INTERFACES,
     make,
     // What a setter changes is to be seen by all.
-    sharing: Sharing::Home(&[
-        (<dyn DynFinger>::DESCRIPTOR, <dyn DynFinger>::TWIN),
-        (
-            <dyn DynFingerSetter>::DESCRIPTOR,
-            <dyn DynFingerSetter>::TWIN,
-        ),
-    ]),
+    sharing: Sharing::Home(finger::TWINS),
 };
 
 fn make(_context: &ProviderContext<'_>, options: &Options) -> Result<Box<dyn Provider>, Problem> {
@@ -50,12 +42,7 @@ struct Memory(Rc<Store>);
 
 impl Provider for Memory {
     fn object(&self, interface: &str) -> Option<Object> {
-        let store = || Rc::clone(&self.0);
-        match interface {
-            "Finger" => Some(<dyn DynFinger>::object(store())),
-            "FingerSetter" => Some(<dyn DynFingerSetter>::object(store())),
-            _ => None,
-        }
+        finger::object(&self.0, interface)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `finger.sqlite`: statuses in a table of an SQLite file, which other programs may read and write at the same time. The
 //! reactor's threads work on it, so that the loop does not wait for the disk.
 
+use super::finger;
 use crate::{
     config::{OptionSpec, Options, Problem, ValueKind},
     registry::{Provider, ProviderContext, ProviderKind, Sharing},
@@ -8,7 +9,7 @@ use crate::{
 use std::{cell::RefCell, path::PathBuf, rc::Rc};
 use tress_core::{Deferred, Failure, Reactor, Result};
 use tress_data::{ConnectionPool, PoolLimits};
-use tress_protocols::finger::{DynFinger, DynFingerSetter, Finger, FingerSetter};
+use tress_protocols::finger::{Finger, FingerSetter};
 use tress_rpc::Object;
 
 /// `kind = "finger.sqlite"`
@@ -52,10 +53,7 @@ pub(super) const KIND: ProviderKind = ProviderKind {
             doc: "Users that the table may have before a setter adds no more, and that a list of them may name.",
         },
     ],
-    interfaces: &[
-        <dyn DynFinger>::DESCRIPTOR,
-        <dyn DynFingerSetter>::DESCRIPTOR,
-    ],
+    interfaces: finger::INTERFACES,
     make,
     // Each has its own connections to the one file.
     sharing: Sharing::PerWorker,
@@ -108,12 +106,7 @@ struct Sqlite(Rc<Store>);
 
 impl Provider for Sqlite {
     fn object(&self, interface: &str) -> Option<Object> {
-        let store = || Rc::clone(&self.0);
-        match interface {
-            "Finger" => Some(<dyn DynFinger>::object(store())),
-            "FingerSetter" => Some(<dyn DynFingerSetter>::object(store())),
-            _ => None,
-        }
+        finger::object(&self.0, interface)
     }
 
     fn start(&mut self, reactor: &Reactor) -> Result {
