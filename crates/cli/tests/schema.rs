@@ -139,7 +139,7 @@ const WRONG: &[(&str, &str)] = &[
         "'kind' is a required property",
     ),
     (
-        "[provide.users]\nkind = 'finger.file'\npaht = 'u'\n{F}",
+        "[provide.users]\nkind = 'finger.file'\npath = 'u'\npaht = 'u'\n{F}",
         "'paht' was unexpected",
     ),
     (
@@ -234,6 +234,11 @@ const WRONG: &[(&str, &str)] = &[
         "too many properties",
     ),
     ("{U}{F}[auth.a]\nkind = 'token'\n", "'token' is not one of"),
+    ("{U}{F}[control]\nta = 'unix:x'\n", "'ta' was unexpected"),
+    (
+        "{U}{F}[control]\nnesting = 'deep'\n",
+        "'deep' is not of type",
+    ),
 ];
 
 #[test]
@@ -247,6 +252,9 @@ fn what_is_wrong_for_check_is_wrong_for_an_editor() {
     };
     let right = [
         "{U}{F}".to_owned(),
+        "{U}{F}[control]\n".to_owned(),
+        "{U}{F}[control]\nat = 'unix:x:mode=600'\nnesting = 7\n".to_owned(),
+        "{U}{H}request_bytes = '1MiB'\ncall_deadline = '5s'\n".to_owned(),
         "{U}{H}path = '/x'\ninterface = 'FingerSetter'\n".to_owned(),
         "{U}{F}forwarding = true\n[limits]\nidle = '0s'\nline = '2KiB'\nstring = 5\n".to_owned(),
         "{U}{F}[app]\nworkers = 'auto'\nname = 'x'\ncall_deadline = '5s'\n".to_owned(),

@@ -11,7 +11,7 @@ mod values;
 mod tests;
 
 use crate::{
-    config::{APP_OPTIONS, MAX_SECTIONS, OptionSpec, SERVE_OPTIONS},
+    config::{APP_OPTIONS, CONTROL_PROTOCOL, MAX_SECTIONS, OptionSpec, SERVE_OPTIONS},
     registry::{Exposure, Make, Registry},
 };
 use serde_json::{Map, Value, json};
@@ -45,6 +45,7 @@ impl Document<'_> {
         let provide = self.provide();
         let auth = self.auth();
         let serve = self.serve();
+        let control = self.control();
         json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "$id": "urn:tress:application",
@@ -54,6 +55,7 @@ impl Document<'_> {
             "properties": {
                 "app": app(),
                 "auth": auth,
+                "control": control,
                 "limits": limits(),
                 "provide": provide,
                 "serve": serve,
@@ -170,6 +172,17 @@ impl Document<'_> {
             "maxItems": MAX_SECTIONS,
             "items": one,
         })
+    }
+
+    /// `[control]`
+    fn control(&self) -> Value {
+        let exposures: Vec<Exposure> = self.exposures(CONTROL_PROTOCOL).copied().collect();
+        closed(
+            "[control]",
+            "Where `tress ctl` reaches the running application: a UNIX socket beside the file, or these endpoints.",
+            json!({ "at": self.at() }),
+            &options_of(&exposures),
+        )
     }
 
     /// `at` in `[[serve]]`
