@@ -207,9 +207,6 @@ impl Broker {
     }
 
     fn logged_in(&self, number: Option<i128>, result: Result<Session, Failure>) {
-        if self.ended().is_some() {
-            return; // and the session ends with it
-        }
         let reply = match result {
             Ok(session) => {
                 let calls = Rc::new(Calls::new(session.object(), self.limits));
