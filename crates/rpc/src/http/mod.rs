@@ -44,7 +44,7 @@
 //!
 //! # Limits
 //!
-//! [`HttpLimits`] for the head of a request, [`ExposureLimits`](crate::ExposureLimits) for the rest. A head must be
+//! [`HttpLimits`] for the head of a request, [`ExposureLimits`] for the rest. A head must be
 //! complete within the reactor's `handshake`, and so must a body after it; a connection on which nothing happens for
 //! `idle` ends. Requests of one connection are answered one after the other, in their order. What breaks a limit of the
 //! head, or is no HTTP, is answered with 431 or 400 and ends the connection.
