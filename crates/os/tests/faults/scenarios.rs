@@ -19,8 +19,8 @@ pub(crate) const ALL: &[Kind] = &[
     Kind::Uring,
 ];
 
-/// What comes beside the ring is the same with every knob off.
-const STREAMS: &[Kind] = &[
+/// The same with every knob of the ring off, which polls and takes many times as long: for what is short.
+const ALL_AND_PLAIN: &[Kind] = &[
     Kind::Mio,
     #[cfg(all(feature = "uring", target_os = "linux"))]
     Kind::Uring,
@@ -31,9 +31,16 @@ const STREAMS: &[Kind] = &[
 const fn on_all(name: &'static str, play: fn(&Rc<Stage>) -> Result<Check>) -> Scenario {
     Scenario {
         name,
-        kinds: STREAMS,
+        kinds: ALL,
         makes_reactor: false,
         play,
+    }
+}
+
+const fn on_plain_too(name: &'static str, play: fn(&Rc<Stage>) -> Result<Check>) -> Scenario {
+    Scenario {
+        kinds: ALL_AND_PLAIN,
+        ..on_all(name, play)
     }
 }
 
@@ -46,12 +53,12 @@ pub(crate) const UNREAD: &str = "closed with unread input";
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         makes_reactor: true,
-        ..on_all("a reactor is made", |_| Ok(nothing()))
+        ..on_plain_too("a reactor is made", |_| Ok(nothing()))
     },
-    on_all(ECHO, |stage| echo(stage, 10)),
+    on_plain_too(ECHO, |stage| echo(stage, 10)),
     on_all("echo, much", |stage| echo(stage, 100_000)),
     on_all("pipelined lines", pipelined_lines),
-    on_all(HALF_CLOSE, client_half_closes),
+    on_plain_too(HALF_CLOSE, client_half_closes),
     on_all("the server half-closes", server_half_closes),
     on_all("both ways with pauses", both_ways_with_pauses),
     on_all("a producer", produced),
@@ -64,7 +71,6 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     on_all("aborted by the server", |stage| aborted(stage, false)),
     on_all(UNREAD, unread),
     on_all("stops to listen", stops_to_listen),
-    on_all("a port that others have, too", shared_port),
     on_all("from an address, with options", with_options),
     on_all("called from a thread", from_a_thread),
     on_all("the reactor stops", reactor_stops),
@@ -406,19 +412,6 @@ fn stops_to_listen(stage: &Rc<Stage>) -> Result<Check> {
     let to = to(&port);
     listening.replace(Some(port));
     echoes(stage, &to, 1000)
-}
-
-/// It was opened elsewhere, where it still is.
-fn shared_port(stage: &Rc<Stage>) -> Result<Check> {
-    let elsewhere = std::net::TcpListener::bind("127.0.0.1:0")?;
-    let copy = std::os::fd::OwnedFd::from(elsewhere.try_clone()?);
-    let port = stage.adopt_port(copy, Actor::echo)?;
-    let checks = [10, 1000, 10].map(|bytes| echoes(stage, &to(&port), bytes));
-    let checks: Vec<Check> = checks.into_iter().collect::<Result<_>>()?;
-    Ok(Box::new(move || {
-        checks.into_iter().for_each(|check| check());
-        drop(elsewhere);
-    }))
 }
 
 fn with_options(stage: &Rc<Stage>) -> Result<Check> {

@@ -167,19 +167,6 @@ impl Stage {
         Ok(port)
     }
 
-    /// A port that was opened elsewhere.
-    pub(crate) fn adopt_port(
-        self: &Rc<Self>,
-        socket: std::os::fd::OwnedFd,
-        mut make: impl FnMut() -> Actor + 'static,
-    ) -> Result<Port> {
-        let stage = Rc::downgrade(self);
-        let factory = move |_: &Address| Some(stage.upgrade()?.watch(make()));
-        let port = self.reactor.adopt_port(socket, factory)?;
-        self.ports.borrow_mut().push(port.clone());
-        Ok(port)
-    }
-
     /// A port on the loopback interface.
     pub(crate) fn listen_tcp(
         self: &Rc<Self>,
