@@ -212,7 +212,9 @@ mod tests {
     /// A timer that comes before what is due would be set again and again.
     #[test]
     fn a_wait_is_never_rounded_down() {
-        for (nanoseconds, expected) in [(0, 0), (1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2)] {
+        for (nanoseconds, expected) in
+            [(0, 0), (1, 1), (999_999, 1), (1_000_000, 1), (1_000_001, 2)]
+        {
             assert_eq!(milliseconds(Duration::from_nanos(nanoseconds)), expected);
         }
     }
