@@ -20,7 +20,7 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ),
     (
         "workers",
-        "several reactors on as many cores, listening at the same sockets (`workers = \"auto\"`), state on one or on each; on io_uring only the first gets peers of a shared socket, unless each has its own (`reuse=1`)",
+        "several reactors on as many cores, listening at the same sockets (`workers = \"auto\"`), state on one or on each; on mio and io_uring",
         "",
     ),
     (
