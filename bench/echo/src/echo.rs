@@ -90,13 +90,17 @@ pub fn run(words: impl Iterator<Item = String>) -> io::Result<()> {
     run::measure(&args, &METRICS, &mut bench);
     run::write(&bench.report, "echo", &args)?;
     let report = &bench.report;
-    let mut held: Vec<Held<'_>> = Vec::new();
+    let mut held: Vec<Held> = Vec::new();
     for (metric, most) in HELD {
-        held.push((metric, report.value("tress", metric), Bound::AtMost(most)));
+        held.push((
+            metric.to_owned(),
+            report.value("tress", metric),
+            Bound::AtMost(most),
+        ));
     }
     for (name, peer, load, most) in HELD_TO_MIO {
         let ratio = report.value(peer, &measure::cpu::to_tress(load));
-        held.push((name, ratio, Bound::AtMost(most)));
+        held.push((name.to_owned(), ratio, Bound::AtMost(most)));
     }
     run::held(&held)
 }

@@ -55,7 +55,7 @@ pub fn write(report: &Report, bench: &str, args: &Args) -> io::Result<()> {
 }
 
 /// A figure that must hold: what it is called, what was measured if it was, and its bound.
-pub type Held<'a> = (&'a str, Option<f64>, Bound);
+pub type Held = (String, Option<f64>, Bound);
 
 /// How far a figure may go.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +70,7 @@ pub enum Bound {
 ///
 /// # Errors
 /// Every such figure, with its bound.
-pub fn held(figures: &[Held<'_>]) -> io::Result<()> {
+pub fn held(figures: &[Held]) -> io::Result<()> {
     for figure in figures {
         if let (name, Some(value), bound) = figure {
             let (holds, rule) = bound.of(*value);
@@ -85,7 +85,7 @@ pub fn held(figures: &[Held<'_>]) -> io::Result<()> {
     Err(io::Error::other(broken.join("; ")))
 }
 
-fn broken((name, value, bound): &Held<'_>) -> Option<String> {
+fn broken((name, value, bound): &Held) -> Option<String> {
     let value = (*value)?;
     let (holds, rule) = bound.of(value);
     (!holds).then(|| format!("{name} is {value:.3}, must be {rule}"))
@@ -115,7 +115,7 @@ mod tests {
 
     #[track_caller]
     fn check(value: Option<f64>, bound: Bound, expect: Result<(), &str>) {
-        let held = held(&[("size", value, bound)]).map_err(|error| error.to_string());
+        let held = held(&[("size".to_owned(), value, bound)]).map_err(|error| error.to_string());
         assert_eq!(
             held.as_ref().map_err(String::as_str),
             expect.as_ref().map_err(|text| *text)
@@ -137,9 +137,9 @@ mod tests {
     fn every_broken_figure_is_said() {
         let most = Bound::AtMost(1.0);
         let error = held(&[
-            ("a", Some(2.0), most),
-            ("b", Some(1.0), most),
-            ("c", Some(3.0), most),
+            ("a".to_owned(), Some(2.0), most),
+            ("b".to_owned(), Some(1.0), most),
+            ("c".to_owned(), Some(3.0), most),
         ]);
         let text = error.unwrap_err().to_string();
         assert!(

@@ -130,13 +130,17 @@ fn held(report: &Report) -> io::Result<()> {
     let twisted = report.ratio(TWISTED, steps).map(|theirs| 1.0 / theirs);
     let to_twisted = "steps of tress to those of Twisted";
     let of_boxed = "steps of boxed closures to those of tress";
-    let mut figures: Vec<Held<'_>> = vec![
-        (steps, rate, Bound::AtLeast(25e6)),
-        (to_twisted, twisted, Bound::AtLeast(30.0)),
-        (of_boxed, boxed, Bound::AtMost(1.5)),
+    let mut figures: Vec<Held> = vec![
+        (steps.to_owned(), rate, Bound::AtLeast(25e6)),
+        (to_twisted.to_owned(), twisted, Bound::AtLeast(30.0)),
+        (of_boxed.to_owned(), boxed, Bound::AtMost(1.5)),
     ];
-    figures.extend(HELD.map(|(metric, most)| -> Held<'_> {
-        (metric, report.value(TRESS, metric), Bound::AtMost(most))
+    figures.extend(HELD.map(|(metric, most)| -> Held {
+        (
+            metric.to_owned(),
+            report.value(TRESS, metric),
+            Bound::AtMost(most),
+        )
     }));
     run::held(&figures)
 }

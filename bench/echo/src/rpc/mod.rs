@@ -193,11 +193,7 @@ fn held(report: &Report) -> io::Result<()> {
         let name = format!("{RATE} of {who} to that of {twisted}");
         (name, report.value(who, TO_TWISTED), Bound::AtLeast(least))
     });
-    let names: Vec<(String, Option<f64>, Bound)> = twisted.into_iter().chain([redis]).collect();
-    let figures: Vec<Held<'_>> = names
-        .iter()
-        .map(|(name, ratio, bound)| (name.as_str(), *ratio, *bound))
-        .collect();
+    let figures: Vec<Held> = twisted.into_iter().chain([redis]).collect();
     run::held(&figures)
 }
 

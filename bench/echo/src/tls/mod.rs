@@ -171,17 +171,13 @@ pub fn run(words: impl Iterator<Item = String>) -> io::Result<()> {
 fn held(report: &Report) -> io::Result<()> {
     let figures = RATES.map(|rate| (rate, Bound::AtLeast(RATE_LEAST)));
     let memory = [(MEMORY, Bound::AtMost(MEMORY_MOST))];
-    let names: Vec<(String, Option<f64>, Bound)> = figures
+    let figures: Vec<Held> = figures
         .into_iter()
         .chain(memory)
         .map(|(metric, bound)| {
             let name = format!("{metric} of {TRESS} to that of {TOKIO}");
             (name, report.ratio(TRESS, metric), bound)
         })
-        .collect();
-    let figures: Vec<Held<'_>> = names
-        .iter()
-        .map(|(name, ratio, bound)| (name.as_str(), *ratio, *bound))
         .collect();
     run::held(&figures)
 }
