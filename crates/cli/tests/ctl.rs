@@ -6,22 +6,22 @@
     reason = "the other end of the wire is not ours, and this whole file is a test"
 )]
 
+#[expect(
+    dead_code,
+    reason = "not all of the programs that share it need all of it"
+)]
+mod running;
+
+use running::{PATIENCE, Running, tress};
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    sync::{
-        atomic::{AtomicBool, AtomicU32, Ordering},
-        mpsc::{Receiver, channel},
-    },
-    time::Duration,
+    process::Output,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
-
-/// Longer than anything here takes, and short enough to wait for when something hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -40,13 +40,12 @@ fn ask(port: u16, request: &str) -> std::io::Result<String> {
 }
 
 /// A `tress run` of a file in a directory of its own, both gone after the test.
-struct Running {
+struct Application {
     directory: PathBuf,
-    child: Child,
-    log: Receiver<String>,
+    running: Running,
 }
 
-impl Running {
+impl Application {
     fn of(text: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -55,42 +54,15 @@ impl Running {
         fs::create_dir_all(&directory).unwrap();
         let file = directory.join("app.toml");
         fs::write(&file, text).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tress"))
-            .arg("run")
-            .arg(&file)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (sender, log) = channel();
-        let pipe = child.stderr.take().unwrap();
-        std::thread::Builder::new()
-            .spawn(move || {
-                for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-                    if sender.send(line).is_err() {
-                        return;
-                    }
-                }
-            })
-            .unwrap();
-        let running = Self {
-            directory,
-            child,
-            log,
-        };
+        let running = Running::start(&file);
         running.line("app is running");
-        running
+        Self { directory, running }
     }
 
     /// The next line of the log that has these words.
     #[track_caller]
     fn line(&self, words: &str) -> String {
-        loop {
-            let line = self.log.recv_timeout(PATIENCE);
-            let line = line.unwrap_or_else(|_| panic!("no line with {words:?}"));
-            if line.contains(words) {
-                return line;
-            }
-        }
+        self.running.line(words)
     }
 
     fn file(&self) -> PathBuf {
@@ -127,23 +99,18 @@ impl Running {
     }
 
     fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args([name, &pid]).status().unwrap();
-        assert!(sent.success());
+        self.running.signal(name);
     }
 }
 
-impl Drop for Running {
+impl Drop for Application {
     fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
         fs::remove_dir_all(&self.directory).ok();
     }
 }
 
 fn ctl(words: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tress"));
-    command.arg("ctl").args(words).output().unwrap()
+    tress(&["ctl"]).args(words).output().unwrap()
 }
 
 fn text(output: &[u8]) -> String {
@@ -161,7 +128,7 @@ fn finger(port: u16, more: &str) -> String {
 #[test]
 fn a_service_is_listed_stopped_and_started() {
     let port = free_port();
-    let running = Running::of(&format!("[control]\n{USERS}{}", finger(port, "")));
+    let running = Application::of(&format!("[control]\n{USERS}{}", finger(port, "")));
     let socket = running.directory.join("app.control");
     assert_eq!(
         fs::metadata(&socket).unwrap().permissions().mode() & 0o777,
@@ -199,10 +166,10 @@ fn a_service_is_listed_stopped_and_started() {
         said.starts_with("cannot reach the application at unix:"),
         "{said}"
     );
-    running.signal("-HUP");
+    running.signal("HUP");
     running.line("read again: started control");
     assert_eq!(running.well(&["reload"]), "kept  users-finger, control\n");
-    running.signal("-TERM");
+    running.signal("TERM");
     running.line("app has stopped");
     assert!(!socket.exists());
 }
@@ -210,7 +177,7 @@ fn a_service_is_listed_stopped_and_started() {
 #[test]
 fn services_are_attached_and_detached() {
     let (port, new) = (free_port(), free_port());
-    let running = Running::of(&format!("[control]\n{USERS}{}", finger(port, "")));
+    let running = Application::of(&format!("[control]\n{USERS}{}", finger(port, "")));
     let at = format!("at=tcp:{new}:interface=127.0.0.1");
     let attach = ["attach", "what=users", "as=finger", "name=more", &at];
     assert_eq!(running.well(&attach), "attached more\n");
@@ -236,7 +203,7 @@ fn services_are_attached_and_detached() {
 fn a_wrong_file_changes_nothing_and_the_caller_is_told_why() {
     let port = free_port();
     let right = format!("[control]\n{USERS}{}", finger(port, ""));
-    let running = Running::of(&right);
+    let running = Application::of(&right);
     running.write(&format!(
         "{right}[[serve]]\nwhat = 'user'\nas = 'finger'\nat = 'tcp:x'\n"
     ));
@@ -247,7 +214,7 @@ fn a_wrong_file_changes_nothing_and_the_caller_is_told_why() {
          {shown}:12: serve.at: port `x` is no number from 0 to 65535\n"
     );
     assert_eq!(running.ill(&["reload"]), (Some(1), problems.clone()));
-    running.signal("-HUP");
+    running.signal("HUP");
     for problem in problems.lines() {
         let line = running.line("not read again: ");
         assert!(line.ends_with(problem), "{line}");
@@ -273,7 +240,7 @@ fn a_wrong_file_changes_nothing_and_the_caller_is_told_why() {
 #[test]
 fn limits_figures_and_the_log() {
     let port = free_port();
-    let running = Running::of(&format!(
+    let running = Application::of(&format!(
         "[control]\n{USERS}{}[limits]\nline = '2KiB'\n",
         finger(port, "")
     ));
@@ -297,7 +264,7 @@ fn limits_figures_and_the_log() {
     assert_eq!(running.well(&["stop", "users-finger"]), "stopped\n");
     assert_eq!(running.well(&["log", "debug"]), "debug\n");
     assert_eq!(running.well(&["start", "users-finger"]), "started\n");
-    let next = running.log.recv_timeout(PATIENCE).unwrap();
+    let next = running.running.next_line().unwrap();
     assert!(
         next.contains("listening at tcp:"),
         "what was stopped in between is not logged: {next}"
@@ -313,7 +280,7 @@ fn limits_figures_and_the_log() {
 #[test]
 fn programs_get_json() {
     let port = free_port();
-    let running = Running::of(&format!("[control]\n{USERS}{}", finger(port, "")));
+    let running = Application::of(&format!("[control]\n{USERS}{}", finger(port, "")));
     let json = |words: &[&str], code: i32| -> serde_json::Value {
         let output = running.ctl(&[&["--json"], words].concat());
         assert_eq!(
@@ -343,7 +310,7 @@ fn programs_get_json() {
 #[test]
 fn who_cannot_be_reached() {
     let port = free_port();
-    let running = Running::of(&format!("{USERS}{}", finger(port, "")));
+    let running = Application::of(&format!("{USERS}{}", finger(port, "")));
     let (code, said) = running.ill(&["list"]);
     assert_eq!(code, Some(3));
     assert!(
@@ -380,7 +347,7 @@ fn reloads_lose_no_question() {
             finger(ports[1], &more)
         )
     };
-    let running = Running::of(&file(false));
+    let running = Application::of(&file(false));
     let done = AtomicBool::new(false);
     let (mut asked, mut reloads) = (0, 0);
     std::thread::scope(|scope| {
@@ -403,7 +370,7 @@ fn reloads_lose_no_question() {
             .collect();
         for round in 0..30 {
             running.write(&file(round % 2 == 0));
-            running.signal("-HUP");
+            running.signal("HUP");
             let line = running.line("read again: ");
             assert!(
                 line.ends_with("read again: restarted users-finger-2"),
@@ -426,7 +393,7 @@ fn reloads_lose_no_question() {
 fn with_several_workers_the_first_answers() {
     let port = free_port();
     let right = format!("[app]\nworkers = 2\n[control]\n{USERS}{}", finger(port, ""));
-    let running = Running::of(&right);
+    let running = Application::of(&right);
     for _ in 0..8 {
         assert!(running.well(&["list"]).contains("users-finger  running"));
     }
@@ -460,7 +427,7 @@ fn the_example_is_listed_by_its_names() {
         .map(|line| format!("{line}\n"))
         .collect();
     let users = users.replacen("name = \"finger\"", "name = \"app\"", 1);
-    let running = Running::of(&format!("{users}\n[control]\n"));
+    let running = Application::of(&format!("{users}\n[control]\n"));
     let list = running.well(&["list"]);
     for name in ["users-finger", "users-finger-setter", "control"] {
         assert!(

@@ -6,46 +6,20 @@
     reason = "the other end of the wire is not ours, and this whole file is a test, which says what it skips"
 )]
 
+#[expect(
+    dead_code,
+    reason = "not all of the programs that share it need all of it"
+)]
+mod running;
+
+use running::{Running, tress};
 use std::{
     env, fs,
-    io::{BufRead, BufReader, Lines, Read, Write},
+    io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     path::PathBuf,
-    process::{Child, ChildStderr, Command, Stdio},
+    process::Command,
 };
-
-/// A running program, killed when the test ends.
-struct Running(Child, Lines<BufReader<ChildStderr>>);
-
-impl Running {
-    fn start(arguments: &[&str]) -> Self {
-        let mut command = tress(arguments);
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap()).lines();
-        Self(child, log)
-    }
-
-    /// Where it listens next as that.
-    #[track_caller]
-    fn address(&mut self, protocol: &str) -> SocketAddr {
-        let words = format!(" as {protocol} (");
-        let mut seen = String::new();
-        for line in self.1.by_ref().map_while(Result::ok) {
-            if let Some((_, address)) = line.split_once(&words) {
-                return address.trim_end_matches(')').parse().unwrap();
-            }
-            seen.push_str(&line);
-        }
-        panic!("no line with {words:?} in {seen}");
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
 
 /// A directory, gone after the test.
 struct Directory(PathBuf);
@@ -67,12 +41,6 @@ impl Drop for Directory {
     fn drop(&mut self) {
         fs::remove_dir_all(&self.0).ok();
     }
-}
-
-fn tress(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tress"));
-    command.args(arguments);
-    command
 }
 
 /// The exit code, the output and the complaints.
@@ -102,7 +70,9 @@ fn it_serves_what_the_command_line_says() {
     let users = directory.path("users");
     fs::write(&users, "moshez: Happy\n").unwrap();
     let at = "tcp:0:interface=127.0.0.1";
-    let mut running = Running::start(&["serve", "finger", "--file", &users, "--at", at]);
+    let running = Running::of(&mut tress(&[
+        "serve", "finger", "--file", &users, "--at", at,
+    ]));
     assert_eq!(ask(running.address("finger"), "moshez\r\n"), "Happy\r\n");
 }
 
@@ -170,7 +140,7 @@ fn the_file_that_it_prints_serves_the_same_everywhere() {
     let file = directory.path("a.toml");
     fs::write(&file, text).unwrap();
     assert_eq!(run(&["check", &file]).0, 0);
-    let mut running = Running::start(&["run", &file]);
+    let running = Running::of(&mut tress(&["run", &file]));
     let (open, hidden) = (running.address("http"), running.address("http"));
     let call = "{\"name\":\"moshez\"}";
     let request = format!(
