@@ -1,9 +1,9 @@
 //! Whom each checker lets in, and what is wrong with password files.
 
 use super::*;
-use crate::{CallContext, Descriptor, Interface, Taken, Value};
+use crate::{self as tress_rpc, interface};
 use std::cell::RefCell;
-use tress_core::testing::memory::Table;
+use tress_core::{Result, testing::memory::Table};
 
 /// `secret`, with little work: `argon2 somesalt16bytes! -id -m 3 -t 1` has the same form.
 fn hashed(password: &str) -> String {
@@ -140,28 +140,35 @@ fn a_hash_of_ours_is_one_that_can_be_checked() {
     assert!(PasswordFile::read(&format!("alice:{hash}")).is_ok());
 }
 
-/// An object with no methods.
-struct Room;
+/// What is served.
+#[interface(crate = "tress_rpc")]
+trait Room {
+    async fn rest(&self) -> Result<()>;
+}
 
-static ROOM: Descriptor = Descriptor {
-    name: "Room",
-    doc: "",
-    methods: &[],
-};
+/// What is not.
+#[interface(crate = "tress_rpc")]
+trait Other {
+    async fn rest(&self) -> Result<()>;
+}
 
-impl Interface for Room {
-    fn descriptor() -> &'static Descriptor {
-        &ROOM
+/// Both, and never asked.
+struct Bed;
+
+impl Room for Bed {
+    async fn rest(&self) -> Result<()> {
+        Ok(())
     }
+}
 
-    fn dispatch(
-        self: Rc<Self>,
-        _context: &CallContext,
-        _method: usize,
-        taken: Taken,
-    ) -> Deferred<Value> {
-        Deferred::fail(taken.unknown())
+impl Other for Bed {
+    async fn rest(&self) -> Result<()> {
+        Ok(())
     }
+}
+
+fn room() -> Object {
+    <dyn DynRoom>::object(Rc::new(Bed))
 }
 
 /// Gives each avatar a room of its own, and counts those that have gone; nobody comes in as `eve`.
@@ -183,7 +190,7 @@ impl Realm for Hotel {
         }
         let room = match avatar.as_deref() {
             Some("bob") => object.clone(),
-            _ => Object::new(Rc::new(Room)),
+            _ => room(),
         };
         let rooms = &self.rooms;
         rooms.borrow_mut().push((avatar.clone(), room.clone()));
@@ -200,9 +207,9 @@ fn a_realm_gives_each_its_own_object_and_hears_once_when_they_go() {
     let users = ["alice", "bob", "eve"].map(|user| pair(user, "pw"));
     let checkers: [Rc<dyn Checker>; 2] = [Rc::new(Memory::new(users)), Rc::new(Anonymous)];
     let portal = Portal::new(checkers).with_realm(Rc::clone(&hotel) as Rc<dyn Realm>);
-    let lobby = Object::new(Rc::new(Room));
+    let lobby = room();
     let same = |one: &Object, other: &Object| {
-        let (one, other) = (one.get::<Room>(), other.get::<Room>());
+        let (one, other) = (one.get::<dyn DynRoom>(), other.get::<dyn DynRoom>());
         matches!((one, other), (Ok(one), Ok(other)) if Rc::ptr_eq(&one, &other))
     };
     let login = |credentials| {
@@ -249,28 +256,9 @@ fn a_realm_gives_each_its_own_object_and_hears_once_when_they_go() {
 
 #[test]
 fn a_realm_keeps_to_the_interface() {
-    struct Other;
-    static OTHER: Descriptor = Descriptor {
-        name: "Other",
-        doc: "",
-        methods: &[],
-    };
-    impl Interface for Other {
-        fn descriptor() -> &'static Descriptor {
-            &OTHER
-        }
-        fn dispatch(
-            self: Rc<Self>,
-            _context: &CallContext,
-            _method: usize,
-            taken: Taken,
-        ) -> Deferred<Value> {
-            Deferred::fail(taken.unknown())
-        }
-    }
     let table = Table::new();
     let portal = Portal::open().with_realm(Rc::<Hotel>::default());
-    let entered = portal.enter(table.reactor(), None, &Object::new(Rc::new(Other)));
+    let entered = portal.enter(table.reactor(), None, &<dyn DynOther>::object(Rc::new(Bed)));
     let error = entered.try_result().unwrap().unwrap_err();
     assert_eq!(error.to_string(), "the object offers `Room`, not `Other`");
 }
