@@ -164,12 +164,13 @@ const ECHO: Exposure = Exposure {
     }),
 };
 
-/// Keeps what it hears, and whether the connection has ended.
+/// Says something, if it has anything to say, and keeps what it hears, and whether the connection has ended.
 #[derive(Clone, Default)]
-pub(super) struct Heard(Rc<RefCell<(String, Option<Transport>, bool)>>);
+pub(super) struct Heard(Rc<RefCell<(String, Option<Transport>, bool)>>, String);
 
 impl Protocol for Heard {
     fn connection_made(&mut self, transport: &Transport) -> Result {
+        transport.write(self.1.as_bytes());
         self.0.borrow_mut().1 = Some(transport.clone());
         Ok(())
     }
@@ -188,8 +189,24 @@ impl Protocol for Heard {
 }
 
 impl Heard {
+    pub(super) fn saying(says: &str) -> Self {
+        Self(Rc::default(), says.to_owned())
+    }
+
     pub(super) fn has_ended(&self) -> bool {
         self.0.borrow().2
+    }
+
+    /// All that it has heard since it said something last.
+    pub(super) fn all(&self) -> String {
+        self.0.borrow().0.clone()
+    }
+
+    /// Says something more.
+    pub(super) fn say(&self, says: &str) {
+        let transport = self.0.borrow().1.clone().unwrap();
+        self.0.borrow_mut().0.clear();
+        transport.write(says.as_bytes());
     }
 }
 

@@ -1,10 +1,15 @@
 //! The application served as any other object: where it may be, who may call, and what comes over the wires, in the
 //! simulator.
 
-use super::{super::*, USERS, control::InMemory, load};
+use super::{
+    super::*,
+    USERS,
+    control::{Heard, InMemory},
+    load,
+};
 use crate::control::{DynApplication, ServiceStatus};
-use std::{cell::RefCell, time::Duration};
-use tress_core::{Deferred, Failure, Protocol, Transport, testing::memory::Table};
+use std::time::Duration;
+use tress_core::{Deferred, Failure, testing::memory::Table};
 use tress_rpc::{
     CallContext, Carrier, Client, ExposureLimits, Fault, amp::connect_amp,
     jsonrpc::connect_json_rpc,
@@ -202,37 +207,12 @@ impl Town {
         )
     }
 
-    fn ask(&self, port: u16, says: &str) -> (String, Open) {
-        let open = Open(Rc::default(), says.to_owned());
+    fn ask(&self, port: u16, says: &str) -> (String, Heard) {
+        let open = Heard::saying(says);
         let at = format!("tcp:127.0.0.1:{port}");
         self.host.connect_protocol(&at, open.clone()).detach();
         self.run();
-        let heard = open.0.borrow().0.clone();
-        (heard, open)
-    }
-}
-
-/// Says something, and keeps what it hears.
-#[derive(Clone)]
-struct Open(Rc<RefCell<(String, bool, Option<Transport>)>>, String);
-
-impl Protocol for Open {
-    fn connection_made(&mut self, transport: &Transport) -> Result {
-        transport.write(self.1.as_bytes());
-        self.0.borrow_mut().2 = Some(transport.clone());
-        Ok(())
-    }
-
-    fn data_received(&mut self, _: &Transport, data: &[u8]) -> Result {
-        self.0
-            .borrow_mut()
-            .0
-            .push_str(&String::from_utf8_lossy(data));
-        Ok(())
-    }
-
-    fn connection_lost(&mut self, _: Failure) {
-        self.0.borrow_mut().1 = true;
+        (open.all(), open)
     }
 }
 
@@ -330,7 +310,7 @@ fn people_drive_it_by_lines_and_pages_do_not() {
         shown.starts_with("! bad-arguments: ") && shown.lines().count() <= 2,
         "{shown}"
     );
-    assert!(open.0.borrow().1, "it is closed");
+    assert!(open.has_ended(), "it is closed");
     assert_eq!(town.ask(79, "moshez\r\n").0, "", "it was not started");
 }
 
@@ -377,16 +357,15 @@ fn over_http_its_callers_are_known_and_no_page_drives_it() {
     );
     let (_, denied) = town.ask(8003, &post("/Application/list", TOKEN, "{}"));
     town.run_for(ExposureLimits::default().login_delay);
-    assert!(denied.0.borrow().0.starts_with("HTTP/1.1 401 "));
-    let transport = open.0.borrow().2.clone().unwrap();
-    open.0.borrow_mut().0.clear();
-    transport.write(post("/Application/list", &TOKEN.replace("sesame", "other"), "{}").as_bytes());
-    town.run();
-    assert!(
-        open.0.borrow().0.starts_with("HTTP/1.1 200 "),
+    assert!(denied.all().starts_with("HTTP/1.1 401 "));
+    open.say(&post(
+        "/Application/list",
+        &TOKEN.replace("sesame", "other"),
         "{}",
-        open.0.borrow().0
-    );
+    ));
+    town.run();
+    let answer = open.all();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
 #[test]
@@ -398,12 +377,10 @@ fn services_that_share_a_listener_come_and_go_without_it() {
         open
     };
     let mut open = connect();
-    let say = |open: &Open, path: &str, body: &str| {
-        let transport = open.0.borrow().2.clone().unwrap();
-        open.0.borrow_mut().0.clear();
-        transport.write(post(path, TOKEN, body).as_bytes());
+    let say = |open: &Heard, path: &str, body: &str| {
+        open.say(&post(path, TOKEN, body));
         town.run();
-        open.0.borrow().0.clone()
+        open.all()
     };
     let other = connect();
     let name = "{\"name\":\"users-http\"}";
@@ -457,9 +434,9 @@ fn who_stops_the_service_that_carries_the_call_gets_the_answer() {
     assert!(http.ends_with("\"stopped\""), "{http}");
     town.run();
     town.run();
-    assert!(open.0.borrow().1);
+    assert!(open.has_ended());
     assert!(
-        !kept.0.borrow().1,
+        !kept.has_ended(),
         "the other service of that listener goes on"
     );
     // The last one, by a reload.
@@ -479,5 +456,5 @@ fn who_stops_the_service_that_carries_the_call_gets_the_answer() {
         town.run();
     }
     assert!(town.done(json.clone().list(&context)).is_err());
-    assert!(kept.0.borrow().1);
+    assert!(kept.has_ended());
 }
