@@ -1,8 +1,7 @@
 //! Which driver a file asks for, before there is a reactor that could check the rest of it. Knows no driver itself.
 
 use crate::{
-    application,
-    config::{Config, Options, Problems},
+    config::{self, Config, Options, Problems},
     run::RunError,
 };
 use std::path::Path;
@@ -36,7 +35,7 @@ impl DriverChoice {
     #[must_use]
     pub fn read(path: &Path) -> Self {
         let file = path.to_string_lossy().into_owned();
-        let bytes = application::read(path).ok();
+        let bytes = config::read_file(path).ok();
         let app = bytes.map(|bytes| Config::read(&bytes, &mut Problems::new(&*file)).app.options);
         let named = app
             .as_ref()

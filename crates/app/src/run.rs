@@ -1,8 +1,8 @@
 //! Runs one file until the loop is stopped, on one reactor or on several workers. Knows no signal and no thread: the caller stops the reactor and asks for a reload.
 
 use crate::{
-    application::{self, Application, Place},
-    config::{Config, Problems, WorkersWanted},
+    application::{Application, Place},
+    config::{self, Config, Problems, WorkersWanted},
     control::Control,
     registry::{Portable, Registry},
     services::CannotStart,
@@ -12,7 +12,7 @@ use std::{
     convert::Infallible,
     fmt,
     path::Path,
-    rc::{Rc, Weak},
+    rc::Rc,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tress_core::{
@@ -152,7 +152,7 @@ type Others = Arc<Mutex<Vec<Remote>>>;
 
 /// The application of a reactor that is one of several workers.
 #[derive(Default)]
-struct Running(RefCell<Weak<RefCell<Application>>>);
+struct Running(RefCell<Control>);
 
 impl Plan {
     /// Reads the file, and no more of it than how many workers it wants: what is wrong with it says [`Plan::set_up`].
@@ -160,7 +160,7 @@ impl Plan {
     #[must_use]
     pub fn read(path: &Path, registry: &Registry) -> Option<Self> {
         let file = path.to_string_lossy().into_owned();
-        let bytes = application::read(path).ok()?;
+        let bytes = config::read_file(path).ok()?;
         let config = Config::read(&bytes, &mut Problems::new(file.clone()));
         Some(Self {
             file,
@@ -201,7 +201,7 @@ impl Plan {
         let name = application.name().to_owned();
         let application = Rc::new(RefCell::new(application));
         let Ok(running) = reactor.extension(|| Ok::<_, Infallible>(Running::default()));
-        running.0.replace(Rc::downgrade(&application));
+        running.0.replace(application.borrow().control());
         match place {
             Place::Home => {
                 let reload = Reload(application.borrow().control());
@@ -232,12 +232,8 @@ fn reload_others(others: &Others) {
     for other in &*locked(others) {
         let reload = |reactor: &Reactor| {
             let Ok(running) = reactor.extension(|| Ok::<_, Infallible>(Running::default()));
-            let application = running.0.borrow().upgrade();
-            let control =
-                application.and_then(|running| Some(running.try_borrow().ok()?.control()));
-            if let Some(control) = control {
-                control.reload_and_say();
-            }
+            let control = running.0.borrow().clone();
+            control.reload_and_say();
         };
         if let Err(refused) = other.call_from_thread(reload) {
             tracing::warn!(target: "tress", "a worker does not read again: {refused:?}");

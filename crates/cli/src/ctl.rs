@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tress_app::{
-    config::{Config, MAX_FILE_BYTES, Problems, ServeSection},
+    config::{self, Config, MAX_FILE_BYTES, Problems, ServeSection},
     control::{DynApplication, LimitStatus, Reloaded, ServiceStatus, Statistics},
 };
 use tress_core::{
@@ -187,13 +187,8 @@ fn unreachable(message: impl std::fmt::Display) -> Ended {
 /// Where the application of this file is asked.
 fn place(file: &Path) -> Result<String, Ended> {
     let shown = file.display();
-    let bytes = std::fs::File::open(file).and_then(|file| {
-        let mut bytes = Vec::new();
-        let most = MAX_FILE_BYTES as u64 + 1;
-        file.take(most).read_to_end(&mut bytes).map(|_| bytes)
-    });
-    let bytes =
-        bytes.map_err(|error| wrong(format_args!("{shown}: cannot read the file: {error}")))?;
+    let bytes = config::read_file(file)
+        .map_err(|error| wrong(format_args!("{shown}: cannot read the file: {error}")))?;
     // What else is wrong with it is no matter here: the application runs.
     let mut problems = Problems::new(file.to_string_lossy());
     let config = Config::read(&bytes, &mut problems);

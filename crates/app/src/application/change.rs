@@ -124,12 +124,17 @@ impl Tree {
 
     /// To change it: it must run.
     fn changing(&self) -> Result<(Reactor, RefMut<'_, State>), Fault> {
-        let state = self.state.try_borrow_mut().map_err(|_| busy())?;
+        let state = self.held()?;
         let reactor = self
             .reactor
             .upgrade()
             .filter(|_| state.phase == Phase::Running);
         Ok((reactor.ok_or_else(not_running)?, state))
+    }
+
+    /// Whether it runs or not.
+    pub(super) fn held(&self) -> Result<RefMut<'_, State>, Fault> {
+        self.state.try_borrow_mut().map_err(|_| busy())
     }
 
     /// To look at it.

@@ -26,7 +26,7 @@ use crate::{
     registry::Registry,
     services::CannotStart,
 };
-use std::{fs::File, io::Read, path::Path, rc::Rc};
+use std::{path::Path, rc::Rc};
 use tress_core::{Deferred, Limits, Reactor, Remote, Result};
 
 /// An application that was found right and can be started.
@@ -54,7 +54,7 @@ impl Application {
     /// Everything that is wrong with it.
     pub fn load(path: &Path, registry: &Registry, reactor: &Reactor) -> Result<Self, Problems> {
         let file = path.to_string_lossy();
-        match read(path) {
+        match config::read_file(path) {
             Ok(bytes) => Self::parse(&file, &bytes, registry, reactor),
             Err(error) => {
                 let mut problems = Problems::new(file);
@@ -143,12 +143,4 @@ impl Application {
     pub fn stop(&mut self, reactor: &Reactor) -> Deferred<()> {
         self.tree.stop(reactor)
     }
-}
-
-/// As much of a file as is looked at, and one byte more for the complaint.
-pub(crate) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let most = config::MAX_FILE_BYTES as u64 + 1;
-    File::open(path)?.take(most).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

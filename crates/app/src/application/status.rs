@@ -45,16 +45,7 @@ impl Tree {
     }
 
     pub(crate) fn statistics(&self) -> Result<Statistics, Fault> {
-        let mut state = self.state.try_borrow_mut();
-        let state = match &mut state {
-            Ok(state) => &mut **state,
-            Err(_) => {
-                return Err(Fault::new(
-                    tress_rpc::fault::BUSY,
-                    "the application is being changed",
-                ));
-            }
-        };
+        let mut state = self.held()?;
         let mut all = Statistics {
             application: state.settings.name.clone(),
             since: state.since.map_or(0, seconds),

@@ -6,8 +6,13 @@ use crate::{
 };
 use tress_core::{SharedFactory, limits::Unit};
 use tress_rpc::{
-    ExposureLimit, amp::AmpFactory, cred::Sort, http::Dialect, jsonrpc::JsonRpcLines,
-    line::LineFactory, pb::PbFactory,
+    ExposureLimit,
+    amp::AmpFactory,
+    cred::{Portal, Sort},
+    http::Dialect,
+    jsonrpc::JsonRpcLines,
+    line::LineFactory,
+    pb::PbFactory,
 };
 
 /// A limit as a key.
@@ -57,8 +62,8 @@ pub(super) const AMP: Exposure = Exposure {
     make: Make::Factory(|serving| {
         let factory = AmpFactory::new(&serving.object, serving.limits);
         let factory = factory.and_then(|factory| match logins(serving) {
-            true => factory.portal(serving.portal.clone()),
-            false => Ok(factory),
+            Some(portal) => factory.portal(portal),
+            None => Ok(factory),
         });
         factory
             .map(SharedFactory::new)
@@ -86,8 +91,8 @@ pub(super) const JSON_RPC_LINES: Exposure = Exposure {
     make: Make::Factory(|serving| {
         let factory = JsonRpcLines::new(&serving.object, serving.limits);
         Ok(SharedFactory::new(match logins(serving) {
-            true => factory.portal(serving.portal.clone()),
-            false => factory,
+            Some(portal) => factory.portal(portal),
+            None => factory,
         }))
     }),
 };
@@ -110,8 +115,8 @@ pub(super) const LINES: Exposure = Exposure {
     make: Make::Factory(|serving| {
         let factory = LineFactory::new(&serving.object, serving.limits);
         let factory = factory.and_then(|factory| match logins(serving) {
-            true => factory.portal(serving.portal.clone()),
-            false => Ok(factory),
+            Some(portal) => factory.portal(portal),
+            None => Ok(factory),
         });
         factory
             .map(SharedFactory::new)
@@ -211,10 +216,11 @@ pub(super) const XML_RPC: Exposure = Exposure {
     make: Make::Http(Dialect::XmlRpc),
 };
 
-/// Whether there is anybody to log in as.
-fn logins(serving: &Serving<'_>) -> bool {
+/// Whom logins ask, where there is anybody to log in as.
+fn logins(serving: &Serving<'_>) -> Option<Portal> {
     let sorts = [Sort::Password, Sort::Token];
-    sorts.iter().any(|sort| serving.portal.takes(*sort))
+    let portal = Some(serving.portal.clone());
+    portal.filter(|portal| sorts.iter().any(|sort| portal.takes(*sort)))
 }
 
 fn refused(serving: &Serving<'_>, why: &dyn std::fmt::Display) -> Problem {

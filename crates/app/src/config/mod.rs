@@ -47,7 +47,11 @@ pub use units::{MAX_DURATION, Unit, parse_duration, parse_size, written};
 
 use document::Table;
 use reader::{Reader, decode};
-use std::path::Path;
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 use tress_core::limits::WORKERS_MAX;
 use tress_rpc::CallLimits;
 
@@ -349,6 +353,17 @@ impl Config {
 /// Whether a limit may be nothing: no idle time at all means that connections may be idle for ever.
 pub(crate) fn may_be_zero(limit: &str) -> bool {
     limit == "idle"
+}
+
+/// As much of a file as is looked at, and one byte more for the complaint.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = MAX_FILE_BYTES as u64 + 1;
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn directory(file: &Path) -> &Path {
