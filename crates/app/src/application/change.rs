@@ -3,7 +3,7 @@
 
 use super::{
     load::{Checked, Loaded, Provided},
-    tree::{Entry, Phase, State, Tree, start_providers, stop_providers},
+    tree::{Entry, Phase, State, Tree, look_again, start_providers, stop_providers},
 };
 use crate::{
     config::MAX_FILE_BYTES,
@@ -185,13 +185,7 @@ impl State {
         };
         let (kept, ended): (Vec<_>, Vec<_>) = old.into_iter().partition(is_kept);
         self.let_go(reactor, ended);
-        for provided in kept {
-            if let Some(provider) = provided.provider
-                && let Ok(mut provider) = provider.try_borrow_mut()
-            {
-                provider.reload();
-            }
-        }
+        look_again(&kept);
         self.checkers = std::mem::take(&mut loaded.checkers);
         self.checkers.iter_mut().for_each(Checked::take);
         self.shared = loaded.shared;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{config::Problem, services::CannotStart};
 use std::rc::Rc;
-use tress_core::{Limits, Port, Reactor, Result, SharedFactory, Transport};
+use tress_core::{Address, Limits, Port, Reactor, Result, SharedFactory, Transport};
 use tress_rpc::http::HttpFactory;
 
 /// An endpoint that listens, and what for.
@@ -133,13 +133,19 @@ impl Wanted {
 }
 
 fn say_where(at: &str, protocol: &str, port: &Port) {
-    let address = port.local_address();
-    let chosen = address.port().map(|port| port.to_string());
-    if chosen.is_some_and(|chosen| !at.contains(&chosen)) {
-        tracing::info!(target: "tress", "listening at {at} as {protocol} ({address})");
-    } else {
-        tracing::info!(target: "tress", "listening at {at} as {protocol}");
+    match chosen(at, port) {
+        Some(address) => {
+            tracing::info!(target: "tress", "listening at {at} as {protocol} ({address})");
+        }
+        None => tracing::info!(target: "tress", "listening at {at} as {protocol}"),
     }
+}
+
+/// The address, where the system chose it.
+fn chosen<'p>(at: &str, port: &'p Port) -> Option<&'p Address> {
+    let address = port.local_address();
+    let number = address.port()?.to_string();
+    (!at.contains(&number)).then_some(address)
 }
 
 impl Listener {
@@ -172,11 +178,9 @@ impl Listener {
 
     /// The endpoint, and the address where the system chose it.
     pub(super) fn described(&self) -> String {
-        let address = self.port.local_address();
-        let chosen = address.port().map(|port| port.to_string());
-        match chosen.is_some_and(|chosen| !self.at.contains(&chosen)) {
-            true => format!("{} ({address})", self.at),
-            false => self.at.clone(),
+        match chosen(&self.at, &self.port) {
+            Some(address) => format!("{} ({address})", self.at),
+            None => self.at.clone(),
         }
     }
 

@@ -196,7 +196,7 @@ impl Tree {
     /// Every provider looks at its sources again.
     pub(super) fn look_again(&self) {
         if let Ok(state) = self.state.try_borrow() {
-            state.look_again();
+            look_again(&state.providers);
         }
     }
 
@@ -268,16 +268,6 @@ impl State {
         }
     }
 
-    fn look_again(&self) {
-        for provided in &self.providers {
-            if let Some(provider) = &provided.provider
-                && let Ok(mut provider) = provider.try_borrow_mut()
-            {
-                provider.reload();
-            }
-        }
-    }
-
     /// Closes everything, and stops what was behind it.
     fn stop(&mut self, reactor: &Reactor) -> Deferred<()> {
         for listener in std::mem::take(&mut self.listeners).iter().rev() {
@@ -309,6 +299,17 @@ impl State {
 
     pub(super) fn stop_bound(&self) -> Duration {
         self.settings.limits.shutdown * 3 / 4
+    }
+}
+
+/// Has each look at its sources, but one that is asking for this.
+pub(super) fn look_again(providers: &[Provided]) {
+    for provided in providers {
+        if let Some(provider) = &provided.provider
+            && let Ok(mut provider) = provider.try_borrow_mut()
+        {
+            provider.reload();
+        }
     }
 }
 
