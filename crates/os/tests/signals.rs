@@ -6,8 +6,8 @@ mod leftovers;
 
 use leftovers::Leftovers;
 use rustix::process::{Signal as SystemSignal, getpid, kill_process};
-use std::{cell::Cell, os::unix::process::ExitStatusExt, process::Command, rc::Rc};
-use tress_core::{Reactor, Signal, error::CannotCatch};
+use std::{cell::Cell, os::unix::process::ExitStatusExt, process::Command, rc::Rc, time::Duration};
+use tress_core::{Reactor, Signal, SignalHandle, error::CannotCatch};
 use tress_os::Mio;
 
 /// Set in a process of its own, to what it plays.
@@ -56,7 +56,7 @@ fn every_reactor_gets_it() {
     for reactor in &reactors {
         reactor.turn(None).expect("the driver works");
         reactor
-            .turn(Some(std::time::Duration::ZERO))
+            .turn(Some(Duration::ZERO))
             .expect("the driver works");
     }
     assert_eq!(count.get(), 2);
@@ -65,7 +65,7 @@ fn every_reactor_gets_it() {
     raise(SystemSignal::USR2);
     reactors[1].turn(None).expect("the driver works");
     reactors[1]
-        .turn(Some(std::time::Duration::ZERO))
+        .turn(Some(Duration::ZERO))
         .expect("the driver works");
     assert_eq!(count.get(), 3);
     drop(other);
@@ -139,10 +139,7 @@ fn play() {
         return;
     };
     let reactor = reactor();
-    let handle = reactor.on_signal(Signal::Usr1, |_| ());
-    let handle = handle.expect("it can be caught");
-    raise(SystemSignal::USR1);
-    reactor.turn(None).expect("the driver works");
+    let handle = caught(&reactor);
     match &*role {
         "reactor dropped" => {
             drop(reactor);
@@ -151,15 +148,25 @@ fn play() {
         }
         "handled again" => {
             drop(handle);
-            let again = reactor.on_signal(Signal::Usr1, |_| ());
-            let again = again.expect("it can be caught");
-            raise(SystemSignal::USR1);
-            reactor.turn(None).expect("the driver works");
-            drop(again);
+            drop(caught(&reactor));
         }
         _ => {
             drop(handle);
             raise(SystemSignal::USR1);
         }
     }
+}
+
+/// A handler that has been called once. What wakes the loop may come a turn before the call, so one turn is not enough;
+/// and a turn that makes the call at its beginning has nothing left to wait for.
+fn caught(reactor: &Reactor) -> SignalHandle {
+    let called = Rc::new(Cell::new(false));
+    let place = Rc::clone(&called);
+    let handle = reactor.on_signal(Signal::Usr1, move |_| place.set(true));
+    raise(SystemSignal::USR1);
+    while !called.get() {
+        let longest = Duration::from_millis(10);
+        reactor.turn(Some(longest)).expect("the driver works");
+    }
+    handle.expect("it can be caught")
 }
