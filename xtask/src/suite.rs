@@ -34,7 +34,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String, String> {
     step("glib", || glib(workspace))?;
     step("behaviours", || behaviours::check(workspace))?;
     step("simulator", || sim::standing(workspace))?;
-    step("models", || cargo::run(&mut models(workspace)))?;
+    step("models", || {
+        let mut with = ["loom", "shuttle"].iter();
+        with.try_for_each(|with| cargo::run(&mut models(workspace, with)))
+    })?;
     let doc = "doc --workspace --no-deps --locked";
     let deny_warnings = ("RUSTDOCFLAGS", OsStr::new("-D warnings"));
     cargo("doc", doc, vec![deny_warnings])?;
@@ -68,11 +71,12 @@ fn glib(workspace: &Workspace) -> Result<(), String> {
     Ok(())
 }
 
-/// The loom models of what threads share. They replace the atomics, so everything is compiled anew, beside the rest.
-fn models(workspace: &Workspace) -> Command {
+/// The models of what threads share, by what tries the orders. It replaces the atomics, so everything is compiled anew,
+/// beside the rest.
+fn models(workspace: &Workspace, with: &str) -> Command {
     let mut command = workspace.cargo();
     command
-        .env("RUSTFLAGS", "--cfg loom")
+        .env("RUSTFLAGS", format!("--cfg {with}"))
         .args(["test", "-p", "tress-core", "--lib", "--locked"])
         .arg("--target-dir")
         .arg(workspace.target.join("models"))

@@ -19,6 +19,8 @@ mod inbox;
 mod jobs;
 mod lifecycle;
 mod mailbox;
+#[cfg(all(test, any(loom, shuttle)))]
+mod models;
 mod pace;
 mod ports;
 mod processes;
@@ -28,6 +30,7 @@ mod shared;
 mod signals;
 mod statistics;
 mod sweep;
+mod sync;
 mod tasks;
 mod timers;
 

@@ -6,6 +6,10 @@
 use super::{
     Reactor,
     inbox::{Rejected, Remote},
+    sync::{
+        Condvar, Mutex, lock,
+        thread::{self, ThreadId},
+    },
 };
 use crate::{
     deferred::{Deferred, Outcome},
@@ -16,8 +20,7 @@ use std::{
     collections::BTreeMap,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::{self, ThreadId},
+    sync::{Arc, PoisonError},
 };
 
 /// Who waits, and whether it is of any use to wait.
@@ -127,6 +130,13 @@ impl Callers {
 }
 
 impl<T> Place<T> {
+    fn new() -> Self {
+        Self {
+            answer: Mutex::new(Answer::Awaited),
+            there: Condvar::new(),
+        }
+    }
+
     /// The first answer counts.
     fn put(&self, answer: Result<T, ThreadFailure>) {
         let mut place = lock(&self.answer);
@@ -142,10 +152,11 @@ impl<T> Place<T> {
     }
 
     fn wait(&self) -> Result<T, ThreadFailure> {
-        let place = lock(&self.answer);
-        let awaited = |answer: &mut Answer<T>| matches!(answer, Answer::Awaited);
-        let place = self.there.wait_while(place, awaited);
-        let mut place = place.unwrap_or_else(PoisonError::into_inner);
+        let mut place = lock(&self.answer);
+        while matches!(*place, Answer::Awaited) {
+            let back = self.there.wait(place);
+            place = back.unwrap_or_else(PoisonError::into_inner);
+        }
         match mem::replace(&mut *place, Answer::Fetched) {
             Answer::There(answer) => answer,
             Answer::Awaited | Answer::Fetched => Err(Abandoned.into()),
@@ -191,10 +202,7 @@ impl Remote {
         let Some(callers) = self.callers() else {
             return Err(ReactorGone.into());
         };
-        let place = Arc::new(Place {
-            answer: Mutex::new(Answer::Awaited),
-            there: Condvar::new(),
-        });
+        let place = Arc::new(Place::new());
         let id = callers.enter(Arc::clone(&place) as Arc<dyn Caller>)?;
         let duty = Duty(Arc::clone(&place));
         let called = self.call_from_thread(move |reactor| {
@@ -225,10 +233,7 @@ where
     answered.detach();
 }
 
-/// Every critical section is one step, so a panic left nothing half-done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
+#[cfg(all(test, any(loom, shuttle)))]
+mod models;
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;

@@ -81,10 +81,7 @@ fn a_call_whose_caller_was_told_of_the_stop_is_never_made() {
 
 #[test]
 fn a_call_that_is_dropped_is_answered() {
-    let place = Arc::new(Place {
-        answer: Mutex::new(Answer::<()>::Awaited),
-        there: Condvar::new(),
-    });
+    let place = Arc::new(Place::<()>::new());
     drop(Duty(Arc::clone(&place)));
     let failure = place.wait().expect_err("nobody answered");
     assert!(failure.check::<Abandoned>().is_some(), "{failure}");

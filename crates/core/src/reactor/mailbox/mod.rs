@@ -1,26 +1,12 @@
 //! `Mailbox`: what other threads and signal handlers leave for the loop. But for plain locks all that threads share here;
-//! it knows no reactor and runs nothing, so that loom can try every order of what threads do to it.
+//! it knows no reactor and runs nothing, so that models can try every order of what threads do to it.
 
+use super::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, lock};
 use std::{
     mem,
-    sync::{Arc, PoisonError, Weak},
+    sync::{Arc, Weak},
     task::{Wake, Waker},
 };
-use sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, MutexGuard, Ordering};
-
-/// What loom watches is loom's in its models.
-mod sync {
-    #[cfg(loom)]
-    pub(super) use loom::sync::{
-        Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    };
-    #[cfg(not(loom))]
-    pub(super) use std::sync::{
-        Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    };
-}
 
 /// Calls of type `C`, woken tasks and raised signals.
 pub(super) struct Mailbox<C> {
@@ -114,11 +100,6 @@ impl<C> Mailbox<C> {
     }
 }
 
-/// A panic while a lock was held left nothing half-done: every critical section is one push or one take.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Wakes one task: puts it into the mailbox, once however often it is woken before it runs.
 pub(super) struct TaskWaker<C> {
     task: u64,
@@ -158,5 +139,5 @@ impl<C: Send + 'static> Wake for TaskWaker<C> {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, any(loom, shuttle)))]
 mod models;

@@ -1,65 +1,16 @@
-//! What loom proves of the mailbox, trying every order of the threads' steps: nothing that was put in is overlooked by
+//! What the models show of the mailbox, whatever the order of the threads' steps: nothing that was put in is overlooked by
 //! a loop that waits whenever the mailbox is not signalled, and nothing is done twice.
-//!
-//! Run by `cargo xtask test`; by hand `RUSTFLAGS="--cfg loom" cargo test -p tress-core --lib models::`.
 
 use super::*;
-use loom::{sync::Notify, thread};
-
-/// Ends the model's wait, as a driver's waker ends the driver's.
-struct Bell(Notify);
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.0.notify();
-    }
-}
-
-struct Loop {
-    bell: Arc<Bell>,
-    mailbox: Arc<Mailbox<u32>>,
-}
-
-impl Loop {
-    fn new() -> Self {
-        let bell = Arc::new(Bell(Notify::new()));
-        let waker = Waker::from(Arc::clone(&bell));
-        let mailbox = Arc::new(Mailbox::new(waker, 8));
-        Self { bell, mailbox }
-    }
-
-    /// Turns until `done`: as the reactor does, it waits only when the mailbox is not signalled. A wake-up that is lost
-    /// makes this wait for ever, which loom reports.
-    fn run_until(&self, mut turn: impl FnMut(Contents<u32>, Vec<u64>) -> bool) {
-        loop {
-            let contents = self.mailbox.open();
-            let ready = self.mailbox.take_ready();
-            if turn(contents, ready) {
-                return;
-            }
-            if !self.mailbox.is_signalled() {
-                self.bell.0.wait();
-            }
-        }
-    }
-
-    fn thread(&self, work: impl FnOnce(&Mailbox<u32>) + 'static) -> thread::JoinHandle<()> {
-        let mailbox = Arc::clone(&self.mailbox);
-        thread::spawn(move || work(&mailbox))
-    }
-}
-
-/// Tries every order with at most three preemptions: more finds no more of such short threads, and takes minutes.
-fn check(model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(model);
-}
+use crate::reactor::{
+    models::{Loop, check},
+    sync::thread,
+};
 
 #[test]
 fn every_call_of_two_threads_arrives_once_and_in_the_order_of_its_thread() {
     check(|| {
-        let world = Loop::new();
+        let world = Loop::<u32>::new();
         let first = world.thread(|mailbox| {
             assert!(mailbox.put(|| 1));
             assert!(mailbox.put(|| 2));
@@ -81,7 +32,7 @@ fn every_call_of_two_threads_arrives_once_and_in_the_order_of_its_thread() {
 #[test]
 fn a_signal_is_not_overlooked() {
     check(|| {
-        let world = Loop::new();
+        let world = Loop::<u32>::new();
         let thread = world.thread(|mailbox| mailbox.raise(15));
         world.run_until(|contents, _| contents.signals == [15]);
         thread.join().unwrap();
@@ -93,7 +44,7 @@ fn a_signal_is_not_overlooked() {
 #[test]
 fn a_task_that_is_woken_while_it_runs_runs_again() {
     check(|| {
-        let world = Loop::new();
+        let world = Loop::<u32>::new();
         let task = Arc::new(TaskWaker::new(7, &world.mailbox));
         let written = Arc::new(AtomicUsize::new(0));
         let threads = [1, 2].map(|bit| {
@@ -119,18 +70,22 @@ fn a_task_that_is_woken_while_it_runs_runs_again() {
 #[test]
 fn waking_a_task_whose_loop_goes_away_does_nothing() {
     check(|| {
-        let world = Loop::new();
+        let world = Loop::<u32>::new();
         let task = Arc::new(TaskWaker::new(7, &world.mailbox));
-        let thread = thread::spawn(move || task.wake());
-        drop(world);
-        thread.join().unwrap();
+        let threads = [
+            thread::spawn(move || task.wake()),
+            thread::spawn(move || drop(world)),
+        ];
+        for thread in threads {
+            thread.join().unwrap();
+        }
     });
 }
 
 #[test]
 fn a_full_mailbox_refuses_and_takes_again_after_it_was_emptied() {
     check(|| {
-        let world = Loop::new();
+        let world = Loop::<u32>::new();
         world.mailbox.set_capacity(1);
         let thread = world.thread(|mailbox| {
             while !mailbox.put(|| 2) {
