@@ -9,6 +9,8 @@ use crate::{
     testing::suite::{World, recorder::set_limits},
 };
 use std::{
+    cell::OnceCell,
+    convert::Infallible,
     error::Error,
     num::ParseIntError,
     sync::{Arc, Mutex, PoisonError},
@@ -113,11 +115,12 @@ pub fn blocking_call_from_thread_ends_with_the_run(world: &dyn World) {
     };
     let in_call = Arc::clone(&asked);
     let thread = on_thread(world, move |remote| {
-        remote.blocking_call_from_thread(move |_| {
+        remote.blocking_call_from_thread(move |reactor| {
             count(&in_call);
             let (resolver, never) = Deferred::<u32>::pair();
-            // Nobody fires it, and nobody drops it.
-            std::mem::forget(resolver);
+            // Nobody fires it, and nobody drops it while there is the reactor.
+            let Ok(kept) = reactor.extension(|| Ok::<_, Infallible>(OnceCell::new()));
+            assert!(kept.set(resolver).is_ok(), "it is called once");
             never
         })
     });
