@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{self, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -389,7 +389,11 @@ fn a_port_that_only_the_first_has_ends_with_it() {
             let _stop = Stop(&home);
             for at in at {
                 let start = Instant::now();
-                while TcpStream::connect(at).is_ok() {
+                // Once the queue of a socket that nobody accepts from is full, peers wait.
+                let connect = || TcpStream::connect_timeout(&at, PATIENCE);
+                let is_refused =
+                    |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+                while !connect().is_err_and(is_refused) {
                     assert!(start.elapsed() < PATIENCE, "somebody has it open");
                 }
             }
