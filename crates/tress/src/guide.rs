@@ -53,5 +53,9 @@ pub mod workers {}
 #[doc = include_str!("../guide/operating.md")]
 pub mod operating {}
 
+#[cfg(all(feature = "app", feature = "sim"))]
+#[doc = include_str!("../guide/logins.md")]
+pub mod logins {}
+
 #[doc = include_str!("../guide/twisted.md")]
 pub mod twisted {}
