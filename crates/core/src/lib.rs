@@ -32,6 +32,7 @@ pub mod producer;
 pub mod protocol;
 pub mod reactor;
 pub mod received;
+pub mod restart;
 pub mod signal;
 pub mod sync;
 pub mod task;

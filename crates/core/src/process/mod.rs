@@ -9,17 +9,21 @@
 
 mod command;
 mod error;
+mod line_log;
 mod output;
 mod pipe;
 mod protocol;
+mod supervised;
 
 pub use command::{ChildDescriptor, Command, Terminal};
 pub use error::{
     ExitStatus, NotWritable, ProcessDone, ProcessExitedAlready, ProcessTerminated, SpawnError,
 };
+pub use line_log::{LOG_LINE_BYTES_MAX, LineLog};
 pub use output::{Output, OutputTooLong, UnexpectedErrorOutput};
 pub(crate) use pipe::ChildPipe;
 pub use protocol::ProcessProtocol;
+pub use supervised::{ChildEvent, ChildState, KILL_TIME, LAST_WORDS, Supervised};
 
 use crate::{
     deferred::{Deferred, Resolver},

@@ -307,7 +307,7 @@ fn fire(core: &Rc<Core>, event: EventType, phase: Phase) -> Vec<Deferred<()>> {
 
 impl Core {
     /// Whether everything has been told to close: nothing new is opened.
-    pub(super) fn is_closing(&self) -> bool {
+    pub(crate) fn is_closing(&self) -> bool {
         matches!(self.lifecycle.borrow().state, State::Draining)
     }
 

@@ -8,3 +8,4 @@ mod jobs;
 mod names;
 mod network;
 mod peer;
+mod supervised;
