@@ -2,7 +2,8 @@
 //!
 //! `login(user)` of the root object gives a challenge of 16 bytes and a challenger; its `respond(answer, mind)`, with the
 //! MD5 digest of the MD5 digest of the password and the challenge, gives the avatar. `loginAnonymous(mind)` does so at
-//! once. Minds (objects of the client's) are let go. A challenger may be answered once.
+//! once. Minds (objects of the client's) are let go. A challenger may be answered once. What fails is said after
+//! `login_delay`, and `login_attempts` of them close the connection: Twisted leaves both to whoever checks.
 
 use super::{
     broker::{Broker, Local, Reply},
@@ -92,6 +93,8 @@ pub(super) fn ask(portal: Portal, object: Object) -> Rc<Decide> {
 pub(super) struct Login {
     decide: Rc<Decide>,
     waits: Rc<Waits>,
+    /// Logins that failed.
+    failed: Cell<usize>,
 }
 
 impl Login {
@@ -99,6 +102,7 @@ impl Login {
         Self {
             decide: Rc::clone(decide),
             waits: Rc::default(),
+            failed: Cell::default(),
         }
     }
 
@@ -198,6 +202,11 @@ impl Broker {
             ..context
         };
         let asked = (login.decide)(&context, credentials).add_timeout(&context.reactor, after);
+        let (reactor, delay) = (context.reactor.downgrade(), self.limits.login_delay);
+        let asked = asked.add_errback(move |failure| match reactor.upgrade() {
+            Some(reactor) => reactor.defer_later(delay, move || Deferred::fail(failure)),
+            None => Deferred::fail(failure),
+        });
         let broker = Rc::downgrade(self);
         login.waits.on(asked, move |result| {
             if let Some(broker) = broker.upgrade() {
@@ -207,6 +216,7 @@ impl Broker {
     }
 
     fn logged_in(&self, number: Option<i128>, result: Result<Session, Failure>) {
+        let failed = result.is_err();
         let reply = match result {
             Ok(session) => {
                 let calls = Rc::new(Calls::new(session.object(), self.limits));
@@ -222,6 +232,22 @@ impl Broker {
             Err(failure) => Err(Fault::told(&failure, format_args!("pb: a login"))),
         };
         self.answer(number, reply);
+        if failed {
+            self.login_failed();
+        }
+    }
+
+    fn login_failed(&self) {
+        let Some(login) = &self.login else { return };
+        let failed = login.failed.get() + 1;
+        login.failed.set(failed);
+        if let Some(context) = self.context() {
+            tracing::info!(target: "tress", "{}: login {failed} failed", context.peer);
+        }
+        if failed >= self.limits.login_attempts {
+            login.end();
+            self.lose_connection();
+        }
     }
 }
 

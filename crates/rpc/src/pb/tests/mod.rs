@@ -530,7 +530,9 @@ fn a_challenge_is_answered_once() {
 
     let (other, number) = challenged(&world);
     assert_ne!(challenge, other);
-    is_error(&respond(&world, number, &right), "unauthorized", "no");
+    assert_eq!(respond(&world, number, &right), b"");
+    world.table.advance(ExposureLimits::default().login_delay);
+    is_error(&world.tester.sent(), "unauthorized", "no");
     is_error(
         &respond(&world, number, &login::respond(b"secret", &other)),
         "unauthorized",
@@ -551,9 +553,44 @@ fn a_challenge_is_answered_once() {
 }
 
 #[test]
+fn wrong_logins_are_counted_and_late() {
+    let world = portal(ExposureLimits::default());
+    let delay = ExposureLimits::default().login_delay;
+    let wrong = |world: &World| {
+        let (_, number) = challenged(world);
+        assert_eq!(respond(world, number, b"0123456789abcdef"), b"");
+    };
+    for _ in 0..2 {
+        wrong(&world);
+        world.table.advance(delay - Duration::from_millis(1));
+        assert_eq!(world.tester.sent(), b"");
+        world.table.advance(Duration::from_millis(1));
+        is_error(&world.tester.sent(), "unauthorized", "no");
+        assert!(!world.tester.is_closed());
+    }
+    // Of several at once no more are told, either.
+    for _ in 0..4 {
+        wrong(&world);
+    }
+    world.table.advance(delay);
+    let sent = world.tester.sent();
+    is_error(&sent, "unauthorized", "no");
+    let told = sent.windows(15).filter(|part| *part == b"CopyableFailure");
+    assert_eq!(told.count(), 1);
+    assert!(world.tester.is_closed());
+    // With the connection what waits is gone.
+    let gone = portal(ExposureLimits::default());
+    wrong(&gone);
+    gone.tester.peer_resets();
+    gone.table.advance(delay);
+}
+
+#[test]
 fn logins_and_objects_have_an_end() {
     let limits = ExposureLimits {
         call_deadline: Duration::from_secs(3),
+        login_attempts: 9,
+        login_delay: Duration::ZERO,
         ..ExposureLimits::default()
     };
     let world = portal(limits);

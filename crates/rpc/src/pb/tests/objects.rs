@@ -348,8 +348,9 @@ fn logout_is_called_once_however_it_comes() {
     assert_eq!((gone(), *office.came.borrow()), (3, 3));
     // A wrong answer asks the realm for nothing, and nobody has no name.
     let three = behind(&portal);
-    let sent = logged_in(&three, |_| b"x".to_vec());
-    is_error(&sent, "unauthorized", "no user");
+    assert_eq!(logged_in(&three, |_| b"x".to_vec()), b"");
+    three.table.advance(ExposureLimits::default().login_delay);
+    is_error(&three.tester.sent(), "unauthorized", "no user");
     assert_eq!(*office.came.borrow(), 3);
     // With a mind, which is given back.
     let anonymous = message("loginAnonymous", &[&remote(9)]);
