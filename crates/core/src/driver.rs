@@ -488,6 +488,21 @@ pub trait Driver: 'static {
         ))
     }
 
+    /// Another process goes on with a port of which it has a copy: closing it here leaves the file of a UNIX socket, and its
+    /// lock, to that one.
+    fn leave_file(&mut self, token: Token) {
+        let _ = token;
+    }
+
+    /// The file of a UNIX port that process `of` has left to this one, its mode and its lock are this port's from now on.
+    ///
+    /// # Errors
+    /// The file is not there, or the lock is another's. The port listens all the same.
+    fn take_file(&mut self, token: Token, options: &UnixOptions, of: u32) -> io::Result<()> {
+        let _ = (token, options, of);
+        Ok(())
+    }
+
     /// Starts a child process.
     ///
     /// # Errors

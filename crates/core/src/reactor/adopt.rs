@@ -121,7 +121,7 @@ impl Reactor {
         })?;
         if listens {
             self.lend(at, there.0)?;
-            return self.begin_port(there, factory);
+            return self.begin_port(at, there, factory);
         }
         let watcher = self.use_for(factory, there.0)?;
         let connection = self.begin_adopted(there, factory, watcher);

@@ -250,6 +250,7 @@ impl Core {
                 .accepted_open
                 .set(self.counters.accepted_open.get() - 1);
             self.peer_left(link);
+            self.drained();
         }
         if let Some(port) = &link.0.origin.port {
             port.ended(link);

@@ -14,6 +14,7 @@ mod connections;
 mod datagrams;
 mod descriptors;
 mod dial;
+mod drain;
 mod extensions;
 mod inbox;
 mod jobs;
@@ -132,6 +133,7 @@ pub(crate) struct Core {
     counters: Counters,
     datagrams: DatagramPorts,
     peers: PeerCounts,
+    drains: drain::Drains,
     pub(crate) kinds: RefCell<Kinds>,
     pub(crate) names: RefCell<Option<Rc<dyn NameResolver>>>,
     lookups: Lookups,
@@ -200,6 +202,7 @@ impl Reactor {
             counters: Counters::default(),
             datagrams: DatagramPorts::default(),
             peers: PeerCounts::default(),
+            drains: drain::Drains::default(),
             kinds: RefCell::new(Kinds::builtin()),
             names: RefCell::default(),
             lookups: Lookups::default(),

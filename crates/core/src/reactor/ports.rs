@@ -56,6 +56,8 @@ pub struct PortStatistics {
 
 pub(super) struct PortState {
     address: Address,
+    /// What was asked for, and how many ports had been opened before.
+    pub(super) at: (String, u64),
     factory: RefCell<SharedFactory>,
     /// Of connections that come from now on.
     origin: RefCell<Rc<Origin>>,
@@ -143,10 +145,15 @@ impl Reactor {
         factory: &SharedFactory,
     ) -> Result<Port> {
         let at = address.to_string();
-        if !options.reuse_port
+        // What several processes may open is passed on all the same: peers wait in its own queue.
+        if (!options.reuse_port || self.inherits_ports())
             && let Some(port) = self.listen_borrowed(&at, factory)
         {
-            return port;
+            let port = port?;
+            if let Place::Driver(token) = port.place {
+                self.note_file(address, token, &options.unix);
+            }
+            return Ok(port);
         }
         let listening = self.0.driver.borrow_mut().listen(address, options);
         let listening = listening.map_err(|error| CannotListen {
@@ -156,12 +163,13 @@ impl Reactor {
         if !options.reuse_port {
             self.lend(&at, listening.0)?;
         }
-        self.begin_port(listening, factory)
+        self.begin_port(&at, listening, factory)
     }
 
-    /// A driver's port gets its place in the table.
+    /// A driver's port gets its place in the table. `at` is what was asked for.
     pub(super) fn begin_port(
         &self,
+        at: &str,
         (token, address): (Token, Address),
         factory: &SharedFactory,
     ) -> Result<Port> {
@@ -170,7 +178,7 @@ impl Reactor {
             core.driver.borrow_mut().close(token, false);
             return Err(failure);
         }
-        let state = Rc::new(PortState::new(self, address, factory));
+        let state = Rc::new(PortState::new(self, at, address, factory));
         core.put(token, Entry::Port(token.generation, Rc::clone(&state)));
         Ok(Port {
             core: Rc::downgrade(core),
@@ -187,7 +195,8 @@ impl Reactor {
         connection: Deferred<Transport>,
     ) -> Port {
         let only = connection.canceller();
-        let state = Rc::new(PortState::new(self, address, factory));
+        let at = address.to_string();
+        let state = Rc::new(PortState::new(self, &at, address, factory));
         let port = Rc::clone(&state);
         let begun = connection.add_both(move |result| {
             port.open.set(false);
@@ -295,6 +304,13 @@ impl Port {
         &self.state.address
     }
 
+    /// Whether it is a socket that listens. What is one connection from the start (`stdio:`) is none, and no other process can
+    /// go on with it.
+    #[must_use]
+    pub fn is_socket(&self) -> bool {
+        matches!(self.place, Place::Driver(_))
+    }
+
     /// Whether it still listens.
     #[must_use]
     pub fn is_listening(&self) -> bool {
@@ -303,10 +319,11 @@ impl Port {
 }
 
 impl PortState {
-    fn new(reactor: &Reactor, address: Address, factory: &SharedFactory) -> Self {
+    fn new(reactor: &Reactor, at: &str, address: Address, factory: &SharedFactory) -> Self {
         let counts = Rc::<PortCounts>::default();
         Self {
             address,
+            at: (at.to_owned(), reactor.0.sharing.borrow_mut().number()),
             factory: RefCell::new(factory.clone()),
             origin: RefCell::new(Rc::new(Origin {
                 shared: Rc::clone(&reactor.0.shared),
