@@ -20,6 +20,7 @@ mod streams;
 mod sys;
 pub mod systemd;
 mod unix;
+pub mod upgrade;
 #[cfg(all(feature = "uring", target_os = "linux"))]
 mod uring;
 mod waits;

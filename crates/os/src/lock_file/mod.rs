@@ -87,6 +87,26 @@ impl LockFile {
         }))
     }
 
+    /// Takes the lock that process `of` has left to this one ([`LockGuard::leave`]), whether that lives still or not; or the lock
+    /// that nobody holds. `None` when another process holds it.
+    ///
+    /// # Errors
+    /// The link cannot be made, or something else is at its path.
+    pub(crate) fn inherit(&self, of: u32) -> Result<Option<LockGuard>, LockError> {
+        let left = self.replace(|holder| match holder {
+            Holder::Living(pid) => pid == of,
+            Holder::Dead => true,
+            Holder::Nobody => false,
+        });
+        match left.map_err(|error| self.error(error))? {
+            true => Ok(Some(LockGuard {
+                held: Some(self.clone()),
+                clean: true,
+            })),
+            false => self.try_lock(),
+        }
+    }
+
     /// Whether a living process holds the lock, this one included. Changes nothing.
     ///
     /// # Errors
@@ -126,10 +146,15 @@ impl LockFile {
     /// Between looking at the link and replacing it, the link stays as it is: its holder is dead, and whoever else
     /// would break it is kept out.
     fn take_over(&self) -> io::Result<bool> {
+        self.replace(|holder| holder == Holder::Dead)
+    }
+
+    /// Takes the lock from such a holder, which is not at it itself.
+    fn replace(&self, from: impl Fn(Holder) -> bool) -> io::Result<bool> {
         let Some(_alone) = Alone::claim(self.beside(".breaking"))? else {
             return Ok(false);
         };
-        if self.holder()? != Holder::Dead {
+        if !from(self.holder()?) {
             return Ok(false);
         }
         let new = self.beside(".new");
@@ -210,6 +235,11 @@ impl LockGuard {
     /// The link is there no more, or names another process: it is left as it is.
     pub fn unlock(mut self) -> Result<(), LockError> {
         self.release()
+    }
+
+    /// Leaves it held, for another process to take.
+    pub(crate) fn leave(mut self) {
+        self.held = None;
     }
 
     fn release(&mut self) -> Result<(), LockError> {

@@ -56,6 +56,7 @@ impl<C: Clock> Mio<C> {
             _ => return Err(io::ErrorKind::InvalidInput.into()),
         };
         let copied = seam::call(Call::Dup, || listener.try_clone_to_owned())?;
+        slot.set(socket::SHARED);
         Ok(copied.into())
     }
 

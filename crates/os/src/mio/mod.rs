@@ -35,13 +35,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tress_core::{
-    Address, Descriptor, Time,
+    Address, Descriptor, Time, UnixName,
     clock::Clock,
     datagram::DatagramQueue,
     descriptor::Passing,
     driver::{
         BindOptions, ConnectOptions, Driver, Lease, ListenOptions, Opened, Report, SocketOption,
-        Spawned, Stopwatch, Token,
+        Spawned, Stopwatch, Token, UnixOptions,
     },
     jobs::{Job, JobCounts, JobId, JobLimits, Refused},
     outgoing::Outgoing,
@@ -518,6 +518,22 @@ impl<C: Clock> Driver for Mio<C> {
 
     fn copy_port(&mut self, token: Token) -> io::Result<Descriptor> {
         self.copied(token)
+    }
+
+    fn leave_file(&mut self, token: Token) {
+        if self.slot(token).is_some()
+            && let Some(file) = self.files.remove(&token.slot)
+        {
+            file.leave();
+        }
+    }
+
+    fn take_file(&mut self, token: Token, options: &UnixOptions, of: u32) -> io::Result<()> {
+        if let Address::Unix(UnixName::Path(path)) = self.local_address(token) {
+            let file = SocketFile::take(&path, options, of)?;
+            self.files.insert(token.slot, file);
+        }
+        Ok(())
     }
 
     fn local_address(&self, token: Token) -> Address {

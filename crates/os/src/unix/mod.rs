@@ -34,7 +34,7 @@ use std::{
 };
 use tress_core::{
     Address, UnixName,
-    driver::{ConnectOptions, ListenOptions},
+    driver::{ConnectOptions, ListenOptions, UnixOptions},
 };
 
 /// The file of a socket that listens. Dropping it removes the file if it is still the same.
@@ -47,6 +47,8 @@ pub(crate) struct SocketFile {
     path: PathBuf,
     identity: Identity,
     lock: Option<LockGuard>,
+    /// It is another process's.
+    left: bool,
 }
 
 /// Device and inode: which file this is, whatever it is called.
@@ -149,6 +151,38 @@ pub(crate) fn name_of(address: &SocketAddr) -> UnixName {
     UnixName::Unnamed
 }
 
+impl SocketFile {
+    /// The file of a socket that process `of` has left to this one, which has a copy of the socket: with the mode and the lock
+    /// that are asked for here.
+    pub(crate) fn take(path: &Path, options: &UnixOptions, of: u32) -> io::Result<Self> {
+        let path = std::path::absolute(path)?;
+        let lock = lock_file(&path)?.inherit(of).map_err(of_lock_file)?;
+        let lock = lock.ok_or_else(|| in_use("another process holds its lock file"))?;
+        let found = seam::call(Call::Lstat, || fs::symlink_metadata(&path))?;
+        if !found.file_type().is_socket() {
+            return Err(in_use("something that is no socket is there by now"));
+        }
+        if found.permissions().mode() & 0o777 != options.mode {
+            let permissions = || Permissions::from_mode(options.mode);
+            seam::call(Call::Chmod, || fs::set_permissions(&path, permissions()))?;
+        }
+        Ok(Self {
+            path,
+            identity: identity(&found),
+            lock: options.lock_file.then_some(lock),
+            left: false,
+        })
+    }
+
+    /// Leaves the file, and its lock, to another process that has a copy of the socket.
+    pub(crate) fn leave(mut self) {
+        if let Some(lock) = self.lock.take() {
+            lock.leave();
+        }
+        self.left = true;
+    }
+}
+
 fn new_socket(of: Type) -> io::Result<Socket> {
     let socket = seam::call(Call::Socket, || Socket::new(Domain::UNIX, of, None))?;
     socket.set_nonblocking(true)?;
@@ -247,6 +281,7 @@ fn bind(
         path: absolute,
         identity: identity(&metadata),
         lock: Some(lock),
+        left: false,
     };
     // The umask has taken some rights away, or this is a system where `restrict` does nothing.
     if metadata.permissions().mode() & 0o777 != mode {
@@ -272,6 +307,9 @@ fn identity(metadata: &Metadata) -> Identity {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        if self.left {
+            return;
+        }
         let path = self.path.display();
         match seam::call(Call::Lstat, || fs::symlink_metadata(&self.path)) {
             Ok(found) if identity(&found) == self.identity => {

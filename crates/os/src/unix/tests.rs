@@ -18,6 +18,7 @@ use tress_core::{
     Port, Protocol, Reactor, Result as CoreResult, Transport,
     driver::{Driver, Lease, Report, SocketOption, UnixOptions},
     error::{CannotListen, ConnectError},
+    reactor::SharedPorts,
     testing::logged,
 };
 
@@ -647,4 +648,79 @@ fn what_a_killed_process_left_is_replaced() {
 fn options_are_twisteds_by_default() {
     let defaults = UnixOptions::default();
     assert_eq!((defaults.mode, defaults.lock_file), (0o666, true));
+}
+
+/// Two reactors stand for two processes: the one that listened first ends, and what it left is the other's.
+#[test]
+fn a_file_is_left_to_who_goes_on() {
+    let directory = Directory::new();
+    let at = directory.at(":mode=600");
+    let (old, new) = (reactor(), reactor());
+    let port = listen_at(&old, &at);
+    let copies = old.copy_ports().unwrap().into_inner();
+    assert_eq!(copies.len(), 1);
+    assert_eq!(copies[0].0, directory.socket.display().to_string());
+    new.borrow_ports(SharedPorts::inherited(copies));
+    let other = listen_at(&new, &directory.at(":mode=660"));
+    new.return_ports();
+    check_echo(&new, &directory.socket);
+    old.leave_files();
+    port.stop_listening();
+    assert_eq!(directory.names(), ["socket", "socket.lock"]);
+    assert_eq!(directory.mode(), 0o600);
+    new.take_files(process::id());
+    assert_eq!(directory.mode(), 0o660);
+    check_echo(&new, &directory.socket);
+    other.stop_listening();
+    assert!(directory.names().is_empty());
+}
+
+/// What is not left is the old one's still, and what has not been taken is not removed.
+#[test]
+fn a_file_that_was_not_left_is_not_taken() {
+    let directory = Directory::new();
+    let (old, new) = (reactor(), reactor());
+    let port = listen_at(&old, &directory.at(""));
+    let copies = old.copy_ports().unwrap().into_inner();
+    new.borrow_ports(SharedPorts::inherited(copies));
+    let other = listen_at(&new, &directory.at(""));
+    let lines = logged(|| new.take_files(process::id() + 1));
+    assert!(
+        lines[0].contains("another process holds its lock file"),
+        "{lines:?}"
+    );
+    other.stop_listening();
+    assert_eq!(directory.names(), ["socket", "socket.lock"]);
+    check_echo(&old, &directory.socket);
+    port.stop_listening();
+    assert!(directory.names().is_empty());
+}
+
+/// Several at one endpoint are passed on in the order in which they were opened, and each once.
+#[test]
+fn copies_come_in_order() {
+    let (old, new) = (reactor(), reactor());
+    let at = "tcp:0:interface=127.0.0.1";
+    let ports: Vec<Port> = (0..5).map(|_| listen_at(&old, at)).collect();
+    ports[1].stop_listening();
+    let ports = [
+        &ports[0],
+        &ports[2],
+        &ports[3],
+        &ports[4],
+        &listen_at(&old, at),
+    ]
+    .map(Port::clone);
+    new.borrow_ports(SharedPorts::inherited(
+        old.copy_ports().unwrap().into_inner(),
+    ));
+    for port in &ports {
+        assert_eq!(listen_at(&new, at).local_address(), port.local_address());
+    }
+    let fresh = listen_at(&new, at);
+    assert!(
+        ports
+            .iter()
+            .all(|port| port.local_address() != fresh.local_address())
+    );
 }
