@@ -2,7 +2,7 @@
 //! before the next. Knows no dialect's inside.
 
 use super::{
-    Shown, Site,
+    Leaving, Shown, Site,
     answer::{self, Answer, Refusal},
     guard::{check_content, credentials, unauthorized},
     json, jsonrpc,
@@ -42,6 +42,7 @@ use tress_streams::{StreamProtocol, stream};
 /// The protocol of one HTTP connection; an [`HttpFactory`](super::HttpFactory) makes it.
 pub struct HttpConnection {
     shown: Shown,
+    leaving: Leaving,
     state: State,
 }
 
@@ -58,9 +59,12 @@ enum State {
 }
 
 impl HttpConnection {
-    pub(super) fn new(shown: Shown) -> Self {
-        let state = State::New;
-        Self { shown, state }
+    pub(super) fn new(shown: &Shown, leaving: &Leaving) -> Self {
+        Self {
+            shown: Rc::clone(shown),
+            leaving: Rc::clone(leaving),
+            state: State::New,
+        }
     }
 
     /// The bytes are there: passes them on. The first of a request start its deadline.
@@ -100,6 +104,7 @@ impl Protocol for HttpConnection {
         let (shown, client) = (Rc::clone(&self.shown), transport.clone());
         let session = RefCell::new(Rc::new(Session::new(&site, &client, &between)));
         let answered = Rc::clone(&between);
+        let leaving = Rc::clone(&self.leaving);
         let service = service_fn(move |request| {
             let site = shown.borrow();
             let mut session = session.borrow_mut();
@@ -107,7 +112,15 @@ impl Protocol for HttpConnection {
                 *session = Rc::new(Session::new(&site, &client, &answered));
             }
             let session = Rc::clone(&session);
-            async move { Ok::<_, Infallible>(session.answer(request).await) }
+            let leaving = Rc::clone(&leaving);
+            async move {
+                let mut answer = session.answer(request).await;
+                if leaving.get() {
+                    let close = HeaderValue::from_static("close");
+                    answer.headers_mut().insert(header::CONNECTION, close);
+                }
+                Ok::<_, Infallible>(answer)
+            }
         });
         let limits = &site.limits;
         let mut builder = http1::Builder::new();

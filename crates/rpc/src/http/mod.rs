@@ -72,7 +72,7 @@ use guard::Allowed;
 use hyper::body::Bytes;
 use mounts::Routes;
 use std::{
-    cell::{OnceCell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     fmt,
     rc::Rc,
     time::Duration,
@@ -101,7 +101,11 @@ impl Default for HttpLimits {
 #[derive(Clone)]
 pub struct HttpFactory {
     shown: Shown,
+    leaving: Leaving,
 }
+
+/// Whether connections end with their next answer.
+type Leaving = Rc<Cell<bool>>;
 
 /// What a factory and its connections look at before each request.
 type Shown = Rc<RefCell<Rc<Site>>>;
@@ -152,7 +156,14 @@ impl HttpFactory {
             document: OnceCell::new(),
         };
         let shown = Rc::new(RefCell::new(Rc::new(site)));
-        Ok(Self { shown })
+        let leaving = Leaving::default();
+        Ok(Self { shown, leaving })
+    }
+
+    /// From now on each connection ends with the answer to its next request, which says so: for when nothing more is to come
+    /// through this factory. Connections without a request are left alone, as one may be on its way.
+    pub fn leave(&self) {
+        self.leaving.set(true);
     }
 
     /// Serves from now on what the other serves, to connections that are open too, from their next request on.
@@ -202,7 +213,7 @@ impl Factory for HttpFactory {
     type Protocol = HttpConnection;
 
     fn build_protocol(&mut self, _peer: &Address) -> Option<HttpConnection> {
-        Some(HttpConnection::new(Rc::clone(&self.shown)))
+        Some(HttpConnection::new(&self.shown, &self.leaving))
     }
 }
 
