@@ -13,6 +13,7 @@ pub mod control;
 pub mod driver;
 pub mod files;
 pub mod finger_file;
+mod others;
 pub mod registry;
 pub mod run;
 pub mod schema;
@@ -26,6 +27,6 @@ pub use control::Control;
 pub use driver::{Driver, DriverChoice};
 pub use registry::{
     Access, CheckerKind, Exposure, LogLevel, Make, Provider, ProviderKind, Registry, Serves,
-    Serving, Sharing,
+    Serving, Sharing, Successor, Upgrade,
 };
 pub use run::{Plan, Reload, RunError, run, run_text};

@@ -6,7 +6,7 @@ use crate::{
     control::Control,
     files::{Files, SystemFiles},
 };
-use std::{collections::BTreeMap, fmt, rc::Rc, sync::Arc};
+use std::{collections::BTreeMap, fmt, path::Path, rc::Rc, sync::Arc, time::Duration};
 use tress_core::{Deferred, Reactor, Result, SharedFactory, endpoint::EndpointKind};
 use tress_protocols::haproxy::HaProxy;
 use tress_rpc::{
@@ -165,6 +165,25 @@ pub struct Serving<'s> {
 /// when it is given nothing. Or says what was expected.
 pub type LogLevel = Arc<dyn Fn(Option<&str>) -> Result<String, String> + Send + Sync>;
 
+/// Starts a process that is to take the place of this one: the program that runs, or the one at the path, with all sockets that
+/// the reactor listens at. Fires when that is ready, at the latest within the time.
+pub type Upgrade =
+    Arc<dyn Fn(&Reactor, Option<&Path>, Duration) -> Deferred<Successor> + Send + Sync>;
+
+/// A process that is ready to take the place of this one.
+pub struct Successor {
+    /// Its number in the system.
+    pub process: u32,
+    /// Lets it go on alone, when this one listens no more; with `true` it reads its file once more.
+    pub go: Box<dyn FnOnce(bool)>,
+}
+
+impl fmt::Debug for Successor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Successor({})", self.process)
+    }
+}
+
 /// Everything that a file may name. Clones share its files.
 #[derive(Clone)]
 pub struct Registry {
@@ -178,6 +197,7 @@ pub struct Registry {
     /// Whether providers find their files elsewhere, which belongs to one thread.
     own_files: bool,
     log_level: Option<LogLevel>,
+    upgrade: Option<Upgrade>,
 }
 
 /// All of a [`Registry`] that may go to another thread; becomes one there.
@@ -187,6 +207,7 @@ pub struct Portable {
     exposures: BTreeMap<(&'static str, &'static str), Exposure>,
     endpoints: Vec<InstallEndpoint>,
     log_level: Option<LogLevel>,
+    upgrade: Option<Upgrade>,
 }
 
 impl Portable {
@@ -201,6 +222,7 @@ impl Portable {
             files: Rc::new(SystemFiles),
             own_files: false,
             log_level: self.log_level.clone(),
+            upgrade: self.upgrade.clone(),
         }
     }
 }
@@ -226,6 +248,7 @@ impl Registry {
             files: Rc::new(SystemFiles),
             own_files: false,
             log_level: None,
+            upgrade: None,
         }
     }
 
@@ -292,6 +315,18 @@ impl Registry {
         self
     }
 
+    /// Says how a process is started that takes the place of this one: how programs start is the program's, too.
+    pub fn set_upgrade(&mut self, upgrade: Upgrade) -> &mut Self {
+        self.upgrade = Some(upgrade);
+        self
+    }
+
+    /// How such a process is started, if anybody has said so.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<&Upgrade> {
+        self.upgrade.as_ref()
+    }
+
     /// How what is logged is changed, if anybody has said so.
     #[must_use]
     pub fn log_level(&self) -> Option<&LogLevel> {
@@ -314,6 +349,7 @@ impl Registry {
             exposures: self.exposures.clone(),
             endpoints: self.endpoints.clone(),
             log_level: self.log_level.clone(),
+            upgrade: self.upgrade.clone(),
         })
     }
 

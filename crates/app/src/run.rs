@@ -4,20 +4,12 @@ use crate::{
     application::{Application, Place},
     config::{self, Config, Problems, WorkersWanted},
     control::Control,
+    others::Others,
     registry::{Portable, Registry},
     services::CannotStart,
 };
-use std::{
-    cell::RefCell,
-    convert::Infallible,
-    fmt,
-    path::Path,
-    rc::Rc,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
-use tress_core::{
-    Deferred, EventType, Failure, Phase, Reactor, Remote, Result, error::CannotListen,
-};
+use std::{cell::RefCell, fmt, path::Path, rc::Rc};
+use tress_core::{Deferred, EventType, Failure, Phase, Reactor, Result, error::CannotListen};
 
 /// Why [`run`] did not run, or ended.
 #[derive(Debug)]
@@ -144,15 +136,9 @@ pub struct Plan {
     registry: Portable,
     name: String,
     workers: WorkersWanted,
-    /// The other workers', for a reload.
+    /// The other workers', for a reload and an upgrade.
     others: Others,
 }
-
-type Others = Arc<Mutex<Vec<Remote>>>;
-
-/// The application of a reactor that is one of several workers.
-#[derive(Default)]
-struct Running(RefCell<Control>);
 
 impl Plan {
     /// Reads the file, and no more of it than how many workers it wants: what is wrong with it says [`Plan::set_up`].
@@ -200,15 +186,11 @@ impl Plan {
         let application = loaded.map_err(RunError::File)?;
         let name = application.name().to_owned();
         let application = Rc::new(RefCell::new(application));
-        let Ok(running) = reactor.extension(|| Ok::<_, Infallible>(Running::default()));
-        running.0.replace(application.borrow().control());
+        Others::is_here(reactor, application.borrow().control());
         match place {
             Place::Home => {
                 let reload = Reload(application.borrow().control());
-                let others = Arc::clone(&self.others);
-                reload
-                    .0
-                    .tell_others(Rc::new(move || reload_others(&others)));
+                reload.0.set_others(self.others.clone());
                 start(&self.file, &application, reactor, |reactor| {
                     install(reactor, reload)
                 })?;
@@ -216,33 +198,14 @@ impl Plan {
             }
             Place::Away(_) => {
                 start(&self.file, &application, reactor, |_| Ok(()))?;
-                locked(&self.others).push(reactor.remote());
+                self.others.add(reactor.remote());
             }
         }
         Ok(())
     }
 }
 
-fn locked(others: &Others) -> MutexGuard<'_, Vec<Remote>> {
-    others.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The other workers read the file again, too.
-fn reload_others(others: &Others) {
-    for other in &*locked(others) {
-        let reload = |reactor: &Reactor| {
-            let Ok(running) = reactor.extension(|| Ok::<_, Infallible>(Running::default()));
-            let control = running.0.borrow().clone();
-            control.reload_and_say();
-        };
-        if let Err(refused) = other.call_from_thread(reload) {
-            tracing::warn!(target: "tress", "a worker does not read again: {refused:?}");
-        }
-    }
-}
-
-/// Asks a running application to read its file again, or one of several workers to look at its sources; does nothing when it
-/// has ended.
+/// Asks a running application to read its file again, or to have another process take over; does nothing when it has ended.
 #[derive(Clone, Debug)]
 pub struct Reload(Control);
 
@@ -250,5 +213,11 @@ impl Reload {
     /// Does it, and says in the log what came of it.
     pub fn now(&self) {
         self.0.reload_and_say();
+    }
+
+    /// Has another process take the place of this one, if the program has said how ([`Registry::set_upgrade`]), and says in the
+    /// log what came of it.
+    pub fn upgrade(&self) {
+        self.0.upgrade_and_say();
     }
 }

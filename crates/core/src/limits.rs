@@ -81,6 +81,10 @@ pub struct Limits {
     /// Of several workers, when the first has ended, the others are waited for no longer than this; a thread that a
     /// callback holds is left behind. The first worker's counts.
     pub worker_stop: Duration,
+    /// A process that takes the place of this one is ready within this; otherwise it is ended, and this one goes on.
+    pub upgrade: Duration,
+    /// When another process has taken over, connections that are open have this long to end by themselves.
+    pub drain: Duration,
     /// Making a connection takes no longer than this.
     pub connect: Duration,
     /// Accepted connections at once, over all ports of a reactor.
@@ -123,6 +127,8 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             shutdown: Duration::from_secs(5),
             worker_stop: Duration::from_secs(30),
+            upgrade: Duration::from_secs(20),
+            drain: Duration::from_secs(30),
             connect: Duration::from_secs(30),
             connections: 65_536,
             connections_per_peer: 32_768,
@@ -152,6 +158,8 @@ impl Limits {
         Limit::new("handshake", Unit::Time, Field::Time(|l| &mut l.handshake), "the first request must be complete, where a protocol asks for it"),
         Limit::new("shutdown", Unit::Time, Field::Time(|l| &mut l.shutdown), "closing a connection, and stopping the whole, are cut off"),
         Limit::new("worker_stop", Unit::Time, Field::Time(|l| &mut l.worker_stop), "when the first worker has ended: others that a callback still holds are left behind"),
+        Limit::new("upgrade", Unit::Time, Field::Time(|l| &mut l.upgrade), "a process that is to take over must be ready; otherwise it is ended, and this one goes on"),
+        Limit::new("drain", Unit::Time, Field::Time(|l| &mut l.drain), "when another process has taken over: open connections that have not ended by themselves are closed"),
         Limit::new("connect", Unit::Time, Field::Time(|l| &mut l.connect), "making a connection is given up"),
         Limit::new("connections", Unit::Count, Field::Number(|l| &mut l.connections), "accepted connections at once; more are closed at once"),
         Limit::new("connections_per_peer", Unit::Count, Field::Number(|l| &mut l.connections_per_peer), "from one IPv4 address or IPv6 /64 network; more are closed at once"),

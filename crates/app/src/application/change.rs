@@ -22,6 +22,9 @@ use tress_rpc::{Fault, fault::BUSY};
 const ALONE: &str = "with several workers nothing can be started, stopped or changed while it runs: change the file, and start \
                      the application anew";
 
+const UPGRADING: &str = "an upgrade is going on: another process is about to take over";
+const LEAVING: &str = "another process has taken over from this one";
+
 /// What texts that are attached are called where something is wrong with them.
 const ATTACHED: &str = "attach";
 
@@ -111,9 +114,7 @@ impl Tree {
         let loaded = loaded.map_err(|problems| Fault::new(REFUSED, problems))?;
         let done = self.changing()?.1.become_what(loaded, &reactor)?;
         let others = self.others.borrow().clone();
-        if let Some(others) = others {
-            others();
-        }
+        others.reload();
         Ok(done)
     }
 
@@ -123,13 +124,15 @@ impl Tree {
     }
 
     /// To change it: it must run.
-    fn changing(&self) -> Result<(Reactor, RefMut<'_, State>), Fault> {
+    pub(super) fn changing(&self) -> Result<(Reactor, RefMut<'_, State>), Fault> {
         let state = self.held()?;
-        let reactor = self
-            .reactor
-            .upgrade()
-            .filter(|_| state.phase == Phase::Running);
-        Ok((reactor.ok_or_else(not_running)?, state))
+        match state.phase {
+            Phase::Running => {}
+            Phase::Upgrading(_) => return Err(Fault::new(BUSY, UPGRADING)),
+            Phase::Leaving => return Err(Fault::new(NOT_RUNNING, LEAVING)),
+            Phase::Loaded | Phase::Stopped => return Err(not_running()),
+        }
+        Ok((self.reactor.upgrade().ok_or_else(not_running)?, state))
     }
 
     /// Whether it runs or not.

@@ -163,6 +163,22 @@ impl Listener {
         self.ports().flat_map(Port::connections)
     }
 
+    /// Another process listens from now on: who is connected may finish.
+    pub(super) fn leave(&self) {
+        match &self.serves {
+            Serves::Http(factory, _) => factory.leave(),
+            Serves::One(_) => {}
+        }
+    }
+
+    /// Why another process cannot listen there.
+    pub(super) fn stays(&self) -> Option<String> {
+        let at = &self.at;
+        let why =
+            format!("`{at}` is a connection and no socket that listens: it cannot be passed on");
+        (!self.port.is_socket()).then_some(why)
+    }
+
     /// For connections that come from now on.
     pub(super) fn set_limits(&self, limits: &Rc<Limits>) {
         self.port.set_limits(limits);

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! bytes --Loader--> Loaded, nothing open --Tree--> listening <--start, stop, attach, detach, reload
+//!                                                      +--upgrade--> leaving: another process listens
 //! ```
 //! A change of what runs, the first start included, is one step (`listeners`): what there is, what is wanted, and the way
 //! from one to the other, or back.
@@ -17,6 +18,7 @@ mod load;
 mod serve;
 mod status;
 mod tree;
+mod upgrade;
 
 pub(crate) use tree::Tree;
 

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     config::Problems,
     control::Control,
+    others::Others,
     registry::{Provider, Registry},
     services::{self, CannotStart, MultiService},
 };
@@ -32,8 +33,8 @@ pub(crate) struct Tree {
     pub(super) reactor: tress_core::WeakReactor,
     /// What its providers reach it by.
     pub(super) myself: RefCell<Control>,
-    /// Has the other workers, if there are some, do the same after a reload.
-    pub(super) others: RefCell<Option<Rc<dyn Fn()>>>,
+    /// The other workers, if there are some: they do the same after a reload, and in an upgrade.
+    pub(super) others: RefCell<Others>,
     /// Borrowed while it is changed: whoever asks meanwhile, from inside a provider, is told so.
     pub(super) state: RefCell<State>,
 }
@@ -58,6 +59,10 @@ pub(super) enum Phase {
     #[default]
     Loaded,
     Running,
+    /// A process is to take over, and is not ready. With `true`, the file is to be read again when that is decided.
+    Upgrading(bool),
+    /// One has taken over.
+    Leaving,
     Stopped,
 }
 
@@ -165,8 +170,8 @@ impl Tree {
         self.state.borrow().settings.clone()
     }
 
-    pub(crate) fn on_reload(&self, tell: Rc<dyn Fn()>) {
-        self.others.replace(Some(tell));
+    pub(crate) fn set_others(&self, others: Others) {
+        self.others.replace(others);
     }
 
     /// Starts everything, or nothing.

@@ -1,13 +1,18 @@
 //! The handle on a running application that its own providers, a signal and the runner have. Keeps nothing alive.
 
-use super::{Application, LimitStatus, NOT_RUNNING, Reloaded, ServiceStatus, Statistics};
-use crate::application::Tree;
+use super::{
+    Application, LimitStatus, NOT_RUNNING, NOT_UPGRADED, REFUSED, Reloaded, ServiceStatus,
+    Statistics, Upgraded,
+};
+use crate::{application::Tree, others::Others};
 use std::{
     fmt,
+    path::Path,
     rc::{Rc, Weak},
+    time::Duration,
 };
-use tress_core::Result;
-use tress_rpc::Fault;
+use tress_core::{Address, Deferred, Reactor, Result};
+use tress_rpc::{CallContext, Fault};
 
 /// Reaches an application from inside its own program; clones are the same. Every call of it is done at once, whole or not
 /// at all, and answers with a [`Fault`] when the application is not there or cannot do it.
@@ -20,7 +25,12 @@ impl Control {
     }
 
     /// Reads the file again, as [`Application::reload`], and tells the log what came of it.
+    /// While an upgrade goes on it is done afterwards, by whichever process goes on.
     pub fn reload_and_say(&self) {
+        if self.0.upgrade().is_some_and(|tree| tree.reloads_later()) {
+            tracing::info!(target: "tress", "an upgrade is going on: the file is read again after it");
+            return;
+        }
         match self.with(Tree::reload) {
             Ok(done) => {
                 let changes = [
@@ -47,11 +57,44 @@ impl Control {
         }
     }
 
-    /// What is done after each reload.
-    pub(crate) fn tell_others(&self, tell: Rc<dyn Fn()>) {
+    /// Has another process take over, as [`Application::upgrade`], and tells the log what came of it.
+    pub fn upgrade_and_say(&self) {
+        let upgraded = self.upgraded(None).map(drop);
+        let said = upgraded.add_errback(|failure| {
+            for line in Fault::of(&failure).message().lines() {
+                tracing::error!(target: "tress", "not upgraded: {line}");
+            }
+            Ok(())
+        });
+        said.detach();
+    }
+
+    fn upgraded(&self, binary: Option<&Path>) -> Deferred<u32> {
+        let begun = self.with(|tree| tree.upgrade(binary));
+        let upgraded = begun.unwrap_or_else(Deferred::fail);
+        upgraded.add_errback(|failure| {
+            let is_fault = failure.check::<Fault>().is_some();
+            Deferred::fail(match is_fault {
+                true => failure,
+                false => Fault::new(NOT_UPGRADED, failure).into(),
+            })
+        })
+    }
+
+    /// Those who do the same after a reload, and in an upgrade.
+    pub(crate) fn set_others(&self, others: Others) {
         if let Some(tree) = self.0.upgrade() {
-            tree.on_reload(tell);
+            tree.set_others(others);
         }
+    }
+
+    /// On a worker that is not the first: another process has taken over. Fires when nobody is connected any more, at the latest
+    /// after `limit`.
+    pub(crate) fn leave(&self, reactor: &Reactor, limit: Duration) -> Deferred<()> {
+        if let Some(tree) = self.0.upgrade() {
+            tree.leave();
+        }
+        reactor.drain(limit).map(drop)
     }
 
     fn with<T>(&self, f: impl FnOnce(&Tree) -> Result<T, Fault>) -> Result<T, Fault> {
@@ -87,6 +130,15 @@ impl Application for Control {
 
     async fn reload(&self) -> Result<Reloaded> {
         Ok(self.with(Tree::reload)?)
+    }
+
+    async fn upgrade(&self, context: &CallContext, binary: Option<String>) -> Result<Upgraded> {
+        if binary.is_some() && matches!(context.peer, Address::Ip(_)) {
+            let text = "which program is started is said through a UNIX socket only";
+            return Err(Fault::new(REFUSED, text).into());
+        }
+        let process = self.upgraded(binary.as_deref().map(Path::new)).await?;
+        Ok(Upgraded { process })
     }
 
     async fn limits(&self) -> Result<Vec<LimitStatus>> {

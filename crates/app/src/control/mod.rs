@@ -23,7 +23,7 @@ pub use handle::Control;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tress_core::Result;
-use tress_rpc::interface;
+use tress_rpc::{CallContext, interface};
 
 /// The code of the fault for a service that there is none of.
 pub const NO_SUCH_SERVICE: &str = "no-such-service";
@@ -33,6 +33,9 @@ pub const REFUSED: &str = "refused";
 pub const CANNOT_START: &str = "cannot-start";
 /// The code of the fault while the application does not run: it starts, stops, or has stopped.
 pub const NOT_RUNNING: &str = "not-running";
+
+/// The code of the fault for an upgrade that did not come about; the message says why. Everything is as before.
+pub const NOT_UPGRADED: &str = "not-upgraded";
 
 /// The running application: its services, its limits, and what may be changed while it runs.
 #[interface(crate = "tress_rpc")]
@@ -57,6 +60,12 @@ pub trait Application {
     /// Reads the file again, and makes the application what it says. A wrong file changes nothing; what is unchanged goes on
     /// undisturbed.
     async fn reload(&self) -> Result<Reloaded>;
+
+    /// Starts the program anew, or another one that is at this path on the application's machine, and has it take over every
+    /// socket that listens: nobody who connects meanwhile is lost. Answers when that has happened; this process then ends when
+    /// those that are connected have, or after the limit `drain`. When the new process fails, or is not ready within the limit
+    /// `upgrade`, everything is as before. Which program is started is said only from inside this one, or through a UNIX socket.
+    async fn upgrade(&self, context: &CallContext, binary: Option<String>) -> Result<Upgraded>;
 
     /// Every limit that is in force, and where it was set.
     async fn limits(&self) -> Result<Vec<LimitStatus>>;
@@ -100,6 +109,13 @@ pub struct Reloaded {
     pub stopped: Vec<String>,
     /// These go on as they were.
     pub kept: Vec<String>,
+}
+
+/// What an upgrade did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Upgraded {
+    /// The process that has taken over.
+    pub process: u32,
 }
 
 /// A limit that is in force.

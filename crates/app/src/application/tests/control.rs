@@ -224,6 +224,7 @@ impl Running {
         let (table, files) = (Table::new(), InMemory::default());
         let mut registry = Registry::builtin();
         registry.set_files(files.clone());
+        registry.set_upgrade(super::upgrade::hook());
         registry.register_provider(NOTED).register_exposure(ECHO);
         let loaded = Application::parse(FILE, text.as_bytes(), &registry, table.reactor());
         let mut application = loaded.unwrap();
@@ -234,6 +235,14 @@ impl Running {
             files,
             application,
         }
+    }
+
+    pub(super) fn end(&mut self) {
+        self.application.stop(self.table.reactor()).detach();
+    }
+
+    pub(super) fn control(&self) -> Control {
+        self.application.control()
     }
 
     /// Done at once, as everything is.
@@ -560,7 +569,7 @@ fn a_wrong_file_changes_nothing() {
         )),
         REFUSED,
         "f.toml:11: limits.idel: unknown key `idel`; expected one of `line`, `string`, `idle`, `handshake`, `shutdown`, `worker_stop`, \
-         `connect`, `connections`, `connections_per_peer`, `bytes_per_turn`, `output_high_water`, `output_hard`, \
+         `upgrade`, `drain`, `connect`, `connections`, `connections_per_peer`, `bytes_per_turn`, `output_high_water`, `output_hard`, \
          `datagram`, `datagram_output`, `descriptors`, `stall`, `thread_calls`, `processes`, `process_output`, \
          `threads`, `jobs_waiting`; did you mean `idle`?\n\
          f.toml:13: serve.what: unknown provider `x`; expected `users`\n\

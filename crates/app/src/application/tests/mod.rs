@@ -5,6 +5,7 @@ mod control;
 mod model;
 mod pairs;
 mod served;
+mod upgrade;
 
 use super::{load::Loader, *};
 use crate::config::Config;
@@ -138,7 +139,7 @@ fn wrong_limits() {
         check(&format!("{USERS}{FINGER}[limits]\n{limits}"), report);
     };
     check("idle = '0s'\nline = '1KiB'\nconnections = 5", "");
-    let names = "expected one of `line`, `string`, `idle`, `handshake`, `shutdown`, `worker_stop`, `connect`, \
+    let names = "expected one of `line`, `string`, `idle`, `handshake`, `shutdown`, `worker_stop`, `upgrade`, `drain`, `connect`, \
          `connections`, `connections_per_peer`, `bytes_per_turn`, `output_high_water`, `output_hard`, `datagram`, \
          `datagram_output`, `descriptors`, `stall`, `thread_calls`, `processes`, `process_output`, \
          `threads`, `jobs_waiting`";
