@@ -49,6 +49,11 @@ const BY_HAND: &[(&str, &str, &str)] = &[
         "",
     ),
     (
+        "operating",
+        "`tress ctl`, the file read again (`SIGHUP`), another version of the program in place of the one that runs (`SIGUSR2`): without a request lost",
+        "",
+    ),
+    (
         "framings",
         "lines with raw mode, netstrings, 8/16/32-bit length prefixes",
         "",

@@ -80,7 +80,7 @@ fn grammar() -> clap::Command {
             .help("The TOML file of the application")
     };
     let run = clap::Command::new("run")
-        .about("Run an application until Ctrl-C or SIGTERM; SIGHUP reads its file again")
+        .about("Run an application until Ctrl-C or SIGTERM; SIGHUP reads its file again, SIGUSR2 upgrades it")
         .arg(file().required(true))
         .arg(
             Arg::new("log-level")

@@ -1,6 +1,9 @@
 //! What the commands do. Knows no kind and no protocol.
 
-use crate::{Ended, listing, logging, table};
+use crate::{
+    Ended, listing, logging, table,
+    upgrade::{self, Taking},
+};
 use std::{
     io::{self, Write},
     path::Path,
@@ -16,33 +19,39 @@ type Make = fn() -> Result<Reactor>;
 
 /// Runs a file until it is told to stop.
 pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), Ended> {
-    let registry = &logging::start(level, registry);
+    let registry = logging::start(level, registry);
+    upgrade::taking_over(registry, |registry, place| run_here(file, registry, place))
+}
+
+fn run_here(file: &Path, registry: &Registry, place: &Taking) -> Result<(), Ended> {
     let make = driver_of(file)?;
     let plan = Plan::read(file, registry);
     let count = plan
         .as_ref()
         .map_or(1, |plan| plan.workers().count(Workers::available()));
     match plan.filter(|_| count > 1) {
-        Some(plan) => run_workers(plan, count, make),
+        Some(plan) => run_workers(plan, count, make, place),
         None => {
             let reactor = make().map_err(Ended::NoReactor)?;
+            let install = |reactor: &Reactor, reload| install(reactor, reload, place);
             tress_app::run(file, registry, &reactor, install).map_err(Ended::Because)
         }
     }
 }
 
 /// Signals are the first worker's, as the process has them once.
-fn run_workers(plan: Plan, count: usize, make: Make) -> Result<(), Ended> {
+fn run_workers(plan: Plan, count: usize, make: Make, taking: &Taking) -> Result<(), Ended> {
     let workers = Workers::new(count, make);
     let workers = workers.map_err(|error| Ended::NoReactor(error.into()))?;
     let plan = Arc::new(plan);
-    let shared = Arc::clone(&plan);
+    let (shared, taking) = (Arc::clone(&plan), taking.clone());
     let result = workers.run(move |worker| {
         let place = if worker.is_home() {
             Place::Home
         } else {
             Place::Away(worker.home().clone())
         };
+        let install = |reactor: &Reactor, reload| install(reactor, reload, &taking);
         shared.set_up(worker.reactor(), &place, install)
     });
     result.map_err(Ended::Worker)?;
@@ -50,15 +59,23 @@ fn run_workers(plan: Plan, count: usize, make: Make) -> Result<(), Ended> {
     Ok(())
 }
 
+/// Signals, and the sockets of the process whose place this one takes.
 pub(crate) fn install(
     reactor: &Reactor,
     reload: Reload,
-) -> Result<(SignalHandle, [SignalHandle; 2])> {
+    taking: &Taking,
+) -> Result<([SignalHandle; 2], [SignalHandle; 2])> {
+    taking.listen(reactor);
+    let again = reload.clone();
     let hang_up = reactor.on_signal(Signal::Hup, move |_| {
         tracing::info!(target: "tress", "received SIGHUP, reading again");
-        reload.now();
+        again.now();
     })?;
-    Ok((hang_up, reactor.stop_on_signals()?))
+    let upgrade = reactor.on_signal(Signal::Usr2, move |_| {
+        tracing::info!(target: "tress", "received SIGUSR2, upgrading");
+        reload.upgrade();
+    })?;
+    Ok(([hang_up, upgrade], reactor.stop_on_signals()?))
 }
 
 /// Checks a file, if there is one, and prints the limits, if they are asked for.

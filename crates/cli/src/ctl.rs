@@ -12,7 +12,7 @@ use std::{
 };
 use tress_app::{
     config::{self, Config, MAX_FILE_BYTES, Problems, ServeSection},
-    control::{DynApplication, LimitStatus, Reloaded, ServiceStatus, Statistics},
+    control::{DynApplication, LimitStatus, Reloaded, ServiceStatus, Statistics, Upgraded},
 };
 use tress_core::{
     Failure, Limits, Reactor, Result,
@@ -49,6 +49,7 @@ enum Question {
     Attach(Vec<String>),
     Detach(String),
     Reload,
+    Upgrade(Option<PathBuf>),
     Limits,
     Statistics,
     Log(Option<String>),
@@ -99,6 +100,13 @@ pub(crate) fn grammar() -> clap::Command {
             ),
             command("detach", "Stop a service and forget it, until the file is read again").arg(name()),
             command("reload", "Read the file again, as SIGHUP does: only what has changed restarts"),
+            command("upgrade", "Start the program anew and have it take over all sockets, as SIGUSR2 does: nobody is lost").arg(
+                Arg::new("binary")
+                    .long("binary")
+                    .value_name("PATH")
+                    .value_parser(value_parser!(PathBuf))
+                    .help("The program to start; by default what is now at the path from which the application was started"),
+            ),
             command("limits", "Every limit, and where it was set"),
             command("statistics", "What has come and gone, for each service"),
             command("log", "Show or change what is logged")
@@ -118,6 +126,7 @@ pub(crate) fn parse(matches: &ArgMatches) -> Arguments {
         }
         Some(("detach", matches)) => Question::Detach(name(matches)),
         Some(("reload", _)) => Question::Reload,
+        Some(("upgrade", matches)) => Question::Upgrade(matches.get_one("binary").cloned()),
         Some(("limits", _)) => Question::Limits,
         Some(("statistics", _)) => Question::Statistics,
         Some(("log", matches)) => Question::Log(matches.get_one("LEVEL").cloned()),
@@ -168,6 +177,10 @@ fn prepare(arguments: &Arguments) -> Result<(String, Question), Ended> {
     let mut question = arguments.question.clone();
     if let Question::Attach(words) = &mut question {
         *words = vec![sections(words)?];
+    }
+    if let Question::Upgrade(Some(binary)) = &mut question {
+        // The application may be in another directory.
+        *binary = std::path::absolute(&*binary).map_err(wrong)?;
     }
     let at = match &arguments.at {
         Some(at) => at.clone(),
@@ -290,6 +303,7 @@ enum Answer {
     Names(Vec<String>),
     Done(String),
     Reloaded(Reloaded),
+    Upgraded(Upgraded),
     Limits(Vec<LimitStatus>),
     Statistics(Statistics),
 }
@@ -328,6 +342,10 @@ async fn put(
             Answer::Done("detached".to_owned())
         }
         Question::Reload => Answer::Reloaded(application.reload(context).await?),
+        Question::Upgrade(binary) => {
+            let binary = binary.map(|path| path.to_string_lossy().into_owned());
+            Answer::Upgraded(application.upgrade(context, binary).await?)
+        }
         Question::Limits => Answer::Limits(application.limits(context).await?),
         Question::Statistics => Answer::Statistics(application.statistics(context).await?),
         Question::Log(level) => Answer::Word(application.log_level(context, level).await?),
@@ -348,6 +366,7 @@ impl Answer {
             Self::Names(answer) => line(answer),
             Self::Done(_) => line(&()),
             Self::Reloaded(answer) => line(answer),
+            Self::Upgraded(answer) => line(answer),
             Self::Limits(answer) => line(answer),
             Self::Statistics(answer) => line(answer),
         }
@@ -362,6 +381,7 @@ impl Answer {
                 .map(|name| format!("attached {name}\n"))
                 .collect(),
             Self::Reloaded(done) => reloaded(done),
+            Self::Upgraded(done) => format!("process {} has taken over\n", done.process),
             Self::Limits(limits) => table_of_limits(limits),
             Self::Statistics(statistics) => figures(statistics, now),
         }

@@ -20,6 +20,7 @@ mod listing;
 mod logging;
 mod serve;
 mod table;
+mod upgrade;
 
 pub use tress_app::Registry;
 
@@ -62,36 +63,11 @@ fn execute(command: Command, registry: &Registry) -> u8 {
     };
     match done {
         Ok(()) => 0,
-        Err(Ended::Because(error)) => {
-            say(&error);
-            error.exit_code()
-        }
-        Err(Ended::Worker(failure)) => {
-            say(&failure);
-            failure.check::<RunError>().map_or(1, RunError::exit_code)
-        }
-        Err(Ended::NoReactor(failure)) => {
-            say(&failure);
-            1
-        }
-        Err(Ended::Unknown(message)) => {
-            say(&message);
-            2
-        }
-        Err(Ended::NotMade(message)) => {
-            say(&message);
-            1
-        }
-        Err(Ended::Ctl(code, fault)) => {
-            say(&fault.message());
-            code
-        }
-        Err(Ended::Said(code)) => code,
-        // Whoever read the output has enough of it.
-        Err(Ended::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-        Err(Ended::Output(error)) => {
-            say(&error);
-            1
+        Err(ended) => {
+            if let Some(text) = ended.text() {
+                say(&text);
+            }
+            ended.code()
         }
     }
 }
@@ -112,6 +88,34 @@ enum Ended {
     Said(u8),
     /// What was asked for could not be written.
     Output(io::Error),
+}
+
+impl Ended {
+    /// What the operator is told.
+    fn text(&self) -> Option<String> {
+        match self {
+            Self::Because(error) => Some(error.to_string()),
+            Self::Worker(failure) | Self::NoReactor(failure) => Some(failure.to_string()),
+            Self::Unknown(message) | Self::NotMade(message) => Some(message.clone()),
+            Self::Ctl(_, fault) => Some(fault.message().to_owned()),
+            Self::Said(_) => None,
+            Self::Output(error) => {
+                (error.kind() != io::ErrorKind::BrokenPipe).then(|| error.to_string())
+            }
+        }
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Self::Because(error) => error.exit_code(),
+            Self::Worker(failure) => failure.check::<RunError>().map_or(1, RunError::exit_code),
+            Self::NoReactor(_) | Self::NotMade(_) => 1,
+            Self::Unknown(_) => 2,
+            Self::Ctl(code, _) | Self::Said(code) => *code,
+            // Whoever read the output has enough of it.
+            Self::Output(error) => u8::from(error.kind() != io::ErrorKind::BrokenPipe),
+        }
+    }
 }
 
 impl From<io::Error> for Ended {

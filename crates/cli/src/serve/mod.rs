@@ -9,11 +9,14 @@ mod options;
 #[cfg(test)]
 mod tests;
 
-use crate::{Ended, Registry, commands, logging};
+use crate::{
+    Ended, Registry, commands, logging,
+    upgrade::{self, Taking},
+};
 use choice::Choice;
 use options::{Given, Grammar};
 use std::io::{self, Write};
-use tress_core::wording::unknown;
+use tress_core::{Reactor, wording::unknown};
 
 /// What the arguments ask for.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,10 +50,15 @@ pub(crate) fn serve(arguments: &[String], registry: &Registry) -> Result<(), End
             document,
             level,
         } => {
-            let registry = &logging::start(level, registry);
-            let (text, install) = (document.as_bytes(), commands::install);
-            let ran = tress_app::run_text(&name, text, registry, &reactor, install);
-            ran.map_err(Ended::Because)?;
+            let registry = logging::start(level, registry);
+            let run = |registry: &Registry, taking: &Taking| {
+                let install =
+                    |reactor: &Reactor, reload| commands::install(reactor, reload, taking);
+                let text = document.as_bytes();
+                let ran = tress_app::run_text(&name, text, registry, &reactor, install);
+                ran.map_err(Ended::Because)
+            };
+            upgrade::taking_over(registry, run)?;
         }
     }
     Ok(())
@@ -60,7 +68,7 @@ pub(crate) fn serve(arguments: &[String], registry: &Registry) -> Result<(), End
 fn read(
     arguments: &[String],
     registry: &Registry,
-    reactor: &tress_core::Reactor,
+    reactor: &Reactor,
 ) -> Result<Asked, Vec<String>> {
     let one = |problem: String| vec![problem];
     let Some((name, rest)) = arguments.split_first().filter(|(name, _)| !is_help(name)) else {
