@@ -120,6 +120,18 @@ impl Taken {
         })
     }
 
+    /// All of them; `None` for one that was left out.
+    pub(crate) fn values(self) -> impl Iterator<Item = Option<Value>> {
+        self.values
+    }
+
+    /// All that were not left out, by name.
+    pub(crate) fn named(self, method: &'static Method) -> Arguments {
+        let given = method.arguments.iter().zip(self.values);
+        let given = given.filter_map(|(argument, value)| Some((argument.name.to_owned(), value?)));
+        given.collect::<Vec<_>>().into()
+    }
+
     /// That the interface has no such method after all.
     #[must_use]
     pub fn unknown(&self) -> BadCall {
@@ -143,7 +155,7 @@ struct Bad {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Problem {
+pub(crate) enum Problem {
     Unknown,
     TooMany {
         expected: usize,
@@ -170,7 +182,7 @@ enum Problem {
 }
 
 impl BadCall {
-    fn new(interface: &'static str, method: &str, problem: Problem) -> Self {
+    pub(crate) fn new(interface: &'static str, method: &str, problem: Problem) -> Self {
         Self(Box::new(Bad {
             interface,
             method: method.to_owned(),

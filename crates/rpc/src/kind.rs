@@ -7,19 +7,37 @@ use std::fmt;
 
 /// A type of an argument or a result, by its JSON Schema (2020-12).
 #[derive(Clone, Copy)]
-pub struct Type(fn(&mut SchemaGenerator) -> Schema);
+pub struct Type(Source);
+
+/// Where a schema is from.
+#[derive(Clone, Copy)]
+enum Source {
+    Of(fn(&mut SchemaGenerator) -> Schema),
+    Told(&'static Json),
+}
 
 impl Type {
     /// This type.
     #[must_use]
     pub const fn of<T: JsonSchema>() -> Self {
-        Self(|generator| generator.subschema_for::<T>())
+        Self(Source::Of(|generator| generator.subschema_for::<T>()))
+    }
+
+    /// The type that this schema says, which stands for itself: it refers to no definitions. For what a peer tells of
+    /// itself.
+    #[must_use]
+    pub const fn told(schema: &'static Json) -> Self {
+        Self(Source::Told(schema))
     }
 
     /// Its schema, as a part of a document that this generator makes: the definitions it refers to are the generator's.
     #[must_use]
     pub fn schema(self, generator: &mut SchemaGenerator) -> Schema {
-        (self.0)(generator)
+        match self.0 {
+            Source::Of(make) => make(generator),
+            // What is no schema says nothing.
+            Source::Told(schema) => Schema::try_from(schema.clone()).unwrap_or_default(),
+        }
     }
 
     /// What it takes. Reads the schema: not for every call.

@@ -56,6 +56,7 @@ pub mod cred;
 mod descriptor;
 mod distant;
 pub mod fault;
+mod fitting;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod jsonrpc;
@@ -70,6 +71,7 @@ pub mod pb;
 mod pending;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod told;
 mod unsayable;
 mod value;
 
@@ -79,6 +81,7 @@ pub use client::{Carrier, Client, MakeTwin};
 pub use descriptor::{Argument, Descriptor, Limit, Method};
 pub use distant::{CallLimits, Distant, HomeStopped, Homes, NoAnswer, TooManyCalls};
 pub use fault::Fault;
+pub use fitting::Fitting;
 pub use kind::{Kind, Type};
 pub use limits::ExposureLimit;
 pub use object::{CallContext, Interface, Object, WrongInterface};

@@ -2,6 +2,7 @@
 
 use crate::{
     arguments::{Arguments, BadCall, Taken},
+    client::Client,
     descriptor::{Descriptor, Method},
     value::Value,
 };
@@ -84,6 +85,25 @@ impl Object {
                 let object = handle.downcast_ref::<Rc<I>>();
                 let object = object.expect("it was made of one, above");
                 Rc::clone(object).dispatch(context, method, arguments)
+            },
+        }
+    }
+
+    /// An object whose calls a client carries, when nothing more is known of its interface than the descriptor. As a
+    /// [`MakeTwin`](crate::MakeTwin) it is `Object::carried`.
+    #[must_use]
+    pub fn carried(client: Client) -> Self {
+        Self {
+            descriptor: client.descriptor(),
+            handle: Rc::new(client),
+            dispatch: |handle, context, method, arguments| {
+                let client = handle.downcast_ref::<Client>();
+                let client = client.expect("it was made of one, above");
+                let known = client.descriptor().methods.get(method);
+                match known {
+                    Some(known) => client.call(context, known.name, arguments.named(known)),
+                    None => Deferred::fail(arguments.unknown()),
+                }
             },
         }
     }
