@@ -54,6 +54,11 @@ const BY_HAND: &[(&str, &str, &str)] = &[
         "",
     ),
     (
+        "plug-ins",
+        "compiled in (`plug_in!`, `tress new`), or a child process in any language (`plugins.d/NAME.toml`, AMP; a Python example)",
+        "",
+    ),
+    (
         "framings",
         "lines with raw mode, netstrings, 8/16/32-bit length prefixes",
         "",
@@ -68,7 +73,7 @@ const BY_HAND: &[(&str, &str, &str)] = &[
 /// The generated rows: a heading of `tress plugins`, the area, and what is not there yet.
 const LISTED: &[(&str, &str, &str)] = &[
     ("Endpoints", "endpoint kinds", ""),
-    ("Providers", "providers", "plug-ins in other processes"),
+    ("Providers", "providers", ""),
     (
         "Protocols",
         "protocols",
@@ -135,13 +140,15 @@ fn table(listing: &str) -> Result<String, String> {
     Ok(table)
 }
 
-/// The first words of the indented lines below a heading.
+/// The first words of the lines below a heading that are indented by two.
 fn names(listing: &str, heading: &str) -> Vec<String> {
     let mut lines = listing
         .lines()
         .skip_while(|line| !line.starts_with(heading));
     lines.next();
     let below = lines.take_while(|line| line.starts_with("  "));
+    // What is indented further are their options.
+    let below = below.filter(|line| !line.starts_with("   "));
     below
         .filter_map(|line| line.split_whitespace().next())
         .map(|name| format!("`{name}`"))
@@ -167,7 +174,7 @@ pub(crate) fn replaced(readme: &str, mark: &str, table: &str) -> Result<String, 
 mod tests {
     use super::*;
 
-    const LISTING: &str = "Providers, for x:\n  a.b  Does.\n  c    Too.\n\nProtocols:\n  p  of Q\n\nEndpoints:\n  tcp  tcp:PORT\n";
+    const LISTING: &str = "Providers, for x:\n  a.b  Does.\n      option  a string\n  c    Too.\n\nProtocols:\n  p  of Q\n\nEndpoints:\n  tcp  tcp:PORT\n";
 
     #[test]
     fn names_are_those_below_their_heading() {

@@ -5,6 +5,7 @@ use crate::{
     config::{OptionSpec, Options, Problem},
     control::Control,
     files::{Files, SystemFiles},
+    plugin,
 };
 use std::{collections::BTreeMap, fmt, path::Path, rc::Rc, sync::Arc, time::Duration};
 use tress_core::{Deferred, Reactor, Result, SharedFactory, endpoint::EndpointKind};
@@ -52,6 +53,10 @@ pub type MakeProvider = fn(&ProviderContext<'_>, &Options) -> Result<Box<dyn Pro
 pub struct ProviderContext<'c> {
     /// NAME in `[provide.NAME]`.
     pub name: &'c str,
+    /// Which kind is made.
+    pub kind: &'c ProviderKind,
+    /// The plug-in in a process of its own that told of the kind; none for one that is compiled in.
+    pub plugin: Option<&'c plugin::Known>,
     /// The loop it will run on.
     pub reactor: &'c Reactor,
     /// Where its files are.
@@ -188,11 +193,13 @@ impl fmt::Debug for Successor {
 #[derive(Clone)]
 pub struct Registry {
     providers: BTreeMap<&'static str, ProviderKind>,
+    /// By the names of the kinds that they told.
+    pub(crate) plugins: BTreeMap<&'static str, plugin::Known>,
     checkers: BTreeMap<&'static str, CheckerKind>,
     /// By protocol, then by interface, which is empty for those of every interface: an adapter of your own for one pair wins
     /// over what was there.
     exposures: BTreeMap<(&'static str, &'static str), Exposure>,
-    endpoints: Vec<InstallEndpoint>,
+    endpoints: Vec<(&'static str, InstallEndpoint)>,
     files: Rc<dyn Files>,
     /// Whether providers find their files elsewhere, which belongs to one thread.
     own_files: bool,
@@ -203,9 +210,11 @@ pub struct Registry {
 /// All of a [`Registry`] that may go to another thread; becomes one there.
 pub struct Portable {
     providers: BTreeMap<&'static str, ProviderKind>,
+    /// By the names of the kinds that they told.
+    pub(crate) plugins: BTreeMap<&'static str, plugin::Known>,
     checkers: BTreeMap<&'static str, CheckerKind>,
     exposures: BTreeMap<(&'static str, &'static str), Exposure>,
-    endpoints: Vec<InstallEndpoint>,
+    endpoints: Vec<(&'static str, InstallEndpoint)>,
     log_level: Option<LogLevel>,
     upgrade: Option<Upgrade>,
 }
@@ -216,6 +225,7 @@ impl Portable {
     pub fn registry(&self) -> Registry {
         Registry {
             providers: self.providers.clone(),
+            plugins: self.plugins.clone(),
             checkers: self.checkers.clone(),
             exposures: self.exposures.clone(),
             endpoints: self.endpoints.clone(),
@@ -242,6 +252,7 @@ impl Registry {
     pub fn empty() -> Self {
         Self {
             providers: BTreeMap::new(),
+            plugins: BTreeMap::new(),
             checkers: BTreeMap::new(),
             exposures: BTreeMap::new(),
             endpoints: Vec::new(),
@@ -283,11 +294,7 @@ impl Registry {
 
     /// Adds a protocol for an interface, or for all, or replaces that pair.
     pub fn register_exposure(&mut self, exposure: Exposure) -> &mut Self {
-        let interface = match exposure.serves {
-            Serves::Interface(interface) => interface.name,
-            Serves::Any(_) => "",
-        };
-        self.exposures.insert((exposure.name, interface), exposure);
+        self.exposures.insert(pair(&exposure), exposure);
         self
     }
 
@@ -297,9 +304,27 @@ impl Registry {
         name: &'static str,
         make: impl Fn() -> K + Send + Sync + 'static,
     ) -> &mut Self {
-        let install = move |reactor: &Reactor| reactor.endpoint_kind(name, make());
-        self.endpoints.push(Arc::new(install));
+        self.teach_endpoint(name, move |reactor| reactor.endpoint_kind(name, make()))
+    }
+
+    /// The same by a function that does it.
+    pub(crate) fn teach_endpoint(
+        &mut self,
+        name: &'static str,
+        teach: impl Fn(&Reactor) + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.endpoints.push((name, Arc::new(teach)));
         self
+    }
+
+    /// Whether a kind of endpoint of that name was added here.
+    pub(crate) fn has_endpoint(&self, name: &str) -> bool {
+        self.endpoints.iter().any(|(known, _)| *known == name)
+    }
+
+    /// Whether there is one for that pair of protocol and interface.
+    pub(crate) fn has_exposure(&self, exposure: &Exposure) -> bool {
+        self.exposures.contains_key(&pair(exposure))
     }
 
     /// Has providers find their files there, and not in the operating system. Of those of a simulated host, for instance.
@@ -345,6 +370,7 @@ impl Registry {
     pub fn portable(&self) -> Option<Portable> {
         (!self.own_files).then(|| Portable {
             providers: self.providers.clone(),
+            plugins: self.plugins.clone(),
             checkers: self.checkers.clone(),
             exposures: self.exposures.clone(),
             endpoints: self.endpoints.clone(),
@@ -355,7 +381,7 @@ impl Registry {
 
     /// Teaches the kinds of endpoint to a reactor.
     pub fn install_endpoints(&self, reactor: &Reactor) {
-        for install in &self.endpoints {
+        for (_, install) in &self.endpoints {
             install(reactor);
         }
     }
@@ -364,6 +390,18 @@ impl Registry {
     #[must_use]
     pub fn provider(&self, name: &str) -> Option<&ProviderKind> {
         self.providers.get(name)
+    }
+
+    /// What makes an object of that interface of calls that a client carries, if a kind here has said so.
+    pub(crate) fn twin(&self, interface: &str) -> Option<(&'static Descriptor, MakeTwin)> {
+        let mut compiled = self.providers.values();
+        compiled.find_map(|kind| match kind.sharing {
+            Sharing::Home(twins) if !self.plugins.contains_key(kind.name) => twins
+                .iter()
+                .find(|(known, _)| known.name == interface)
+                .copied(),
+            Sharing::Home(_) | Sharing::PerWorker | Sharing::Undeclared => None,
+        })
     }
 
     /// All kinds of provider, by name.
@@ -442,6 +480,14 @@ impl Registry {
         let mut names = self.protocols();
         names.retain(|name| self.exposure(kind, name, None).is_ok());
         names
+    }
+}
+
+/// The protocol, and the interface that it is for; empty for every one.
+fn pair(exposure: &Exposure) -> (&'static str, &'static str) {
+    match exposure.serves {
+        Serves::Interface(interface) => (exposure.name, interface.name),
+        Serves::Any(_) => (exposure.name, ""),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The command line, taken apart. Does nothing.
 
-use crate::ctl;
+use crate::{ctl, new};
 use clap::{Arg, ArgAction, ArgMatches, builder::PossibleValuesParser, value_parser};
 use std::{ffi::OsString, path::PathBuf};
 use tracing::Level;
@@ -20,8 +20,11 @@ pub(crate) enum Command {
     },
     Plugins {
         name: Option<String>,
+        file: Option<PathBuf>,
     },
-    Schema,
+    Schema {
+        file: Option<PathBuf>,
+    },
     Serve {
         arguments: Vec<String>,
     },
@@ -30,6 +33,7 @@ pub(crate) enum Command {
         out: PathBuf,
         force: bool,
     },
+    New(new::Arguments),
     Ctl(ctl::Arguments),
 }
 
@@ -49,9 +53,12 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             limits: matches.get_flag("limits"),
         },
         Some(("plugins", matches)) => Command::Plugins {
-            name: matches.get_one("NAME").cloned(),
+            name: matches.get_one("explain").cloned(),
+            file: file(matches),
         },
-        Some(("schema", _)) => Command::Schema,
+        Some(("schema", matches)) => Command::Schema {
+            file: file(matches),
+        },
         Some(("serve", matches)) => Command::Serve {
             arguments: matches
                 .get_many("ARGUMENT")
@@ -64,6 +71,11 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             out: matches.get_one("out").cloned().unwrap_or_default(),
             force: matches.get_flag("force"),
         },
+        Some(("new", matches)) => Command::New(new::Arguments {
+            name: matches.get_one("NAME").cloned().unwrap_or_default(),
+            is_toml: matches.get_flag("toml"),
+            tress: matches.get_one("tress").cloned(),
+        }),
         Some(("ctl", matches)) => Command::Ctl(ctl::parse(matches)),
         other => unreachable!("the grammar has no {other:?}"),
     })
@@ -100,10 +112,17 @@ fn grammar() -> clap::Command {
         )
         .arg(file().required_unless_present("limits"));
     let plugins = clap::Command::new("plugins")
-        .about("List what a file can name: kinds of provider, protocols, kinds of endpoint")
-        .arg(Arg::new("NAME").help("Show this one in full, with its options"));
+        .about("List what a file can name, with options: kinds of provider, protocols, checkers, kinds of endpoint")
+        .arg(
+            Arg::new("explain")
+                .long("explain")
+                .value_name("NAME")
+                .help("Tell all of this one, with an example"),
+        )
+        .arg(file().help("Ask the plug-ins of this file, too"));
     let schema = clap::Command::new("schema")
-        .about("Print a JSON Schema of the file, with which editors complete and check it");
+        .about("Print a JSON Schema of the file, with which editors complete and check it")
+        .arg(file().help("Ask the plug-ins of this file, too"));
     let serve = clap::Command::new("serve")
         .about("Serve one object without a file; `tress serve --help` lists what can be served")
         .disable_help_flag(true) // what may follow depends on what is served
@@ -113,7 +132,49 @@ fn grammar() -> clap::Command {
                 .trailing_var_arg(true)
                 .allow_hyphen_values(true),
         );
-    let cert = clap::Command::new("cert")
+    clap::Command::new("tress")
+        .about("One object, every protocol: runs what a TOML file glues together")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(false)
+        .subcommands([
+            run,
+            serve,
+            check,
+            plugins,
+            new(),
+            schema,
+            cert(),
+            ctl::grammar(),
+        ])
+}
+
+fn new() -> clap::Command {
+    clap::Command::new("new")
+        .about("Make a crate with a kind of your own, or a file alone, to go on from")
+        .arg(
+            Arg::new("NAME")
+                .required(true)
+                .help("What it is called, and the new directory"),
+        )
+        .arg(
+            Arg::new("toml")
+                .long("toml")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("tress")
+                .help("Only a file, NAME.toml"),
+        )
+        .arg(
+            Arg::new("tress")
+                .long("tress")
+                .value_name("DIRECTORY")
+                .value_parser(value_parser!(PathBuf))
+                .help("Have the crate use these sources of tress, not those that were published"),
+        )
+}
+
+fn cert() -> clap::Command {
+    clap::Command::new("cert")
         .about("Make a certificate and its key for development, signed by itself")
         .arg(
             Arg::new("name")
@@ -136,11 +197,5 @@ fn grammar() -> clap::Command {
                 .long("force")
                 .action(ArgAction::SetTrue)
                 .help("Replace the files if they are there"),
-        );
-    clap::Command::new("tress")
-        .about("One object, every protocol: runs what a TOML file glues together")
-        .version(env!("CARGO_PKG_VERSION"))
-        .subcommand_required(true)
-        .arg_required_else_help(false)
-        .subcommands([run, serve, check, plugins, schema, cert, ctl::grammar()])
+        )
 }

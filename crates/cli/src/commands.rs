@@ -10,7 +10,10 @@ use std::{
     sync::Arc,
 };
 use tracing::Level;
-use tress_app::{Application, Driver, DriverChoice, Place, Plan, Registry, Reload, RunError};
+use tress_app::{
+    Application, Driver, DriverChoice, Place, Plan, Registry, Reload, RunError,
+    plugin::{self, Which},
+};
 use tress_core::{Limits, Reactor, Result, Signal, SignalHandle};
 use tress_os::Workers;
 
@@ -24,6 +27,7 @@ pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), 
 }
 
 fn run_here(file: &Path, registry: &Registry, place: &Taking) -> Result<(), Ended> {
+    let registry = &learnt(Some(file), Which::Named, registry)?;
     let make = driver_of(file)?;
     let plan = Plan::read(file, registry);
     let count = plan
@@ -59,6 +63,17 @@ fn run_workers(plan: Plan, count: usize, make: Make, taking: &Taking) -> Result<
     Ok(())
 }
 
+/// What the registry holds, and what the plug-ins of a file tell.
+fn learnt(file: Option<&Path>, which: Which, registry: &Registry) -> Result<Registry, Ended> {
+    let Some(file) = file else {
+        return Ok(registry.clone());
+    };
+    plugin::learn(file, which, registry, tress::reactor).map_err(|wrong| {
+        let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        Ended::Unknown(wrong.join("\n"))
+    })
+}
+
 /// Signals, and the sockets of the process whose place this one takes.
 pub(crate) fn install(
     reactor: &Reactor,
@@ -80,6 +95,7 @@ pub(crate) fn install(
 
 /// Checks a file, if there is one, and prints the limits, if they are asked for.
 pub(crate) fn check(file: Option<&Path>, limits: bool, registry: &Registry) -> Result<(), Ended> {
+    let registry = &learnt(file, Which::Named, registry)?;
     let reactor = reactor()?;
     let mut shown = Limits::default();
     if let Some(file) = file {
@@ -96,8 +112,13 @@ pub(crate) fn check(file: Option<&Path>, limits: bool, registry: &Registry) -> R
     Ok(())
 }
 
-/// Lists everything that a file can name, or shows what has this name.
-pub(crate) fn plugins(name: Option<&str>, registry: &Registry) -> Result<(), Ended> {
+/// Lists everything that a file can name, or shows what has this name. With a file, also what its plug-ins tell.
+pub(crate) fn plugins(
+    name: Option<&str>,
+    file: Option<&Path>,
+    registry: &Registry,
+) -> Result<(), Ended> {
+    let registry = &learnt(file, Which::All, registry)?;
     let reactor = reactor()?;
     registry.install_endpoints(&reactor);
     let text = match name {
@@ -108,8 +129,9 @@ pub(crate) fn plugins(name: Option<&str>, registry: &Registry) -> Result<(), End
     Ok(())
 }
 
-/// Prints the schema of the files that this registry can run.
-pub(crate) fn schema(registry: &Registry) -> Result<(), Ended> {
+/// Prints the schema of the files that this registry can run. With a file, also with what its plug-ins tell.
+pub(crate) fn schema(file: Option<&Path>, registry: &Registry) -> Result<(), Ended> {
+    let registry = &learnt(file, Which::All, registry)?;
     let reactor = reactor()?;
     registry.install_endpoints(&reactor);
     let text = tress_app::schema::schema(registry, &reactor);

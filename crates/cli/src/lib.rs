@@ -2,11 +2,12 @@
 //!
 //! ```no_run
 //! fn main() -> std::process::ExitCode {
-//!     let mut registry = tress_cli::Registry::builtin();
-//!     // registry.register_provider(..);
-//!     tress_cli::main_with(&registry)
+//!     tress_cli::main()
 //! }
 //! ```
+//!
+//! Its kinds plug themselves in where they are defined ([`tress_app::plug_in!`]); one that is in a library of its own needs
+//! `use that_library as _;` beside.
 //!
 //! Chooses the driver, the signals and where logs go. Knows no kind and no protocol.
 
@@ -16,8 +17,10 @@ mod arguments;
 mod certificate;
 mod commands;
 mod ctl;
+mod example;
 mod listing;
 mod logging;
+mod new;
 mod serve;
 mod table;
 mod upgrade;
@@ -32,6 +35,21 @@ use std::{
 use tress_app::RunError;
 use tress_core::Failure;
 use tress_rpc::Fault;
+
+/// Runs the command of this process's arguments. Files may name what tress brings along and what the program's crates plug in
+/// ([`tress_app::plug_in!`]).
+///
+/// Ends as [`main_with`] does, and with 1 when two kinds have one name.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Registry::plugged() {
+        Ok(registry) => main_with(&registry),
+        Err(taken) => {
+            say(&taken);
+            ExitCode::from(1)
+        }
+    }
+}
 
 /// Runs the command of this process's arguments. What files may name stands in `registry`.
 ///
@@ -55,10 +73,13 @@ fn execute(command: Command, registry: &Registry) -> u8 {
     let done = match command {
         Command::Run { file, level } => commands::run(&file, level, registry),
         Command::Check { file, limits } => commands::check(file.as_deref(), limits, registry),
-        Command::Plugins { name } => commands::plugins(name.as_deref(), registry),
-        Command::Schema => commands::schema(registry),
+        Command::Plugins { name, file } => {
+            commands::plugins(name.as_deref(), file.as_deref(), registry)
+        }
+        Command::Schema { file } => commands::schema(file.as_deref(), registry),
         Command::Serve { arguments } => serve::serve(&arguments, registry),
         Command::Cert { names, out, force } => certificate::make(&names, &out, force),
+        Command::New(arguments) => new::make(&arguments),
         Command::Ctl(arguments) => ctl::run(&arguments),
     };
     match done {
@@ -78,7 +99,7 @@ enum Ended {
     /// One of several workers.
     Worker(Failure),
     NoReactor(Failure),
-    /// A name on the command line.
+    /// A name on the command line, or a plug-in.
     Unknown(String),
     /// A file that was to be written.
     NotMade(String),
@@ -159,7 +180,15 @@ mod tests {
             check(Some(file.clone()), true)
         );
         assert_eq!(parse("tress check --limits"), check(None, true));
-        assert_eq!(parse("tress schema"), Ok(Command::Schema));
+        assert_eq!(parse("tress schema"), Ok(Command::Schema { file: None }));
+        let name = Some("finger".to_owned());
+        assert_eq!(
+            parse("tress plugins --explain finger a.toml"),
+            Ok(Command::Plugins {
+                name,
+                file: Some(file.clone())
+            })
+        );
         let arguments = ["qotd", "--quote", "a", "--help"].map(str::to_owned).into();
         assert_eq!(
             parse("tress serve qotd --quote a --help"),
@@ -181,6 +210,8 @@ mod tests {
             "tress cert certs",
             "tress run",
             "tress check",
+            "tress new",
+            "tress new a --toml --tress b",
             "tress rnu a.toml",
             "tress run --log-level loud a.toml",
         ] {

@@ -1,41 +1,49 @@
 //! What a file can name, as text. Writes nowhere.
 
-use crate::table::columns;
-use tress_app::{CheckerKind, Exposure, ProviderKind, Registry, Serves, config::OptionSpec};
+use crate::{example, table::columns};
+use tress_app::{
+    CheckerKind, Exposure, ProviderKind, Registry, Serves,
+    config::{OptionSpec, ValueKind},
+};
 use tress_core::{Reactor, endpoint::Side, wording::unknown};
 use tress_rpc::Descriptor;
 
-/// Everything, a line each.
+/// Everything, a line each, and below it a line for each of its options.
 pub(crate) fn all(registry: &Registry, reactor: &Reactor) -> String {
     let mut text = "Providers, for `kind` in [provide.NAME]:\n".to_owned();
-    let rows: Vec<_> = registry
-        .providers()
-        .map(|kind| [kind.name.to_owned(), kind.doc.to_owned()])
-        .collect();
-    text.push_str(&columns("  ", &rows));
+    let kinds = registry.providers();
+    let kinds = kinds.map(|kind| ([kind.name.to_owned(), kind.doc.to_owned()], kind.options));
+    text.push_str(&with_options(kinds.collect()));
     text.push_str("\nProtocols, for `as` in [[serve]]:\n");
-    let rows: Vec<_> = registry
-        .exposures()
-        .map(|e| {
-            let interface = match e.serves {
-                Serves::Interface(interface) => format!("of {}", interface.name),
-                Serves::Any(_) => "of every interface".to_owned(),
-            };
-            [e.name.to_owned(), interface, e.doc.to_owned()]
-        })
-        .collect();
-    text.push_str(&columns("  ", &rows));
+    let exposures = registry.exposures().map(|e| {
+        let interface = match e.serves {
+            Serves::Interface(interface) => format!("of {}", interface.name),
+            Serves::Any(_) => "of every interface".to_owned(),
+        };
+        ([e.name.to_owned(), interface, e.doc.to_owned()], e.options)
+    });
+    text.push_str(&with_options(exposures.collect()));
     text.push_str("\nCheckers, for `kind` in [auth.NAME]:\n");
-    let rows: Vec<_> = registry
-        .checkers()
-        .map(|kind| [kind.name.to_owned(), kind.doc.to_owned()])
-        .collect();
-    text.push_str(&columns("  ", &rows));
+    let kinds = registry.checkers();
+    let kinds = kinds.map(|kind| ([kind.name.to_owned(), kind.doc.to_owned()], kind.options));
+    text.push_str(&with_options(kinds.collect()));
     text.push_str("\nEndpoints, for `at` in [[serve]]:\n");
     text.push_str(&endpoints(reactor, Side::Server));
     text.push_str("\nEndpoints to connect to:\n");
     text.push_str(&endpoints(reactor, Side::Client));
-    text.push_str("\n`tress plugins NAME` shows one of them with its options.\n");
+    text.push_str("\n`tress plugins --explain NAME` tells all of one of them, with an example.\n");
+    text
+}
+
+/// Kinds in columns, the options of each below it.
+fn with_options<const N: usize>(kinds: Vec<([String; N], &'static [OptionSpec])>) -> String {
+    let (rows, specs): (Vec<_>, Vec<_>) = kinds.into_iter().unzip();
+    let mut text = String::new();
+    for (line, specs) in columns("  ", &rows).lines().zip(specs) {
+        text.push_str(line);
+        text.push('\n');
+        text.push_str(&columns("      ", &option_rows(specs)));
+    }
     text
 }
 
@@ -46,13 +54,15 @@ pub(crate) fn all(registry: &Registry, reactor: &Reactor) -> String {
 pub(crate) fn one(name: &str, registry: &Registry, reactor: &Reactor) -> Result<String, String> {
     let mut found: Vec<String> = registry
         .provider(name)
-        .map(|kind| provider(kind, registry))
+        .map(|kind| provider(kind, registry) + &shown(example::provider(kind, registry)))
         .into_iter()
         .collect();
     let exposures = registry.exposures().filter(|e| e.name == name);
-    found.extend(exposures.map(exposure));
-    found.extend(registry.checker(name).map(checker));
-    found.extend(endpoint(name, reactor));
+    found.extend(exposures.map(|e| exposure(e) + &shown(example::exposure(e, registry))));
+    let checkers = registry.checker(name).into_iter();
+    found.extend(checkers.map(|kind| checker(kind) + &shown(example::checker(kind, registry))));
+    let endpoints = endpoint(name, reactor).into_iter();
+    found.extend(endpoints.map(|text| text + &shown(example::endpoint(name, registry, reactor))));
     if found.is_empty() {
         let providers = registry.providers().map(|kind| kind.name);
         let kinds = [Side::Server, Side::Client].map(|side| reactor.endpoint_kinds(side));
@@ -65,6 +75,16 @@ pub(crate) fn one(name: &str, registry: &Registry, reactor: &Reactor) -> Result<
         return Err(unknown("name", name, &known));
     }
     Ok(found.join("\n"))
+}
+
+/// An example, if there is one.
+fn shown(example: Option<String>) -> String {
+    let Some(example) = example else {
+        return String::new();
+    };
+    let lines = example.lines().map(|line| format!("    {line}"));
+    let lines: Vec<String> = lines.map(|line| line.trim_end().to_owned()).collect();
+    format!("\n  example:\n{}\n", lines.join("\n"))
 }
 
 /// The kinds of endpoint for one side, a line each.
@@ -123,19 +143,28 @@ fn options(specs: &[OptionSpec]) -> String {
     if specs.is_empty() {
         return String::new();
     }
-    let rows: Vec<_> = specs
-        .iter()
-        .map(|spec| {
-            let need = match (spec.required, spec.default) {
-                (true, _) => "required".to_owned(),
-                (false, "") => "optional".to_owned(),
-                (false, default) => format!("default {default}"),
-            };
-            let kind = spec.value.described().to_owned();
-            [spec.name.to_owned(), kind, need, spec.doc.to_owned()]
-        })
-        .collect();
+    let rows = option_rows(specs);
     format!("\n  options:\n{}", columns("    ", &rows))
+}
+
+/// Name, type, default and doc of each.
+fn option_rows(specs: &[OptionSpec]) -> Vec<[String; 4]> {
+    let rows = specs.iter().map(|spec| {
+        let need = match (spec.required, spec.default) {
+            (true, _) => "required".to_owned(),
+            (false, "") => "optional".to_owned(),
+            (false, default) => format!("default {default}"),
+        };
+        let kind = match spec.value {
+            ValueKind::Choice(names) => {
+                let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+                names.join(" or ")
+            }
+            value => value.described().to_owned(),
+        };
+        [spec.name.to_owned(), kind, need, spec.doc.to_owned()]
+    });
+    rows.collect()
 }
 
 fn methods(verb: &str, interface: &Descriptor) -> String {

@@ -3,5 +3,5 @@
 #![forbid(unsafe_code)]
 
 fn main() -> std::process::ExitCode {
-    tress_cli::main_with(&tress_cli::Registry::builtin())
+    tress_cli::main()
 }

@@ -18,6 +18,7 @@ use std::{
     process::{Command, Output},
     sync::atomic::{AtomicU32, Ordering},
 };
+use tress_app::config::OptionSpec;
 use tress_core::endpoint::Side;
 
 /// A directory with files, gone after the test.
@@ -397,69 +398,141 @@ fn limits_are_one_table_that_a_file_can_change() {
 }
 
 #[test]
-fn plugins_are_listed() {
+fn plugins_are_listed_with_their_options() {
     let output = tress(&["plugins"]).output().unwrap();
+    let shown = text(&output.stdout);
     let expected = "\
 Providers, for `kind` in [provide.NAME]:
   application    The running application itself: its services are listed, started, stopped, attached; its file is read again.
   finger.file    Statuses in a text file, `user: status` a line; read again when it changes.
+      path    a path                      required     The file, relative to the directory of the configuration file.
+      reload  a duration such as `\"30s\"`  default 30s  Read it again at the latest after this, also when it seems unchanged.
   finger.memory  Statuses in memory; what a setter changes is lost when the application stops.
-  finger.sqlite  Statuses in the table `users` (`name`, `status`) of an SQLite file, which is made when it is missing.
-
-Protocols, for `as` in [[serve]]:
-  amp            of every interface  AMP, Twisted's protocol of commands: one for each method, with named arguments; with `auth`, callers send `Login`.
-  finger         of Finger           The finger protocol (RFC 1288): a line with a name in, the status out.
-  finger-setter  of FingerSetter     Two lines, a name and a status, and the end of the stream: the status is set. Anybody may.
-  http           of every interface  HTTP and JSON: `POST /Interface/method`, an OpenAPI document at /openapi.json, and a page for people at /.
-  jsonrpc        of every interface  JSON-RPC 2.0 over HTTP, at /jsonrpc.
-  jsonrpc-lines  of every interface  JSON-RPC 2.0, a message a line; with `auth`, callers call `rpc.login`.
-  lines          of every interface  Lines for people: a method and its arguments in, the answer out; `help` tells the rest. With `auth`, `login` is first.
-  pb             of every interface  Perspective Broker, Twisted's protocol of objects; with `auth`, callers log in by a challenge.
-  xmlrpc         of every interface  XML-RPC, with introspection, at /RPC2.
-
-Checkers, for `kind` in [auth.NAME]:
-  file    Users in a text file, `user:hash` a line, with Argon2 hashes of their passwords; changes count within a second.
-  memory  Users whose passwords are known as they are: what PB's challenge needs.
-  tokens  Users who show a secret and nothing else, such as HTTP's bearer token.
-
-Endpoints, for `at` in [[serve]]:
 ";
-    let shown = text(&output.stdout);
     assert!(shown.starts_with(expected), "{shown}");
-    let (_, endpoints) = shown.split_once(" for `at` in [[serve]]:\n").unwrap();
-    let (servers, clients) = endpoints
-        .split_once("\nEndpoints to connect to:\n")
-        .unwrap();
-    let reactor = tress_core::Reactor::with(tress_os::Mio::new().unwrap());
-    tress_app::Registry::builtin().install_endpoints(&reactor);
-    for (side, listed) in [(Side::Server, servers), (Side::Client, clients)] {
-        for (kind, usage) in reactor.endpoint_kinds(side) {
-            let line = listed
-                .lines()
-                .find(|line| line.trim_start().starts_with(&format!("{kind} ")));
+    let below = |heading: &str| {
+        let (_, rest) = shown.split_once(heading).unwrap();
+        rest.split("\n\n").next().unwrap().to_owned()
+    };
+    let registry = tress_app::Registry::builtin();
+    let check = |listed: &str, name: &str, doc: &str, options: &[OptionSpec]| {
+        let mut lines = listed
+            .lines()
+            .skip_while(|line| !line.starts_with(&format!("  {name} ")) || !line.ends_with(doc));
+        assert!(lines.next().is_some(), "{name}: {listed}");
+        for option in options {
+            let line = lines.next().unwrap();
+            let default = format!("default {}", option.default);
             assert!(
-                line.is_some_and(|line| line.ends_with(usage)),
-                "{kind}: {shown}"
+                line.starts_with(&format!("      {} ", option.name)),
+                "{line}"
             );
+            assert!(line.ends_with(option.doc), "{line}");
+            assert!(
+                option.default.is_empty() || line.contains(&default),
+                "{line}"
+            );
+        }
+        assert!(lines.next().is_none_or(|line| !line.starts_with("   ")));
+    };
+    let listed = below("Providers, for `kind` in [provide.NAME]:\n");
+    registry
+        .providers()
+        .for_each(|kind| check(&listed, kind.name, kind.doc, kind.options));
+    let listed = below("Protocols, for `as` in [[serve]]:\n");
+    assert!(
+        listed.contains("  finger         of Finger           The finger protocol"),
+        "{listed}"
+    );
+    registry
+        .exposures()
+        .for_each(|e| check(&listed, e.name, e.doc, e.options));
+    let listed = below("Checkers, for `kind` in [auth.NAME]:\n");
+    registry
+        .checkers()
+        .for_each(|kind| check(&listed, kind.name, kind.doc, kind.options));
+    let reactor = tress_core::Reactor::with(tress_os::Mio::new().unwrap());
+    registry.install_endpoints(&reactor);
+    for (side, heading) in [
+        (Side::Server, "Endpoints, for `at` in [[serve]]:\n"),
+        (Side::Client, "Endpoints to connect to:\n"),
+    ] {
+        let listed = below(heading);
+        for (kind, usage) in reactor.endpoint_kinds(side) {
+            check(&listed, &kind, usage, &[]);
         }
     }
     assert_eq!(output.status.code(), Some(0));
 }
 
 #[test]
+fn every_kind_is_explained_with_a_file_that_check_takes() {
+    let directory = Directory::with(&[("example.txt", ""), ("alice.secret", "s3cret\n")]);
+    let made = tress(&["cert", "--out", directory.0.to_str().unwrap()]).output();
+    assert!(made.unwrap().status.success());
+    let read = |name: &str| fs::read_to_string(directory.path(name)).unwrap();
+    fs::create_dir(directory.path("certificates")).unwrap();
+    let both = read("cert.pem") + &read("key.pem");
+    fs::write(directory.path("certificates/localhost.pem"), both).unwrap();
+    let registry = tress_app::Registry::builtin();
+    let reactor = tress_core::Reactor::with(tress_os::Mio::new().unwrap());
+    registry.install_endpoints(&reactor);
+    let endpoints = reactor.endpoint_kinds(Side::Server).into_iter();
+    let names: Vec<String> = registry
+        .providers()
+        .map(|kind| kind.name.to_owned())
+        .chain(registry.protocols().into_iter().map(str::to_owned))
+        .chain(registry.checkers().map(|kind| kind.name.to_owned()))
+        .chain(endpoints.map(|(name, _)| name))
+        .collect();
+    for name in names {
+        let output = tress(&["plugins", "--explain", &name]).output().unwrap();
+        let shown = text(&output.stdout);
+        let (about, example) = shown
+            .split_once("\n  example:\n")
+            .unwrap_or_else(|| panic!("{shown}"));
+        assert!(about.starts_with(&format!("{name}: a")), "{about}");
+        let example: Vec<&str> = example.lines().map(str::trim_start).collect();
+        let example = example.join("\n");
+        assert!(example.contains(&format!("\"{name}")), "{name}: {example}");
+        let known = example.lines().filter(|line| !line.ends_with("= \"...\""));
+        let uncommented = known.collect::<Vec<_>>().join("\n").replace("# ", "");
+        for (file, text) in [("example.toml", &example), ("whole.toml", &uncommented)] {
+            let path = directory.path(file);
+            fs::write(&path, text).unwrap();
+            let output = tress(&["check", path.to_str().unwrap()]).output().unwrap();
+            let wrong = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(0), "{name}: {wrong}\n{text}");
+        }
+    }
+}
+
+#[test]
 fn a_kind_of_endpoint_is_shown_as_it_is_written_on_both_sides() {
-    let output = tress(&["plugins", "tcp6"]).output().unwrap();
+    let output = tress(&["plugins", "--explain", "tcp6"]).output().unwrap();
     let expected = "\
 tcp6: an endpoint
   to listen at   tcp6:PORT[:interface=ADDRESS][:backlog=COUNT][:reuse=0|1]
   to connect to  tcp6:ADDRESS:PORT[:timeout=SECONDS][:bindAddress=ADDRESS]
+
+  example:
+    [provide.example]
+    kind = \"finger.memory\"
+    # users = { name = \"text\" }
+
+    [[serve]]
+    what = \"example\"
+    as = \"finger\"
+    at = \"tcp6:8007\"
 ";
     check(&output, 0, expected, "");
 }
 
 #[test]
 fn one_plugin_is_shown_with_its_options() {
-    let output = tress(&["plugins", "finger.file"]).output().unwrap();
+    let output = tress(&["plugins", "--explain", "finger.file"])
+        .output()
+        .unwrap();
     let expected = "\
 finger.file: a provider
   Statuses in a text file, `user: status` a line; read again when it changes.
@@ -476,9 +549,20 @@ finger.file: a provider
     setUser(name: string, status: string)  Gives a user a status; the user need not have had one.
 
   can be served as: amp, finger, finger-setter, http, jsonrpc, jsonrpc-lines, lines, pb, xmlrpc
+
+  example:
+    [provide.example]
+    kind = \"finger.file\"
+    path = \"example.txt\"
+    # reload = \"30s\"
+
+    [[serve]]
+    what = \"example\"
+    as = \"http\"
+    at = \"tcp:8007:interface=127.0.0.1\"
 ";
     check(&output, 0, expected, "");
-    let output = tress(&["plugins", "figner"]).output().unwrap();
+    let output = tress(&["plugins", "--explain", "figner"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let complaint = text(&output.stderr);
     assert!(

@@ -1,4 +1,4 @@
-//! A user's own `main`: `tress` with two more kinds of endpoint. Called as a test it starts itself as that program.
+//! A user's own `main`: `tress` with two more kinds of endpoint, which plug themselves in. Called as a test it starts itself as that program.
 
 #![expect(
     clippy::disallowed_types,
@@ -20,7 +20,7 @@ use std::{
     process::{Command, ExitCode},
     thread,
 };
-use tress_cli::{Registry, main_with};
+use tress_app::{EndpointPlug, plug_in};
 use tress_core::{
     Address, Port, Reactor, Result, SharedFactory,
     driver::ListenOptions,
@@ -28,6 +28,10 @@ use tress_core::{
     reactor::Target,
 };
 
+plug_in!(EndpointPlug {
+    name: "loopback",
+    teach: |reactor, name| reactor.endpoint_kind(name, Loopback),
+});
 /// `loopback:PORT`: TCP that never leaves this machine.
 struct Loopback;
 
@@ -66,6 +70,10 @@ impl EndpointKind for Loopback {
     }
 }
 
+plug_in!(EndpointPlug {
+    name: "stuck",
+    teach: |reactor, name| reactor.endpoint_kind(name, Stuck),
+});
 /// `stuck:PORT`: the same, and on the second worker a callback that never returns.
 struct Stuck;
 
@@ -113,10 +121,7 @@ fn main() -> ExitCode {
         one_signal_ends_it_although_a_worker_is_stuck();
         return ExitCode::SUCCESS;
     }
-    let mut registry = Registry::builtin();
-    registry.register_endpoint("loopback", || Loopback);
-    registry.register_endpoint("stuck", || Stuck);
-    main_with(&registry)
+    tress_cli::main()
 }
 
 fn program(arguments: &[&str]) -> Command {

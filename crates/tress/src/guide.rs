@@ -56,6 +56,9 @@ pub mod operating {}
 #[cfg(all(feature = "app", feature = "sim"))]
 #[doc = include_str!("../guide/logins.md")]
 pub mod logins {}
+#[cfg(all(feature = "app", feature = "rpc"))]
+#[doc = include_str!("../guide/plugins.md")]
+pub mod plugins {}
 
 #[doc = include_str!("../guide/twisted.md")]
 pub mod twisted {}

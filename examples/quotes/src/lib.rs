@@ -9,7 +9,6 @@ mod qotd;
 mod quoter;
 
 pub use fortune::FortuneQuoter;
-pub use plugin::registry;
 pub use qotd::{Qotd, QotdFactory};
 pub use quoter::{DynQuoter, Quoter, QuoterClient, StaticQuoter};
 

@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+use tress_quotes as _; // its plug-ins register themselves
+
 fn main() -> std::process::ExitCode {
-    tress_cli::main_with(&tress_quotes::registry())
+    tress_cli::main()
 }

@@ -1,4 +1,5 @@
-//! The plug-ins: what a file may name beside what tress brings along.
+//! The plug-ins: what a file may name beside what tress brings along. A line beside each has every program know it that this
+//! crate is part of.
 
 use crate::{
     fortune::FortuneQuoter,
@@ -9,9 +10,10 @@ use std::{path::PathBuf, rc::Rc};
 use tress::{
     Failure, Reactor, Result, SharedFactory,
     app::{
-        Access, Exposure, Make, Provider, ProviderKind, Registry, Serves, Sharing,
+        Access, Exposure, Make, Provider, ProviderKind, Serves, Sharing,
         config::{OptionSpec, ValueKind},
         files::Files,
+        plug_in,
     },
     rpc::Object,
 };
@@ -19,17 +21,7 @@ use tress::{
 /// The largest fortune file that is read, bytes.
 const MAX_FILE_BYTES: usize = 1 << 20;
 
-/// Everything that tress brings along, and quotes.
-#[must_use]
-pub fn registry() -> Registry {
-    let mut registry = Registry::builtin();
-    registry
-        .register_provider(STATIC)
-        .register_provider(FORTUNE)
-        .register_exposure(QOTD);
-    registry
-}
-
+plug_in!(STATIC);
 /// `kind = "quoter.static"`
 const STATIC: ProviderKind = ProviderKind {
     name: "quoter.static",
@@ -58,6 +50,7 @@ impl Provider for Static {
     }
 }
 
+plug_in!(FORTUNE);
 /// `kind = "quoter.fortune"`
 const FORTUNE: ProviderKind = ProviderKind {
     name: "quoter.fortune",
@@ -119,6 +112,7 @@ impl Provider for Fortune {
     }
 }
 
+plug_in!(QOTD);
 /// `as = "qotd"`
 const QOTD: Exposure = Exposure {
     name: "qotd",

@@ -2,7 +2,11 @@
 
 use super::*;
 use std::{cell::RefCell, path::Path, rc::Rc};
-use tress::{app::Application, prelude::*, sim::World};
+use tress::{
+    app::{Application, Registry},
+    prelude::*,
+    sim::World,
+};
 
 /// Says something, and keeps what it hears.
 struct Asker(Vec<u8>, Rc<RefCell<Vec<u8>>>);
@@ -17,6 +21,11 @@ impl Protocol for Asker {
         self.1.borrow_mut().extend_from_slice(data);
         Ok(())
     }
+}
+
+/// Everything that tress brings along, and quotes.
+fn registry() -> Registry {
+    Registry::plugged().expect("each has a name of its own")
 }
 
 /// An application that runs in the simulator.

@@ -403,6 +403,8 @@ impl<'l> Loader<'l> {
         }
         let context = ProviderContext {
             name: &section.name,
+            kind,
+            plugin: self.registry.plugins.get(kind.name),
             reactor: self.reactor,
             files: self.registry.files(),
             application: &self.control,

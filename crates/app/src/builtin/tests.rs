@@ -29,6 +29,8 @@ fn provider(table: &Table, directory: &Path, kind: &str, options: &str) -> Box<d
     assert_eq!(problems.to_string(), "");
     let context = ProviderContext {
         name: "users",
+        kind,
+        plugin: None,
         reactor: table.reactor(),
         files: registry.files(),
         application: &crate::Control::default(),

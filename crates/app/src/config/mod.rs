@@ -93,6 +93,13 @@ pub const APP_OPTIONS: &[OptionSpec] = &[
         doc: "How long such a call waits for its answer, more than 0s; then it fails and is cancelled. 30s by default.",
     },
     OptionSpec {
+        name: "plugins",
+        value: ValueKind::Path,
+        required: false,
+        default: "",
+        doc: "The directory of plug-ins in processes of their own, NAME.toml each; by default `plugins.d` beside this file.",
+    },
+    OptionSpec {
         name: "driver",
         value: ValueKind::Choice(crate::driver::NAMES),
         required: false,
@@ -348,6 +355,25 @@ impl Config {
             control: None,
         }
     }
+}
+
+/// The keys of a file that has no sections, unless it is no TOML: then `problems`, which has its name, knows more.
+pub(crate) fn read_keys(bytes: &[u8], problems: &mut Problems) -> Option<Options> {
+    let file = problems.file().to_owned();
+    let table = decode(bytes, problems)?;
+    let (path, at) = (String::new(), Position::default());
+    Some(Options::new(
+        path,
+        at,
+        table,
+        &[],
+        directory(Path::new(&file)),
+    ))
+}
+
+/// A problem with a file as a whole.
+pub(crate) fn whole(message: impl Into<String>) -> Problem {
+    Problem::new(Position::default(), "", message)
 }
 
 /// Whether a limit may be nothing: no idle time at all means that connections may be idle for ever.

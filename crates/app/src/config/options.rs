@@ -111,7 +111,15 @@ impl Options {
 
     /// A problem with the value of `key` at `at`, for one element of a list.
     pub fn problem_at(&self, key: &str, at: Position, message: impl Into<String>) -> Problem {
-        Problem::new(at, format!("{}.{}", self.path, step(key)), message)
+        Problem::new(at, self.path_of(key), message)
+    }
+
+    /// The dotted path of a key; that of a file without sections is the key.
+    fn path_of(&self, key: &str) -> String {
+        match &*self.path {
+            "" => step(key),
+            path => format!("{path}.{}", step(key)),
+        }
     }
 
     /// A problem for every key that is not in `known`.
@@ -337,7 +345,7 @@ impl Options {
         let pair = |entry: &'o Entry| match &entry.item.value {
             Value::String(text) => Ok((entry.key.as_str(), text.as_str())),
             other => {
-                let path = format!("{}.{}.{}", self.path, step(key), step(&entry.key));
+                let path = format!("{}.{}", self.path_of(key), step(&entry.key));
                 Err(Problem::new(
                     entry.at,
                     path,
@@ -371,7 +379,7 @@ impl Options {
     }
 
     fn secret(&self, key: &str, entry: &Entry) -> Result<Secret, Problem> {
-        let path = format!("{}.{}.{}", self.path, step(key), step(&entry.key));
+        let path = format!("{}.{}", self.path_of(key), step(&entry.key));
         let expected =
             "expected where the secret is: `{ env = \"NAME\" }` or `{ file = \"path\" }`";
         // What was found may be the secret: it is not shown.

@@ -123,7 +123,7 @@ fn wrong_sections() {
     );
     check(
         &format!("[app]\nnmae = 'x'\n{good}"),
-        r#"finger.toml:2: app.nmae: unknown key `nmae`; expected one of `name`, `workers`, `calls_in_flight`, `call_deadline`, `driver`; did you mean `name`?"#,
+        r#"finger.toml:2: app.nmae: unknown key `nmae`; expected one of `name`, `workers`, `calls_in_flight`, `call_deadline`, `plugins`, `driver`; did you mean `name`?"#,
     );
     check(
         &format!("[app]\nname = 1979-05-27\n{good}"),
@@ -253,7 +253,7 @@ fn no_toml() {
     check(
         &format!("[app]\nname='a'\nname='b'\nnmae='c'\n{good}"),
         "finger.toml:3:1: duplicate key `name`\n\
-         finger.toml:4: app.nmae: unknown key `nmae`; expected one of `name`, `workers`, `calls_in_flight`, `call_deadline`, `driver`; did you mean `name`?",
+         finger.toml:4: app.nmae: unknown key `nmae`; expected one of `name`, `workers`, `calls_in_flight`, `call_deadline`, `plugins`, `driver`; did you mean `name`?",
     );
 }
 
