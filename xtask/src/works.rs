@@ -40,7 +40,12 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ),
     (
         "processes",
-        "`spawn_process` with any map of descriptors, terminals, users, signals, `get_process_output`; on mio, io_uring and in the simulator",
+        "`spawn_process` with any map of descriptors, terminals, users, signals, `get_process_output`; kept running as Twisted's procmon does (`[[run]]`, `Supervised`); on mio, io_uring and in the simulator",
+        "",
+    ),
+    (
+        "services",
+        "`Service`, `MultiService`, `Application` without a file; servers, clients, timers, child processes; back-off and restart intensity",
         "",
     ),
     (

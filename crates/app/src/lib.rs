@@ -32,4 +32,4 @@ pub use registry::{
     Access, CheckerKind, Exposure, LogLevel, Make, Provider, ProviderKind, Registry, Serves,
     Serving, Sharing, Successor, Upgrade,
 };
-pub use run::{Plan, Reload, RunError, run, run_text};
+pub use run::{Plan, Reload, RunError, run, run_application, run_text};

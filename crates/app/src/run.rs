@@ -84,6 +84,16 @@ pub fn run_text<G: 'static>(
     run_loaded(file, loaded.map_err(RunError::File)?, reactor, install)
 }
 
+/// Runs an application that was made in the program until the reactor is stopped, which is the caller's: by
+/// `reactor.stop_on_signals()?`, say.
+///
+/// # Errors
+/// Something could not start, or the loop failed.
+pub fn run_application(application: Application, reactor: &Reactor) -> Result<(), RunError> {
+    let name = application.name().to_owned();
+    run_loaded(&name, application, reactor, |_, _| Ok(()))
+}
+
 fn run_loaded<G: 'static>(
     file: &str,
     application: Application,

@@ -14,6 +14,7 @@ mod running;
 
 use running::{PATIENCE, Running, tress};
 use std::{
+    collections::BTreeMap,
     fs,
     io::{Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
@@ -436,4 +437,160 @@ fn the_example_is_listed_by_its_names() {
             "{list}"
         );
     }
+}
+
+fn run(name: &str, command: &str, more: &str) -> String {
+    format!("[[run]]\nname = '{name}'\ncommand = {command}\n{more}\n")
+}
+
+/// The processes of all children that run.
+fn processes(application: &Application) -> BTreeMap<String, u32> {
+    let list = application.well(&["list", "--json"]);
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let services = list.as_array().unwrap().iter();
+    let children = services.filter_map(|service| {
+        let process = service["at"][0].as_str()?.strip_prefix("process ")?;
+        Some((service["name"].as_str()?.to_owned(), process.parse().ok()?))
+    });
+    children.collect()
+}
+
+/// How often each service was started again.
+fn restarts(application: &Application) -> BTreeMap<String, u64> {
+    let figures = application.well(&["statistics", "--json"]);
+    let figures: serde_json::Value = serde_json::from_str(&figures).unwrap();
+    let services = figures["services"].as_array().unwrap().iter();
+    let restarts = services.map(|service| {
+        let name = service["name"].as_str().unwrap();
+        (name.to_owned(), service["restarts"].as_u64().unwrap())
+    });
+    restarts.collect()
+}
+
+/// `kill -9`, and what its log says up to the next start of the child called `killed`: which process that is, and the delay.
+fn kill(application: &Application, process: u32) -> (u32, String, bool) {
+    let mut command = std::process::Command::new("kill");
+    let sent = command.args(["-s", "KILL", &process.to_string()]).status();
+    assert!(sent.unwrap().success());
+    let said = application.running.lines_to("killed: started, process ");
+    let why = "killed: a process has ended by SIGKILL; it is started again ";
+    let delay = said.iter().find_map(|line| line.split_once(why)).unwrap().1;
+    let (_, next) = said.last().unwrap().rsplit_once(' ').unwrap();
+    let other = said
+        .iter()
+        .any(|line| line.contains("bad: ") && line.contains("given up"));
+    (next.parse().unwrap(), delay.to_owned(), other)
+}
+
+/// Each time as the policy says, without a change to those beside it; and in the end nothing is left.
+#[test]
+fn a_child_is_killed_a_hundred_times() {
+    let quick = "threshold = '20ms'\nmin_restart_delay = '5ms'\nmax_restart_delay = '20ms'";
+    let deaf = r#"['sh', '-c', 'echo hello; trap "" TERM; echo deaf >&2; exec sleep 1000']"#;
+    let mut application = Application::of(
+        &[
+            "[control]\n".to_owned(),
+            run("before", "['sleep', '1000']", ""),
+            run("killed", "['sleep', '1000']", quick),
+            run("deaf", deaf, "kill_time = '200ms'"),
+            run("bad", "'false'", &format!("restart_limit = 2\n{quick}")),
+        ]
+        .concat(),
+    );
+    let said = application.running.lines_to("[deaf] deaf");
+    assert!(
+        said.iter().any(|line| line.ends_with("[deaf] hello")),
+        "{said:?}"
+    );
+    let first = processes(&application);
+    let mut process = first["killed"];
+    let mut given_up = said.iter().any(|line| line.contains("given up"));
+    let mut short = 5;
+    for round in 0..100 {
+        let (next, delay, other) = kill(&application, process);
+        given_up |= other;
+        if delay == "at once" {
+            short = 5;
+        } else {
+            assert_eq!(delay, format!("in {short}ms"), "round {round}");
+            short = 20.min(short * 2);
+        }
+        assert_ne!(next, process);
+        process = next;
+    }
+    if !given_up {
+        application.line("bad: a process has ended with exit code 1; it is given up");
+    }
+    let mut last = processes(&application);
+    assert_eq!(last.insert("killed".into(), first["killed"]), Some(process));
+    assert_eq!(last, first, "those beside it are the same");
+    let restarts = restarts(&application);
+    let restarts = ["before", "killed", "deaf", "bad"].map(|name| restarts[name]);
+    assert_eq!(restarts, [0, 100, 0, 2]);
+    let list = application.well(&["list"]);
+    let bad = list.lines().find(|line| line.starts_with("bad ")).unwrap();
+    assert!(bad.contains(" given up "), "{bad}");
+    application.signal("TERM");
+    let (said, code) = application.running.ends();
+    assert_eq!(code, Some(0), "{said:?}");
+    let order = said
+        .iter()
+        .filter_map(|line| line.strip_suffix(": stopped"));
+    let order: Vec<_> = order.filter_map(|line| line.rsplit(' ').next()).collect();
+    assert_eq!(order, ["deaf", "killed", "before"]);
+    for process in [process, first["before"], first["deaf"]] {
+        assert!(
+            !Path::new(&format!("/proc/{process}")).exists(),
+            "{process}"
+        );
+    }
+}
+
+#[test]
+fn a_child_is_stopped_started_and_changed_while_it_runs() {
+    let (one, two) = (
+        run("one", "['sleep', '1000']", ""),
+        run("two", "['sleep', '1000']", ""),
+    );
+    let application = Application::of(&format!("[control]\n{one}{two}"));
+    let first = processes(&application);
+    assert_eq!(application.well(&["stop", "one"]), "stopped\n");
+    application.line("one: stopped");
+    assert_eq!(processes(&application).keys().collect::<Vec<_>>(), ["two"]);
+    assert_eq!(application.well(&["start", "one"]), "started\n");
+    let changed = run("two", "['sleep', '2000']", "");
+    application.write(&format!("[control]\n{one}{changed}"));
+    let reloaded = application.well(&["reload"]);
+    let words: Vec<&str> = reloaded.split_whitespace().collect();
+    assert_eq!(words, ["restarted", "two", "kept", "control,", "one"]);
+    application.line("two: started, process ");
+    let last = processes(&application);
+    assert!(last["one"] != first["one"] && last["two"] != first["two"]);
+    application.write(&format!(
+        "[control]\n{}",
+        run("one", "['nowhere/sleep']", "")
+    ));
+    assert_eq!(
+        application.well(&["reload"]).split_whitespace().next(),
+        Some("restarted")
+    );
+    application.line("nowhere/sleep");
+}
+
+#[test]
+fn children_belong_to_the_first_of_several_workers() {
+    let path = std::env::temp_dir().join(format!("tress-run-{}.toml", std::process::id()));
+    let text =
+        "[app]\nname = 'app'\nworkers = 3\n".to_owned() + &run("one", "['sleep', '1000']", "");
+    fs::write(&path, text).unwrap();
+    let mut running = Running::start(&path);
+    let mut said = running.lines_to("app is running");
+    running.signal("TERM");
+    let (rest, code) = running.ends();
+    fs::remove_file(&path).unwrap();
+    said.extend(rest);
+    let started = said
+        .iter()
+        .filter(|line| line.contains("one: started, process "));
+    assert_eq!((started.count(), code), (1, Some(0)), "{said:?}");
 }

@@ -239,6 +239,31 @@ const WRONG: &[(&str, &str)] = &[
         "{U}{F}[control]\nnesting = 'deep'\n",
         "'deep' is not of type",
     ),
+    ("[[run]]\nname = 'a'\n", "'command' is a required property"),
+    (
+        "[[run]]\nname = 'a b'\ncommand = 'x'\n",
+        "'a b' does not match",
+    ),
+    (
+        "[[run]]\nname = 'a'\ncommand = 'x'\nrestart = 'no'\n",
+        "'no' is not one of",
+    ),
+    (
+        "[[run]]\nname = 'a'\ncommand = 'x'\nthreshold = '0s'\n",
+        "'0s' does not match",
+    ),
+    (
+        "[[run]]\nname = 'a'\ncommand = 'x'\nrestart_limit = 1001\n",
+        "1001 is greater than the maximum",
+    ),
+    (
+        "[[run]]\nname = 'a'\ncommand = 'x'\nusr = 1\n",
+        "'usr' was unexpected",
+    ),
+    (
+        "[run]\nname = 'a'\ncommand = 'x'\n",
+        "is not of type 'array'",
+    ),
 ];
 
 #[test]
@@ -258,6 +283,8 @@ fn what_is_wrong_for_check_is_wrong_for_an_editor() {
         "{U}{H}path = '/x'\ninterface = 'FingerSetter'\n".to_owned(),
         "{U}{F}forwarding = true\n[limits]\nidle = '0s'\nline = '2KiB'\nstring = 5\n".to_owned(),
         "{U}{F}[app]\nworkers = 'auto'\nname = 'x'\ncall_deadline = '5s'\n".to_owned(),
+        "[[run]]\nname = 'a'\ncommand = ['sleep', '5']\n".to_owned(),
+        "{U}{F}[[run]]\nname = 'a'\ncommand = 'x'\nuser = 0\nkill_time = '5s'\nenvironment = { A = 'b' }\n".to_owned(),
         "{U}{H}auth = 'a'\n[auth.a]\nkind = 'tokens'\nusers = { robot = { env = 'HOME' } }\n"
             .to_owned(),
     ];

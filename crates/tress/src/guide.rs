@@ -49,6 +49,10 @@ pub mod databases {}
 #[doc = include_str!("../guide/workers.md")]
 pub mod workers {}
 
+#[cfg(all(feature = "app", feature = "mio"))]
+#[doc = include_str!("../guide/services.md")]
+pub mod services {}
+
 #[cfg(all(feature = "app", feature = "sim"))]
 #[doc = include_str!("../guide/operating.md")]
 pub mod operating {}

@@ -109,7 +109,7 @@ pub use tress_core::{
     factory::Sharing,
     framing, gather_results, layer,
     layer::{Inner, Layer},
-    names, process, race, sync, testing,
+    names, process, race, restart, sync, testing,
 };
 
 /// The README's program compiles.

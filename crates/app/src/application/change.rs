@@ -3,12 +3,13 @@
 
 use super::{
     load::{Checked, Loaded, Provided},
-    tree::{Entry, Phase, State, Tree, look_again, start_providers, stop_providers},
+    task::{Task, TaskEntry},
+    tree::{Entry, Phase, State, Tree, look_again, start_providers, start_task, stop_providers},
 };
 use crate::{
     config::MAX_FILE_BYTES,
     control::{CANNOT_START, Control, NO_SUCH_SERVICE, NOT_RUNNING, REFUSED, Reloaded},
-    services::CannotStart,
+    services::{CannotStart, Health},
 };
 use std::{
     cell::{Ref, RefMut},
@@ -41,6 +42,12 @@ impl Tree {
 
     fn set_running(&self, name: &str, running: bool) -> Result<bool, Fault> {
         let (reactor, mut state) = self.changing()?;
+        let task = state.tasks.iter_mut().find(|entry| entry.task.name == name);
+        if let Some(task) = task {
+            return task
+                .set_running(&reactor, running)
+                .map_err(|error| cannot_start(&error));
+        }
         self.alone(&state)?;
         let place = state.place_of(name)?;
         if state.entries[place].running == running {
@@ -85,6 +92,11 @@ impl Tree {
 
     pub(crate) fn detach(&self, name: &str) -> Result<(), Fault> {
         let (reactor, mut state) = self.changing()?;
+        let task = state.tasks.iter().position(|entry| entry.task.name == name);
+        if let Some(place) = task {
+            state.tasks.remove(place).task.stop_and_say();
+            return Ok(());
+        }
         self.alone(&state)?;
         let place = state.place_of(name)?;
         let entry = state.entries.remove(place);
@@ -98,6 +110,15 @@ impl Tree {
     /// Makes the application what its file says now.
     pub(crate) fn reload(&self) -> Result<Reloaded, Fault> {
         let (reactor, state) = self.changing()?;
+        if self.file.is_empty() {
+            let kept = state.names().map(str::to_owned).collect();
+            drop(state);
+            self.look_again();
+            return Ok(Reloaded {
+                kept,
+                ..Reloaded::default()
+            });
+        }
         drop(state);
         let read = self
             .registry
@@ -158,21 +179,28 @@ impl State {
     fn place_of(&self, name: &str) -> Result<usize, Fault> {
         let place = self.entries.iter().position(|entry| entry.name == name);
         place.ok_or_else(|| {
-            let known: Vec<&str> = self.entries.iter().map(|entry| &*entry.name).collect();
+            let known: Vec<&str> = self.names().collect();
             Fault::new(NO_SUCH_SERVICE, unknown("service", name, &known))
         })
     }
 
     fn become_what(&mut self, mut loaded: Loaded, reactor: &Reactor) -> Result<Reloaded, Fault> {
         let bound = self.stop_bound();
-        let (entries, done) = self.entries_of(&loaded, reactor);
+        let (entries, mut done) = self.entries_of(&loaded, reactor);
+        let mut tasks = self.tasks_of(&loaded, reactor, &mut done);
         if self.settings.workers.may_be_many() && self.differs(&loaded, &done) {
             return Err(Fault::new(REFUSED, ALONE));
         }
         start_providers(reactor, &loaded.providers, bound).map_err(|error| cannot_start(&error))?;
         let old = std::mem::replace(&mut self.entries, entries);
-        if let Err(error) = self.rearrange(reactor) {
+        let arranged = self.rearrange(reactor);
+        let arranged = arranged.and_then(|()| start_tasks(&mut tasks, reactor));
+        if let Err(error) = arranged {
             self.entries = old;
+            // Where a child could not be started, what listens has changed already.
+            if let Err(error) = self.rearrange(reactor) {
+                tracing::error!(target: "tress", "{error}, where it had listened before");
+            }
             let started = loaded
                 .providers
                 .into_iter()
@@ -181,6 +209,7 @@ impl State {
             return Err(cannot_start(&error));
         }
         self.hand_over(old);
+        self.replace_tasks(tasks);
         let old = std::mem::replace(&mut self.providers, loaded.providers);
         let is_kept = |old: &Provided| {
             let mut now = self.providers.iter();
@@ -254,6 +283,67 @@ impl State {
         (entries, done)
     }
 
+    /// The tasks that the file says, those that go on as they are, and the program's own; and what becomes of each.
+    fn tasks_of(&self, loaded: &Loaded, reactor: &Reactor, done: &mut Reloaded) -> Vec<NextTask> {
+        let mut tasks = Vec::new();
+        for task in &loaded.tasks {
+            let old = self.tasks.iter().find(|old| old.task.name == task.name);
+            let mut entry = TaskEntry::new(Rc::clone(task), reactor.wall());
+            entry.starts = old.map_or(1, |old| old.starts + 1);
+            let is_there = old.is_some_and(|old| old.running);
+            let (names, how) = match old {
+                Some(old) if is_there && old.task.says_the_same_as(task) => {
+                    entry.task = Rc::clone(&old.task);
+                    entry.since.set(old.since.get());
+                    if old.task.health() == Health::GivenUp {
+                        (&mut done.started, How::Start)
+                    } else {
+                        entry.starts = old.starts;
+                        (&mut done.kept, How::Keep)
+                    }
+                }
+                Some(_) if is_there => (&mut done.restarted, How::Replace),
+                Some(old) if old.task.says_the_same_as(task) => {
+                    entry.task = Rc::clone(&old.task);
+                    (&mut done.started, How::Start)
+                }
+                // One that was stopped may not have ended yet.
+                Some(_) => (&mut done.started, How::Replace),
+                None => (&mut done.started, How::Start),
+            };
+            names.push(task.name.clone());
+            tasks.push((entry, how));
+        }
+        for old in &self.tasks {
+            let name = &old.task.name;
+            if !old.task.is_own() && old.running && !tasks.iter().any(|(e, _)| e.task.name == *name)
+            {
+                done.stopped.push(name.clone());
+            }
+        }
+        tasks
+    }
+
+    /// From now on these are there. What they take the place of ends first.
+    fn replace_tasks(&mut self, tasks: Vec<NextTask>) {
+        let mut old = std::mem::take(&mut self.tasks);
+        for (entry, how) in tasks {
+            let place = old.iter().position(|old| old.task.name == entry.task.name);
+            let before = place.map(|place| old.remove(place));
+            if let (How::Replace, Some(before)) = (how, before) {
+                entry.task.start_after(before.task.stop());
+            }
+            self.tasks.push(entry);
+        }
+        for left in old {
+            if left.task.is_own() {
+                self.tasks.push(left);
+            } else {
+                left.task.stop_and_say();
+            }
+        }
+    }
+
     /// What services have done so far is theirs still.
     fn hand_over(&mut self, old: Vec<Entry>) {
         for mut old in old {
@@ -266,6 +356,58 @@ impl State {
                 entry.past.join(std::mem::take(&mut old.past));
             }
         }
+    }
+}
+
+/// A task that a file says, and how it comes to run.
+type NextTask = (TaskEntry, How);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// It does.
+    Keep,
+    /// At once; that it cannot is an error.
+    Start,
+    /// When the one of its name has ended.
+    Replace,
+}
+
+/// Starts those that can be at once, or none.
+fn start_tasks(tasks: &mut [NextTask], reactor: &Reactor) -> Result<(), CannotStart> {
+    let mut started = Vec::new();
+    for (entry, how) in tasks {
+        if *how == How::Start {
+            if let Err(error) = start_task(&entry.task, reactor) {
+                started
+                    .iter()
+                    .for_each(|task: &Rc<Task>| task.stop_and_say());
+                return Err(error);
+            }
+            started.push(Rc::clone(&entry.task));
+        }
+    }
+    Ok(())
+}
+
+impl TaskEntry {
+    /// Starts or stops it. False when nothing was to be done.
+    fn set_running(&mut self, reactor: &Reactor, running: bool) -> Result<bool, CannotStart> {
+        let rests = match self.task.health() {
+            Health::Waiting | Health::GivenUp | Health::Finished => true,
+            Health::Well | Health::Stopping => false,
+        };
+        if self.running == running && !(running && rests) {
+            return Ok(false);
+        }
+        if running {
+            start_task(&self.task, reactor)?;
+            self.starts += 1;
+        } else {
+            self.task.stop_and_say();
+        }
+        self.running = running;
+        self.since.set(reactor.wall());
+        Ok(true)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Goes through the sections of a file that was read, and keeps of what runs what they say again. Opens nothing.
 
-use super::{Place, http, tree::State};
+use super::{Place, http, task::Task, tree::State};
 use crate::{
     config::{
         self, Config, MAX_FILE_BYTES, Options, Problems, ProvideSection, ServeSection,
@@ -33,6 +33,8 @@ pub(super) struct Loaded {
     pub(super) checkers: Vec<Checked>,
     /// By name, in the order of the file.
     pub(super) services: Vec<(String, Rc<Service>)>,
+    /// `[[run]]`, in the order of the file.
+    pub(super) tasks: Vec<Rc<Task>>,
     /// What other workers call, by the name of its provider.
     pub(super) shared: Vec<(String, Object)>,
 }
@@ -46,7 +48,7 @@ pub(super) struct Settings {
     pub(super) limits_set: Vec<(&'static str, usize)>,
     pub(super) workers: WorkersWanted,
     pub(super) calls: CallLimits,
-    driver: Option<String>,
+    pub(super) driver: Option<String>,
 }
 
 /// `[provide.NAME]`
@@ -264,6 +266,9 @@ impl<'l> Loader<'l> {
         for section in config.auth {
             self.auth(section);
         }
+        for section in config.run {
+            self.run(section);
+        }
         let mut serve = config.serve;
         if let Some(control) = config.control {
             self.provide_control(&control);
@@ -290,8 +295,7 @@ impl<'l> Loader<'l> {
             self.loaded.checkers.clone_from(&known.checkers);
             let running = known.entries.iter().filter(|entry| entry.running);
             services.extend(running.map(|entry| Rc::clone(&entry.service)));
-            self.names
-                .extend(known.entries.iter().map(|entry| entry.name.clone()));
+            self.names.extend(known.names().map(str::to_owned));
             provided.extend(known.providers.iter().map(|provided| provided.name.clone()));
         }
         if text.len() > MAX_FILE_BYTES {
@@ -319,24 +323,36 @@ impl<'l> Loader<'l> {
 
     /// Those that are given come first, so that none that is derived takes one.
     fn service_names(&mut self, sections: &[ServeSection]) -> Vec<String> {
-        let given = sections.iter().map(|section| {
-            let name = section.options.optional_string("name").ok().flatten()?;
-            let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-            if !(1..=64).contains(&name.len()) || !name.chars().all(plain) {
-                let found = quoted(name);
-                let message = format!("{found} is no name for a service; expected at most 64 letters, digits, `-` and `_`");
-                self.problems.push(section.problem("name", message));
-            } else if !self.names.insert(name.to_owned()) {
-                let message = format!("{} is the name of another service", quoted(name));
-                self.problems.push(section.problem("name", message));
-            }
-            Some(name.to_owned())
-        });
+        let given = sections
+            .iter()
+            .map(|section| self.claim_name(&section.options));
         let given: Vec<Option<String>> = given.collect();
         let named = given.into_iter().zip(sections);
         named
             .map(|(given, section)| given.unwrap_or_else(|| self.derived_name(section)))
             .collect()
+    }
+
+    /// The name that a section has, if it has one; no other has it.
+    pub(super) fn claim_name(&mut self, options: &Options) -> Option<String> {
+        let name = options.optional_string("name").ok().flatten()?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if !(1..=64).contains(&name.len()) || !name.chars().all(plain) {
+            let found = quoted(name);
+            let message = format!(
+                "{found} is no name for a service; expected at most 64 letters, digits, `-` and `_`"
+            );
+            self.problems.push(options.problem("name", message));
+        } else if !self.names.insert(name.to_owned()) {
+            let message = format!("{} is the name of another service", quoted(name));
+            self.problems.push(options.problem("name", message));
+        }
+        Some(name.to_owned())
+    }
+
+    /// Whether objects and children belong here.
+    pub(super) fn is_home(&self) -> bool {
+        matches!(self.place, Place::Home)
     }
 
     fn derived_name(&mut self, section: &ServeSection) -> String {

@@ -17,6 +17,7 @@ mod listeners;
 mod load;
 mod serve;
 mod status;
+mod task;
 mod tree;
 mod upgrade;
 
@@ -26,7 +27,7 @@ use crate::{
     config::{self, Position, Problem, Problems, WorkersWanted},
     control::Control,
     registry::Registry,
-    services::CannotStart,
+    services::{CannotStart, Service},
 };
 use std::{path::Path, rc::Rc};
 use tress_core::{Deferred, Limits, Reactor, Remote, Result};
@@ -92,14 +93,54 @@ impl Application {
         reactor: &Reactor,
         place: Place,
     ) -> Result<Self, Problems> {
-        let tree = Tree::load(file, bytes, registry, reactor, place)?;
+        Tree::load(file, bytes, registry, reactor, place).map(Self::of)
+    }
+
+    /// One of no file: nothing is in it but what the program adds. Its limits are the reactor's.
+    ///
+    /// ```
+    /// use tress_app::{Application, services::{ServerService, TimerService}};
+    /// # use std::time::Duration;
+    /// # use tress_core::{Protocol, testing::memory::Table};
+    /// # struct Echo;
+    /// # impl Protocol for Echo {}
+    /// # let table = Table::new();
+    /// # let reactor = table.reactor();
+    ///
+    /// let mut application = Application::new("echo", reactor);
+    /// application.add(reactor, ServerService::new("tcp:8007", || Echo))?;
+    /// application.start(reactor)?; // or `tress_app::run_application`, which goes on until the reactor stops
+    /// # application.stop(reactor).detach();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn new(name: &str, reactor: &Reactor) -> Self {
+        let tree = Tree::empty(name, &Registry::builtin(), reactor);
+        Self::of(tree)
+    }
+
+    fn of(tree: Rc<Tree>) -> Self {
         let settings = tree.settings();
-        Ok(Self {
+        Self {
             name: settings.name,
             limits: settings.limits,
             workers: settings.workers,
             tree,
-        })
+        }
+    }
+
+    /// Adds a service of the program's own. It starts after all that is there, and stops before it, but that endpoints of the
+    /// file close first; in an application that runs it starts at once. It is listed, stopped and started by its name (with `-2`
+    /// behind it where that is another's), and a reload of the file leaves it as it is.
+    ///
+    /// # Errors
+    /// The application runs and it cannot start: then it has not been added.
+    pub fn add(
+        &mut self,
+        reactor: &Reactor,
+        service: impl Service + 'static,
+    ) -> Result<(), CannotStart> {
+        self.tree.add(reactor, Box::new(service))
     }
 
     /// What logs call it.
@@ -126,7 +167,8 @@ impl Application {
         Control::of(&self.tree)
     }
 
-    /// Starts everything, or nothing: providers first, then ports, in the order of the file.
+    /// Starts everything, or nothing: providers first, then ports, in the order of the file; then child processes and services of
+    /// the program's own. Nobody is let in before all have started.
     ///
     /// # Errors
     /// The first that cannot start.
@@ -140,7 +182,8 @@ impl Application {
         self.tree.look_again();
     }
 
-    /// Stops everything in reverse order, within three quarters of the limit `shutdown`: the rest is for the
+    /// Stops everything: ports are closed, then child processes and the program's own services stop, the last started first, then
+    /// providers; within three quarters of the limit `shutdown`: the rest is for the
     /// connections that are open.
     pub fn stop(&mut self, reactor: &Reactor) -> Deferred<()> {
         self.tree.stop(reactor)

@@ -1,19 +1,22 @@
 //! What is told of an application: its services, limits, figures. Changes nothing; secrets are not even looked at.
 
-use super::tree::{Entry, Past, State, Tree, add};
+use super::{
+    task::TaskEntry,
+    tree::{Entry, Past, State, Tree, add},
+};
 use crate::control::{LimitStatus, REFUSED, ServiceStatistics, ServiceStatus, Statistics};
 use std::{path::Path, time::SystemTime};
-use tress_core::{Limits, limits::Unit, reactor::PortStatistics};
+use tress_core::{Limits, Reactor, limits::Unit, reactor::PortStatistics};
 use tress_rpc::{Fault, fault::BAD_ARGUMENTS};
 
 impl Tree {
     pub(crate) fn list(&self) -> Result<Vec<ServiceStatus>, Fault> {
         let state = self.looking()?;
-        Ok(state
-            .entries
-            .iter()
-            .map(|entry| state.service(entry))
-            .collect())
+        let reactor = self.reactor.upgrade();
+        let services = state.entries.iter().map(|entry| state.service(entry));
+        let tasks = state.tasks.iter();
+        let tasks = tasks.map(|entry| task(entry, reactor.as_ref()));
+        Ok(services.chain(tasks).collect())
     }
 
     pub(crate) fn limits(&self) -> Result<Vec<LimitStatus>, Fault> {
@@ -74,6 +77,16 @@ impl Tree {
                 sent: figures.sent,
             });
         }
+        let reactor = self.reactor.upgrade();
+        for entry in &state.tasks {
+            all.services.push(ServiceStatistics {
+                name: entry.task.name.clone(),
+                state: entry.state().to_owned(),
+                since: seconds(entry.since(reactor.as_ref())),
+                restarts: entry.starts.saturating_sub(1) + entry.task.restarts(),
+                ..ServiceStatistics::default()
+            });
+        }
         Ok(all)
     }
 
@@ -127,6 +140,18 @@ impl State {
             }
         }
         total
+    }
+}
+
+fn task(entry: &TaskEntry, reactor: Option<&Reactor>) -> ServiceStatus {
+    ServiceStatus {
+        name: entry.task.name.clone(),
+        state: entry.state().to_owned(),
+        what: entry.task.what().to_owned(),
+        protocols: Vec::new(),
+        at: entry.task.at(),
+        attached: false,
+        since: seconds(entry.since(reactor)),
     }
 }
 

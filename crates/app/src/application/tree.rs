@@ -5,13 +5,14 @@ use super::{
     Place,
     listeners::{Ended, Listener, rearrange, wanted},
     load::{Checked, Loaded, Loader, Provided, Service, Settings},
+    task::{Stopped, Task, TaskEntry},
 };
 use crate::{
     config::Problems,
     control::Control,
     others::Others,
     registry::{Provider, Registry},
-    services::{self, CannotStart, MultiService},
+    services::{self, CannotStart, stop_in_turn},
 };
 use std::{
     cell::{Ref, RefCell},
@@ -27,6 +28,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// One application on one reactor.
 pub(crate) struct Tree {
+    /// Empty when there is none.
     pub(super) file: String,
     pub(super) registry: Registry,
     pub(super) place: Place,
@@ -46,6 +48,7 @@ pub(super) struct State {
     pub(super) providers: Vec<Provided>,
     pub(super) checkers: Vec<Checked>,
     pub(super) entries: Vec<Entry>,
+    pub(super) tasks: Vec<TaskEntry>,
     pub(super) listeners: Vec<Listener>,
     /// Those that a reload has replaced, and whose connections may finish.
     leaving: Rc<RefCell<Vec<Provided>>>,
@@ -143,6 +146,27 @@ impl Tree {
         reactor: &Reactor,
         place: Place,
     ) -> Result<Rc<Self>, Problems> {
+        let tree = Self::new(file, registry, reactor, place);
+        let loaded = tree
+            .loader(file, reactor)
+            .controlled(Control::of(&tree))
+            .file(bytes)?;
+        tree.state.borrow_mut().take(loaded, reactor.wall());
+        Ok(tree)
+    }
+
+    /// Of no file.
+    pub(super) fn empty(name: &str, registry: &Registry, reactor: &Reactor) -> Rc<Self> {
+        let tree = Self::new("", registry, reactor, Place::Home);
+        tree.state.borrow_mut().settings = Settings {
+            name: name.to_owned(),
+            limits: (*reactor.limits()).clone(),
+            ..Settings::default()
+        };
+        tree
+    }
+
+    fn new(file: &str, registry: &Registry, reactor: &Reactor, place: Place) -> Rc<Self> {
         registry.install_endpoints(reactor);
         let tree = Rc::new(Self {
             file: file.to_owned(),
@@ -154,12 +178,31 @@ impl Tree {
             state: RefCell::default(),
         });
         tree.myself.replace(Control::of(&tree));
-        let loaded = tree
-            .loader(file, reactor)
-            .controlled(Control::of(&tree))
-            .file(bytes)?;
-        tree.state.borrow_mut().take(loaded, reactor.wall());
-        Ok(tree)
+        tree
+    }
+
+    /// Adds a service of the program's own, and starts it where the rest runs.
+    pub(super) fn add(
+        &self,
+        reactor: &Reactor,
+        service: Box<dyn services::Service>,
+    ) -> Result<(), CannotStart> {
+        let name = service.name();
+        let Ok(mut state) = self.state.try_borrow_mut() else {
+            let reason = Failure::msg("the application is being changed");
+            return Err(CannotStart {
+                service: name,
+                reason,
+            });
+        };
+        let task = Task::own(state.free_name(name), service);
+        let mut entry = TaskEntry::new(task, reactor.wall());
+        if state.phase == Phase::Running {
+            start_task(&entry.task, reactor)?;
+            entry.starts = 1;
+        }
+        state.tasks.push(entry);
+        Ok(())
     }
 
     pub(super) fn loader<'t>(&'t self, name: &str, reactor: &'t Reactor) -> Loader<'t> {
@@ -180,10 +223,14 @@ impl Tree {
         if state.phase != Phase::Loaded {
             return Ok(());
         }
-        reactor.set_limits(state.settings.limits.clone());
+        if !self.file.is_empty() {
+            reactor.set_limits(state.settings.limits.clone());
+        }
         state.publish(reactor);
         let started = start_providers(reactor, &state.providers, state.stop_bound());
         let started = started.and_then(|()| state.rearrange(reactor).map(drop));
+        // What listens lets nobody in before the next turn; so a taken address starts no child.
+        let started = started.and_then(|()| state.start_tasks(reactor));
         if let Err(error) = started {
             state.phase = Phase::Stopped;
             state.stop(reactor).detach();
@@ -198,10 +245,11 @@ impl Tree {
         Ok(())
     }
 
-    /// Every provider looks at its sources again.
+    /// Every provider, and every service of the program's own, looks at its sources again.
     pub(super) fn look_again(&self) {
         if let Ok(state) = self.state.try_borrow() {
             look_again(&state.providers);
+            state.tasks.iter().for_each(|entry| entry.task.reload());
         }
     }
 
@@ -226,6 +274,43 @@ impl State {
         self.entries = entries
             .map(|(name, service)| Entry::new(name, service, now))
             .collect();
+        let tasks = loaded.tasks.into_iter();
+        self.tasks = tasks.map(|task| TaskEntry::new(task, now)).collect();
+    }
+
+    /// Of all services.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let tasks = self.tasks.iter().map(|entry| &*entry.task.name);
+        self.entries.iter().map(|entry| &*entry.name).chain(tasks)
+    }
+
+    /// This one, or if another has it with a number.
+    fn free_name(&self, name: String) -> String {
+        let taken = |name: &str| self.names().any(|known| known == name);
+        if !taken(&name) {
+            return name;
+        }
+        let numbered = (2_u64..).map(|number| format!("{name}-{number}"));
+        numbered
+            .into_iter()
+            .find(|name| !taken(name))
+            .unwrap_or(name)
+    }
+
+    /// Starts child processes and the program's own services, up to the first that cannot.
+    fn start_tasks(&mut self, reactor: &Reactor) -> Result<(), CannotStart> {
+        let now = reactor.wall();
+        for place in 0..self.tasks.len() {
+            let entry = &mut self.tasks[place];
+            if let Err(error) = start_task(&entry.task, reactor) {
+                let left = self.tasks[place..].iter_mut();
+                left.for_each(|entry| entry.running = false);
+                return Err(error);
+            }
+            entry.since.set(now);
+            entry.starts = 1;
+        }
+        Ok(())
     }
 
     /// Lets other workers call what lives here.
@@ -281,7 +366,15 @@ impl State {
         let bound = self.stop_bound();
         let mut providers = self.leaving.take();
         providers.append(&mut self.providers);
-        stop_providers(reactor, providers, bound)
+        let tasks = self.tasks.iter().filter(|entry| entry.starts > 0);
+        let tasks = tasks.map(|entry| stoppable(Stopped(Rc::clone(&entry.task))));
+        let until = reactor.now() + bound;
+        let on = reactor.clone();
+        // A third of the time is for providers, whatever the others take.
+        stop_in_turn(reactor, tasks.collect(), bound * 2 / 3).add_both(move |_| {
+            let left = until.since(on.now());
+            stop_providers(&on, providers, left)
+        })
     }
 
     /// Stops providers that have been replaced, once what their last connections are at has had its time.
@@ -348,9 +441,20 @@ pub(super) fn stop_providers(
     let running = providers.into_iter().filter_map(|provided| {
         let provider = provided.provider?;
         let name = provided.name;
-        Some(Box::new(ProviderService { name, provider }) as Box<dyn services::Service>)
+        Some(stoppable(ProviderService { name, provider }))
     });
-    MultiService::of_running(running.collect()).stop(reactor, bound)
+    stop_in_turn(reactor, running.collect(), bound)
+}
+
+fn stoppable(service: impl services::Service + 'static) -> Rc<RefCell<dyn services::Service>> {
+    Rc::new(RefCell::new(service))
+}
+
+pub(super) fn start_task(task: &Task, reactor: &Reactor) -> Result<(), CannotStart> {
+    task.start(reactor).map_err(|reason| CannotStart {
+        service: task.name.clone(),
+        reason,
+    })
 }
 
 struct ProviderService {

@@ -32,6 +32,7 @@ mod document;
 mod options;
 mod problem;
 mod reader;
+mod run;
 mod secret;
 mod spec;
 mod units;
@@ -41,6 +42,7 @@ mod tests;
 
 pub use options::{Options, Text};
 pub use problem::{MAX_PROBLEMS, Position, Problem, Problems};
+pub use run::{RESTART_LIMIT_MAX, RUN_OPTIONS, RunSection};
 pub use secret::Secret;
 pub use spec::{OptionSpec, ValueKind};
 pub use units::{MAX_DURATION, Unit, parse_duration, parse_size, written};
@@ -58,7 +60,7 @@ use tress_rpc::CallLimits;
 /// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
 
-/// How many `[provide.*]` and how many `[[serve]]` sections a file may have.
+/// How many `[provide.*]`, how many `[[serve]]` and how many `[[run]]` sections a file may have.
 pub const MAX_SECTIONS: usize = 1_000;
 
 /// The options of `[app]`.
@@ -122,6 +124,8 @@ pub struct Config {
     pub auth: Vec<ProvideSection>,
     /// Every `[[serve]]` that is complete, in the order of the file.
     pub serve: Vec<ServeSection>,
+    /// Every `[[run]]` that is right, in the order of the file.
+    pub run: Vec<RunSection>,
     /// `[control]`, as a section that serves the application itself: its `what` is [`CONTROL`].
     pub control: Option<ServeSection>,
 }
@@ -352,6 +356,7 @@ impl Config {
             provide: Vec::new(),
             auth: Vec::new(),
             serve: Vec::new(),
+            run: Vec::new(),
             control: None,
         }
     }

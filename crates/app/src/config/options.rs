@@ -208,6 +208,12 @@ impl Options {
         })
     }
 
+    /// A path that is no key's value: a relative one starts at the directory of the configuration file, too.
+    #[must_use]
+    pub fn beside(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.base.join(path)
+    }
+
     /// A whole number in 64 bits.
     ///
     /// # Errors

@@ -3,7 +3,8 @@
 
 use super::{
     APP_OPTIONS, AppSection, CONTROL, CONTROL_PROTOCOL, Config, MAX_FILE_BYTES, MAX_SECTIONS,
-    Options, Position, Problem, Problems, ProvideSection, ServeSection, Text, ValueKind,
+    Options, Position, Problem, Problems, ProvideSection, RUN_OPTIONS, RunSection, ServeSection,
+    Text, ValueKind,
     document::{self, Entry, Item, Table, Value},
     problem::step,
 };
@@ -51,7 +52,9 @@ pub(super) struct Reader<'r> {
 
 impl Reader<'_> {
     pub(super) fn document(&mut self, mut document: Table, config: &mut Config) {
-        const SECTIONS: [&str; 6] = ["app", "auth", "control", "limits", "provide", "serve"];
+        const SECTIONS: [&str; 7] = [
+            "app", "auth", "control", "limits", "provide", "run", "serve",
+        ];
         let mut serve_said = false;
         // The names that `what` may use come first, wherever they are in the file.
         let provide = document.take("provide");
@@ -70,16 +73,17 @@ impl Reader<'_> {
                         config.limits = limits;
                     }
                 }
+                "run" => serve_said |= self.all_run(entry, &mut config.run),
                 "serve" => serve_said |= self.all_served(entry, &provided, &mut config.serve),
                 name => {
-                    serve_said |= nearest(name, &SECTIONS) == Some("serve");
+                    serve_said |= matches!(nearest(name, &SECTIONS), Some("run" | "serve"));
                     let message = unknown("section", name, &SECTIONS);
                     self.problem(entry.at, &step(name), message);
                 }
             }
         }
         if !serve_said {
-            let message = "nothing to serve: there is no [[serve]] section";
+            let message = "nothing to serve or run: there is no [[serve]] and no [[run]] section";
             self.problem(Position::default(), "", message.to_owned());
         }
     }
@@ -238,6 +242,37 @@ impl Reader<'_> {
             serve.extend(self.served(item, provided));
         }
         any
+    }
+
+    /// Answers whether the file tried to run something.
+    fn all_run(&mut self, entry: Entry, run: &mut Vec<RunSection>) -> bool {
+        let Value::List(items) = entry.item.value else {
+            let found = entry.item.value.described();
+            let message = format!("expected [[run]] in double brackets, found {found}");
+            self.problem(entry.at, "run", message);
+            return true;
+        };
+        self.count(items.len(), entry.at, "run");
+        let any = !items.is_empty();
+        for item in items.into_iter().take(MAX_SECTIONS) {
+            run.extend(self.child(item));
+        }
+        any
+    }
+
+    fn child(&mut self, item: Item) -> Option<RunSection> {
+        let entry = Entry {
+            key: "run".to_owned(),
+            at: item.at,
+            item,
+        };
+        let mut options = self.section(entry, "[[run]]", "run".to_owned(), &[])?;
+        let before = self.problems.count();
+        options.check(RUN_OPTIONS, self.problems);
+        if self.problems.count() > before {
+            return None;
+        }
+        RunSection::read(options, &mut |problem| self.problems.push(problem))
     }
 
     fn served(&mut self, item: Item, provided: &[String]) -> Option<ServeSection> {

@@ -43,11 +43,11 @@ pub trait Application {
     /// Every service, in the order of the file; those that were attached come last.
     async fn list(&self) -> Result<Vec<ServiceStatus>>;
 
-    /// Starts a service that was stopped: `started`, or `runs already`.
+    /// Starts a service that was stopped, or that has failed: `started`, or `runs already`.
     async fn start(&self, name: String) -> Result<String>;
 
-    /// Stops a service: nobody is let in any more, and who is connected has until the limit `shutdown`. `stopped`, or
-    /// `does not run`.
+    /// Stops a service: nobody is let in any more, and who is connected has until the limit `shutdown`; a child process is asked
+    /// to end, and killed after its `kill_time`. `stopped`, or `does not run`.
     async fn stop(&self, name: String) -> Result<String>;
 
     /// Adds services, as `[[serve]]` sections in TOML, and starts them: all or none. They last until they are detached, or the
@@ -83,14 +83,15 @@ pub trait Application {
 pub struct ServiceStatus {
     /// What it is called.
     pub name: String,
-    /// `running` or `stopped`.
+    /// `running` or `stopped`; of a child process, and of a service of the program's own, also `waiting` (it has failed and is
+    /// started again), `given up` (it has failed too often), `finished` and `stopping`.
     pub state: String,
-    /// Which provider it serves.
+    /// Which provider it serves; `[run]` for a child process, `[service]` for a service of the program's own.
     pub what: String,
     /// Through which protocols.
     #[serde(rename = "as")]
     pub protocols: Vec<String>,
-    /// At which endpoints; where the system chose a port, with the address in parentheses.
+    /// At which endpoints; where the system chose a port, with the address in parentheses. `process 4711` for a child process.
     pub at: Vec<String>,
     /// Whether it was attached, and is in no file.
     pub attached: bool,
@@ -157,11 +158,11 @@ pub struct Statistics {
 pub struct ServiceStatistics {
     /// What it is called.
     pub name: String,
-    /// `running` or `stopped`.
+    /// The same as in the list.
     pub state: String,
     /// Since when it is so, seconds since 1970.
     pub since: u64,
-    /// How often it was started again.
+    /// How often it was started again, by somebody or because it had failed.
     pub restarts: u64,
     /// Open connections.
     pub connections: u64,

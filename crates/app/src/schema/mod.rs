@@ -11,7 +11,10 @@ mod values;
 mod tests;
 
 use crate::{
-    config::{APP_OPTIONS, CONTROL_PROTOCOL, MAX_SECTIONS, OptionSpec, SERVE_OPTIONS},
+    config::{
+        APP_OPTIONS, CONTROL_PROTOCOL, MAX_SECTIONS, OptionSpec, RESTART_LIMIT_MAX, RUN_OPTIONS,
+        SERVE_OPTIONS,
+    },
     registry::{Exposure, Make, Registry},
 };
 use serde_json::{Map, Value, json};
@@ -46,6 +49,7 @@ impl Document<'_> {
         let auth = self.auth();
         let serve = self.serve();
         let control = self.control();
+        let something = json!({ "anyOf": [{ "required": ["control"] }, { "required": ["run"] }] });
         json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "$id": "urn:tress:application",
@@ -58,9 +62,11 @@ impl Document<'_> {
                 "control": control,
                 "limits": limits(),
                 "provide": provide,
+                "run": run(),
                 "serve": serve,
             },
-            "required": ["provide", "serve"],
+            "if": something,
+            "else": { "required": ["provide", "serve"] },
             "additionalProperties": false,
             "$defs": self.definitions,
         })
@@ -260,6 +266,36 @@ fn protocols(names: &[&str], docs: &[&str]) -> Value {
 fn app() -> Value {
     let doc = "The application as a whole.";
     closed("[app]", doc, json!({}), APP_OPTIONS)
+}
+
+/// `[[run]]`
+fn run() -> Value {
+    let doc = "A child process that is kept running.";
+    let mut one = closed("[[run]]", doc, json!({}), RUN_OPTIONS);
+    one["properties"]["name"]["pattern"] = NAME_PATTERN.into();
+    for (key, least, most) in [
+        ("restart_limit", 1, RESTART_LIMIT_MAX),
+        ("user", 0, u64::from(u32::MAX) - 1),
+        ("group", 0, u64::from(u32::MAX) - 1),
+    ] {
+        one["properties"][key]["minimum"] = least.into();
+        one["properties"][key]["maximum"] = most.into();
+    }
+    for key in [
+        "threshold",
+        "min_restart_delay",
+        "max_restart_delay",
+        "restart_period",
+        "kill_time",
+    ] {
+        one["properties"][key]["pattern"] = values::SOME_TIME.into();
+    }
+    json!({
+        "description": "Child processes, which are started again when they end.",
+        "type": "array",
+        "maxItems": MAX_SECTIONS,
+        "items": one,
+    })
 }
 
 /// `[limits]`

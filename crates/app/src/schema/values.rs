@@ -8,6 +8,8 @@ use tress_core::{
 };
 
 const DURATION: &str = "^[0-9]+(ms|s|m|h)$";
+/// A duration that is not nothing.
+pub(super) const SOME_TIME: &str = "^0*[1-9][0-9]*(ms|s|m|h)$";
 const SIZE: &str = "^[0-9]+(B|KiB|MiB|GiB)$";
 
 /// An option: what it takes, what it is for, and what it is without the key.

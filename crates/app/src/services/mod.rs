@@ -1,18 +1,30 @@
-//! Services: what starts in order and stops in reverse order, in bounded time. Knows no provider and no port.
-//! Source: Twisted's `application/service.py`.
+//! Services: what starts in order and stops in reverse order, in bounded time. Knows no provider and no file.
+//! Source: Twisted's `application/service.py` and `application/internet.py`.
 
+mod multi;
+mod server;
 #[cfg(test)]
 mod tests;
+mod timer;
 
-use std::{cell::RefCell, fmt, rc::Rc, time::Duration};
-use tress_core::{Deferred, Failure, Protocol, Reactor, Result, Time, client::ClientService};
+pub(crate) use multi::stop_in_turn;
+pub use multi::{CannotStart, MultiService};
+pub use server::ServerService;
+pub use timer::TimerService;
 
-/// Something that can be started and stopped.
+use std::time::Duration;
+use tress_core::{
+    Deferred, Protocol, Reactor, Result,
+    client::ClientService,
+    process::{ChildState, Supervised},
+};
+
+/// Something that can be started and stopped, again and again.
 pub trait Service {
     /// What logs and errors call it.
     fn name(&self) -> String;
 
-    /// Starts it.
+    /// Starts it. Does nothing where it runs.
     ///
     /// # Errors
     /// It cannot; nothing of it is left running.
@@ -21,12 +33,57 @@ pub trait Service {
     /// Looks at its sources again.
     fn reload(&mut self) {}
 
-    /// Stops it; what it returns is waited for.
+    /// Stops it; what it returns is waited for, in bounded time. Done at once where it does not run.
     fn stop(&mut self) -> Deferred<()>;
+
+    /// How it fares, between a start and a stop.
+    fn health(&self) -> Health {
+        Health::Well
+    }
+
+    /// How often it was started again because it had failed.
+    fn restarts(&self) -> u64 {
+        0
+    }
+}
+
+/// How a service fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It does what it is for, or it is stopped.
+    Well,
+    /// It has failed, and is started again after a while.
+    Waiting,
+    /// It has failed too often: it is started again only when somebody does that.
+    GivenUp,
+    /// It has done what it was for.
+    Finished,
+    /// It was stopped, and that is not over.
+    Stopping,
+}
+
+impl Health {
+    /// In one word, for something that was started.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Well => "running",
+            Self::Waiting => "waiting",
+            Self::GivenUp => "given up",
+            Self::Finished => "finished",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// How long a stop may take where nothing else is said: what is left of the limit `shutdown` is for connections.
+pub(crate) fn stop_bound(reactor: &Reactor) -> Duration {
+    reactor.limits().shutdown * 3 / 4
 }
 
 /// A client that keeps its connection starts and stops with the services beside it. It runs on the reactor that it was
-/// made with. That the other end is not there yet is no reason not to start: it tries again.
+/// made with. That the other end is not there yet is no reason not to start: it tries again, as its
+/// [`ReconnectPolicy`](tress_core::client::ReconnectPolicy) says.
 impl<P: Protocol> Service for ClientService<P> {
     fn name(&self) -> String {
         format!("client of `{}`", self.destination())
@@ -42,145 +99,32 @@ impl<P: Protocol> Service for ClientService<P> {
     }
 }
 
-/// Why a [`MultiService`] did not start.
-#[derive(Clone, Debug)]
-pub struct CannotStart {
-    /// Which service.
-    pub service: String,
-    /// Why.
-    pub reason: Failure,
-}
-
-impl fmt::Display for CannotStart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot start {}: {}", self.service, self.reason)
-    }
-}
-
-impl std::error::Error for CannotStart {}
-
-/// Services that start in order and stop in reverse order.
-#[derive(Default)]
-pub struct MultiService {
-    waiting: Vec<Box<dyn Service>>,
-    running: Vec<Box<dyn Service>>,
-}
-
-impl MultiService {
-    /// None yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+/// A child process runs on the reactor that it was made with. It is started again as its
+/// [`RestartPolicy`](tress_core::restart::RestartPolicy) says; that it cannot be started the first time is an error.
+impl Service for Supervised {
+    fn name(&self) -> String {
+        Self::name(self).to_owned()
     }
 
-    /// Of services that have started, in this order.
-    pub(crate) fn of_running(running: Vec<Box<dyn Service>>) -> Self {
-        let waiting = Vec::new();
-        Self { waiting, running }
+    fn start(&mut self, _reactor: &Reactor) -> Result {
+        Self::start(self)
     }
 
-    /// Adds one that starts after those added before.
-    pub fn add(&mut self, service: impl Service + 'static) {
-        self.waiting.push(Box::new(service));
+    fn stop(&mut self) -> Deferred<()> {
+        Self::stop(self)
     }
 
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.waiting.len() + self.running.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Starts them all, or none: those that had started when one failed are stopped again.
-    ///
-    /// # Errors
-    /// The first that cannot start.
-    pub fn start(&mut self, reactor: &Reactor, bound: Duration) -> Result<(), CannotStart> {
-        for mut service in std::mem::take(&mut self.waiting) {
-            if let Err(reason) = service.start(reactor) {
-                let service = service.name();
-                self.stop(reactor, bound).detach();
-                return Err(CannotStart { service, reason });
-            }
-            self.running.push(service);
-        }
-        Ok(())
-    }
-
-    /// Asks each that runs to look at its sources again.
-    pub fn reload(&mut self) {
-        for service in &mut self.running {
-            service.reload();
+    fn health(&self) -> Health {
+        match self.state() {
+            ChildState::Stopped | ChildState::Running => Health::Well,
+            ChildState::Waiting => Health::Waiting,
+            ChildState::Stopping => Health::Stopping,
+            ChildState::Finished => Health::Finished,
+            ChildState::GivenUp => Health::GivenUp,
         }
     }
 
-    /// Stops them one after the other, the last started first. Fires when the last is done, at most `bound` from
-    /// now: from then on what is left is told to stop and not waited for. One that fails is logged.
-    pub fn stop(&mut self, reactor: &Reactor, bound: Duration) -> Deferred<()> {
-        let stopping = Rc::new(Stopping {
-            left: RefCell::new(std::mem::take(&mut self.running)),
-            reactor: reactor.clone(),
-            until: reactor.now() + bound,
-        });
-        stop_next(stopping)
-    }
-}
-
-struct Stopping {
-    left: RefCell<Vec<Box<dyn Service>>>,
-    reactor: Reactor,
-    until: Time,
-}
-
-/// Callbacks and no task: the last service is stopped in the same turn in which the time is up.
-fn stop_next(stopping: Rc<Stopping>) -> Deferred<()> {
-    loop {
-        let Some(mut service) = stopping.left.borrow_mut().pop() else {
-            return Deferred::succeed(());
-        };
-        let name = service.name();
-        let stopped = match service.stop().try_result() {
-            Ok(result) => {
-                report(&name, &result);
-                continue;
-            }
-            Err(waiting) => waiting,
-        };
-        let canceller = stopped.canceller();
-        let left = stopping.until.since(stopping.reactor.now());
-        let timeout = stopping.reactor.call_later(left, move || {
-            if let Some(canceller) = canceller {
-                canceller.cancel();
-            }
-        });
-        return stopped.add_both(move |result| {
-            timeout.cancel().ok();
-            report(&name, &result);
-            drop(service);
-            stop_next(stopping)
-        });
-    }
-}
-
-fn report(name: &str, result: &Result) {
-    if let Err(failure) = result {
-        tracing::warn!(target: "tress", "{name} did not stop: {failure}");
-    }
-}
-
-impl fmt::Debug for MultiService {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = |services: &[Box<dyn Service>]| -> Vec<String> {
-            services.iter().map(|service| service.name()).collect()
-        };
-        f.debug_struct("MultiService")
-            .field("waiting", &names(&self.waiting))
-            .field("running", &names(&self.running))
-            .finish()
+    fn restarts(&self) -> u64 {
+        Self::restarts(self)
     }
 }

@@ -5,6 +5,7 @@ mod control;
 mod model;
 mod pairs;
 mod served;
+mod tasks;
 mod upgrade;
 
 use super::{load::Loader, *};

@@ -94,8 +94,9 @@ fn names_default_to_the_file() {
 #[test]
 fn wrong_sections() {
     let good = format!("[provide.users]\nkind='a'\n{SERVE}");
-    let nothing = "nothing to serve: there is no [[serve]] section";
-    let sections = r#"expected one of `app`, `auth`, `control`, `limits`, `provide`, `serve`"#;
+    let nothing = "nothing to serve or run: there is no [[serve]] and no [[run]] section";
+    let sections =
+        r#"expected one of `app`, `auth`, `control`, `limits`, `provide`, `run`, `serve`"#;
     check(&good, "");
     check(&format!("\u{feff}{good}"), "");
     check("", &format!("finger.toml: {nothing}"));
