@@ -268,25 +268,48 @@ impl Port {
         own.map(Transport::top).collect()
     }
 
-    /// What it has done and holds. Walks over all connections of the reactor.
+    /// What it has done and holds. Walks over all connections of the reactor: for several ports, ask
+    /// [`Port::statistics_of`].
     #[must_use]
     pub fn statistics(&self) -> PortStatistics {
-        let counts = &self.state.counts;
-        let mut statistics = PortStatistics {
-            connections: counts.open.get(),
-            accepted: counts.accepted.get(),
-            refused: counts.refused.get(),
-            received: counts.received.get(),
-            sent: counts.sent.get(),
-        };
-        if let Some(core) = self.core.upgrade() {
-            for link in core.table.borrow().iter().filter_map(|e| self.own(e)) {
+        Self::statistics_of([self])[0]
+    }
+
+    /// The same of several ports of one reactor, in their order, with one walk over its connections.
+    #[must_use]
+    pub fn statistics_of<'p>(ports: impl IntoIterator<Item = &'p Self>) -> Vec<PortStatistics> {
+        let ports: Vec<&Self> = ports.into_iter().collect();
+        let live = ports.iter().find_map(|port| port.core.upgrade());
+        let live = live.map(|core| Self::of_open(&core)).unwrap_or_default();
+        let statistics = ports.iter().map(|port| {
+            let counts = &port.state.counts;
+            let [received, sent] = live.get(&Rc::as_ptr(counts)).copied().unwrap_or_default();
+            PortStatistics {
+                connections: counts.open.get(),
+                accepted: counts.accepted.get(),
+                refused: counts.refused.get(),
+                received: counts.received.get() + received,
+                sent: counts.sent.get() + sent,
+            }
+        });
+        statistics.collect()
+    }
+
+    /// The bytes that came and left through connections that are open, by whose connections they are.
+    fn of_open(core: &Core) -> BTreeMap<*const PortCounts, [u64; 2]> {
+        let mut bytes = BTreeMap::<_, [u64; 2]>::new();
+        for entry in core.table.borrow().iter() {
+            let Entry::Conn(_, link) = entry else {
+                continue;
+            };
+            if let Some(port) = &link.0.origin.port {
                 let one = link.statistics();
-                statistics.received += one.received;
-                statistics.sent += one.sent;
+                let [received, sent] = bytes.entry(Rc::as_ptr(port)).or_default();
+                *received += one.received;
+                *sent += one.sent;
             }
         }
-        statistics
+        bytes
     }
 
     /// The connection, if it is one of its own.

@@ -264,6 +264,17 @@ fn a_port_counts_its_own_connections() {
     connect("abc");
     connect("close");
     assert_eq!(figures(&port), (1, 2, 0, 8, 10));
+    let asker = Says("to the other", Rc::default());
+    reactor.connect_protocol("tcp:192.0.2.2:2", asker).detach();
+    table.settle();
+    let both = Port::statistics_of([&other, &port, &other]);
+    assert_eq!(
+        both,
+        [other.statistics(), port.statistics(), other.statistics()],
+        "one walk says of each what a walk of its own says"
+    );
+    assert_eq!((both[0].received, both[1].received), (12, 8));
+    assert_eq!(Port::statistics_of([]), []);
     assert_eq!(port.connections().len(), 1);
     let mut limits = (*reactor.limits()).clone();
     limits.connections = 1;
@@ -283,7 +294,7 @@ fn a_port_counts_its_own_connections() {
         .for_each(Transport::lose_connection);
     table.settle();
     assert_eq!(figures(&port), (0, 3, 1, 9, 15), "also when it has stopped");
-    assert_eq!(figures(&other), (0, 0, 0, 0, 0));
+    assert_eq!(figures(&other), (1, 1, 0, 12, 5));
 }
 
 /// Notes its end.
