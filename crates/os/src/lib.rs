@@ -7,6 +7,7 @@ mod adopting;
 mod blame;
 mod clock;
 pub mod lock_file;
+pub mod logs;
 mod mio;
 mod passing;
 mod pool;

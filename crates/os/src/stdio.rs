@@ -178,7 +178,7 @@ fn is_one_socket() -> io::Result<bool> {
 }
 
 /// A descriptor of our own: what can be opened again is, as then it is also ours alone that it does not wait.
-fn own(file: BorrowedFd<'_>, path: &str, access: OFlags) -> io::Result<OwnedFd> {
+pub(crate) fn own(file: BorrowedFd<'_>, path: &str, access: OFlags) -> io::Result<OwnedFd> {
     if can_be_opened_again(file)? {
         let flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         if let Ok(opened) = open(path, flags, Mode::empty()) {

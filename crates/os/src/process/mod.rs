@@ -10,6 +10,7 @@ pub(crate) mod terminal;
 use crate::{
     seam::{self, Call},
     sys::exec::{self, Plan},
+    systemd::VARIABLES,
 };
 use rustix::{
     fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
@@ -17,7 +18,9 @@ use rustix::{
 };
 use std::{
     collections::BTreeMap,
-    env, fs, io,
+    env,
+    ffi::OsString,
+    fs, io,
     os::unix::process::CommandExt,
     process::{self, Stdio},
 };
@@ -155,7 +158,7 @@ fn std_command(command: &Command) -> process::Command {
     }
     made.args(&command.arguments)
         .env_clear()
-        .envs(command.resolved_environment(env::vars_os()))
+        .envs(command.resolved_environment(inheritable(env::vars_os())))
         .stdin(Stdio::inherit())
         .stdout(Stdio::inherit())
         .stderr(Stdio::inherit());
@@ -169,6 +172,13 @@ fn std_command(command: &Command) -> process::Command {
         made.uid(user);
     }
     made
+}
+
+/// The environment of this process, without what systemd says to it alone.
+fn inheritable(
+    all: impl Iterator<Item = (OsString, OsString)>,
+) -> impl Iterator<Item = (OsString, OsString)> {
+    all.filter(|(name, _)| !VARIABLES.iter().any(|own| name == own))
 }
 
 /// What a child gets, and our end of it.
@@ -218,4 +228,17 @@ pub(crate) fn copy_above(file: BorrowedFd<'_>, lowest: i32) -> io::Result<OwnedF
     })?;
     debug_assert!(copy.as_raw_fd() >= lowest);
     Ok(copy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_systemd_says_to_us_is_not_said_to_children() {
+        let all = VARIABLES.iter().chain(&["PATH", "LISTEN"]);
+        let all = all.map(|name| (OsString::from(name), OsString::from("1")));
+        let names: Vec<_> = inheritable(all).map(|(name, _)| name).collect();
+        assert_eq!(names, ["PATH", "LISTEN"]);
+    }
 }

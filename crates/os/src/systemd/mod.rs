@@ -1,7 +1,12 @@
 //! Sockets that systemd opened for this process (`LISTEN_PID`, `LISTEN_FDS`, `LISTEN_FDNAMES`; `sd_listen_fds(3)`), and
-//! the endpoint kind `systemd:`, by which they are named. Opens none itself and talks to no systemd.
+//! the endpoint kind `systemd:`, by which they are named; and what systemd is told of this process ([`ServiceManager`]).
+//! Opens no socket that is served.
 //!
 //! Source: Twisted's `python/systemd.py` and `_SystemdParser` in `internet/endpoints.py`.
+
+mod manager;
+
+pub use manager::ServiceManager;
 
 use crate::sys::inherited;
 use socket2::{Domain, SockRef};
@@ -19,6 +24,17 @@ use tress_core::{
     reactor::Target,
     wording::{quoted, unknown},
 };
+
+/// The variables by which systemd speaks to this process, and not to its children: those that get this process's
+/// environment do not get these.
+pub(crate) const VARIABLES: [&str; 6] = [
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
 
 /// No process is passed more; a larger number is taken for a mistake.
 const DESCRIPTORS_MAX: usize = 4096;
