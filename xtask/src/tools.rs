@@ -44,6 +44,7 @@ const PYTHON: &[(&str, &str)] = &[
     ("aiorpcx", "aiorpcx"),
     ("jsonrpcclient", "jsonrpcclient"),
     ("jsonschema", "jsonschema"),
+    ("prometheus-client", "prometheus_client"),
 ];
 
 /// Tells tests and benches which Python has the packages above.

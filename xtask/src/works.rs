@@ -55,7 +55,7 @@ const BY_HAND: &[(&str, &str, &str)] = &[
     ),
     (
         "operating",
-        "`tress ctl`, the file read again (`SIGHUP`), another version of the program in place of the one that runs (`SIGUSR2`): without a request lost",
+        "`tress ctl`, the file read again (`SIGHUP`), another version of the program in place of the one that runs (`SIGUSR2`): without a request lost; logs (text, JSON, files that rotate, the journal, limits), systemd (notify, watchdog, sockets), figures for Prometheus",
         "",
     ),
     (

@@ -13,6 +13,7 @@ pub mod control;
 pub mod driver;
 pub mod files;
 pub mod finger_file;
+mod moments;
 mod others;
 pub mod plug;
 pub mod plugin;
@@ -29,7 +30,7 @@ pub use control::Control;
 pub use driver::{Driver, DriverChoice};
 pub use plug::EndpointPlug;
 pub use registry::{
-    Access, CheckerKind, Exposure, LogLevel, Make, Provider, ProviderKind, Registry, Serves,
-    Serving, Sharing, Successor, Upgrade,
+    Access, CheckerKind, Exposure, LogHook, LogLevel, LogProblem, LogStep, Make, Manager, Moment,
+    Provider, ProviderKind, Registry, Serves, Serving, Sharing, Successor, Upgrade,
 };
 pub use run::{Plan, Reload, RunError, run, run_application, run_text};

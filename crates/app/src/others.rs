@@ -46,6 +46,11 @@ impl Others {
         here.0.replace(control);
     }
 
+    /// All of them.
+    pub(crate) fn loops(&self) -> Vec<Remote> {
+        self.lock().clone()
+    }
+
     pub(crate) fn add(&self, other: Remote) {
         self.lock().push(other);
     }

@@ -2,13 +2,13 @@
 //! which names are built in stands in `builtin`.
 
 use crate::{
-    config::{OptionSpec, Options, Problem},
+    config::{LogSection, OptionSpec, Options, Problem},
     control::Control,
     files::{Files, SystemFiles},
     plugin,
 };
 use std::{collections::BTreeMap, fmt, path::Path, rc::Rc, sync::Arc, time::Duration};
-use tress_core::{Deferred, Reactor, Result, SharedFactory, endpoint::EndpointKind};
+use tress_core::{Deferred, Reactor, Result, SharedFactory, Time, endpoint::EndpointKind};
 use tress_protocols::haproxy::HaProxy;
 use tress_rpc::{
     Descriptor, ExposureLimits, MakeTwin, Object,
@@ -189,6 +189,44 @@ impl fmt::Debug for Successor {
     }
 }
 
+/// What the program does about `[log]`, which is its own and not the application's. Or which key says what cannot be, and why.
+pub type LogHook = Arc<dyn Fn(&LogSection, LogStep) -> Result<(), LogProblem> + Send + Sync>;
+
+/// What is wanted of a [`LogHook`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogStep {
+    /// To say whether it can be, and to do nothing.
+    Check,
+    /// To log so from now on. What fails has changed nothing.
+    Become,
+}
+
+/// The key of `[log]` that says what cannot be, and why.
+pub type LogProblem = (&'static str, String);
+
+/// A moment in the life of an application, for whoever manages services on this machine. Each comes on the loop of the first
+/// worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment<'m> {
+    /// Everything listens, on all workers; or goes on to, when its file was read again. In words, what runs.
+    Running(&'m str),
+    /// Its file is about to be read again, at this time of the loop's clock.
+    Reloading(Time),
+    /// It is about to stop.
+    Stopping,
+    /// The loops of all workers turn: comes twice in the time in which the manager wants to hear of it.
+    Alive,
+}
+
+/// Who is told of moments.
+#[derive(Clone)]
+pub struct Manager {
+    /// Tells it. Must not wait for long, as the loop waits for it.
+    pub tell: Arc<dyn Fn(Moment<'_>) + Send + Sync>,
+    /// How long it may hear nothing of [`Moment::Alive`] before it takes the application for dead; `None` if it does not ask.
+    pub watchdog: Option<Duration>,
+}
+
 /// Everything that a file may name. Clones share its files.
 #[derive(Clone)]
 pub struct Registry {
@@ -203,8 +241,16 @@ pub struct Registry {
     files: Rc<dyn Files>,
     /// Whether providers find their files elsewhere, which belongs to one thread.
     own_files: bool,
+    program: Program,
+}
+
+/// What the program is to the application.
+#[derive(Clone, Default)]
+struct Program {
     log_level: Option<LogLevel>,
     upgrade: Option<Upgrade>,
+    log: Option<LogHook>,
+    manager: Option<Manager>,
 }
 
 /// All of a [`Registry`] that may go to another thread; becomes one there.
@@ -215,8 +261,7 @@ pub struct Portable {
     checkers: BTreeMap<&'static str, CheckerKind>,
     exposures: BTreeMap<(&'static str, &'static str), Exposure>,
     endpoints: Vec<(&'static str, InstallEndpoint)>,
-    log_level: Option<LogLevel>,
-    upgrade: Option<Upgrade>,
+    program: Program,
 }
 
 impl Portable {
@@ -231,8 +276,7 @@ impl Portable {
             endpoints: self.endpoints.clone(),
             files: Rc::new(SystemFiles),
             own_files: false,
-            log_level: self.log_level.clone(),
-            upgrade: self.upgrade.clone(),
+            program: self.program.clone(),
         }
     }
 }
@@ -258,8 +302,7 @@ impl Registry {
             endpoints: Vec::new(),
             files: Rc::new(SystemFiles),
             own_files: false,
-            log_level: None,
-            upgrade: None,
+            program: Program::default(),
         }
     }
 
@@ -336,26 +379,50 @@ impl Registry {
 
     /// Says how what is logged is changed: it is the program's, not the application's.
     pub fn set_log_level(&mut self, change: LogLevel) -> &mut Self {
-        self.log_level = Some(change);
+        self.program.log_level = Some(change);
         self
     }
 
     /// Says how a process is started that takes the place of this one: how programs start is the program's, too.
     pub fn set_upgrade(&mut self, upgrade: Upgrade) -> &mut Self {
-        self.upgrade = Some(upgrade);
+        self.program.upgrade = Some(upgrade);
         self
     }
 
     /// How such a process is started, if anybody has said so.
     #[must_use]
     pub fn upgrade(&self) -> Option<&Upgrade> {
-        self.upgrade.as_ref()
+        self.program.upgrade.as_ref()
+    }
+
+    /// Says what becomes of `[log]`. Without it, a file with that section is refused.
+    pub fn set_log(&mut self, hook: LogHook) -> &mut Self {
+        self.program.log = Some(hook);
+        self
+    }
+
+    /// What becomes of `[log]`, if anybody has said so.
+    #[must_use]
+    pub fn log(&self) -> Option<&LogHook> {
+        self.program.log.as_ref()
+    }
+
+    /// Says who is told how the application fares.
+    pub fn set_manager(&mut self, manager: Manager) -> &mut Self {
+        self.program.manager = Some(manager);
+        self
+    }
+
+    /// Who is told how the application fares, if anybody is.
+    #[must_use]
+    pub fn manager(&self) -> Option<&Manager> {
+        self.program.manager.as_ref()
     }
 
     /// How what is logged is changed, if anybody has said so.
     #[must_use]
     pub fn log_level(&self) -> Option<&LogLevel> {
-        self.log_level.as_ref()
+        self.program.log_level.as_ref()
     }
 
     /// Where providers find their files.
@@ -374,8 +441,7 @@ impl Registry {
             checkers: self.checkers.clone(),
             exposures: self.exposures.clone(),
             endpoints: self.endpoints.clone(),
-            log_level: self.log_level.clone(),
-            upgrade: self.upgrade.clone(),
+            program: self.program.clone(),
         })
     }
 
@@ -498,6 +564,12 @@ impl fmt::Debug for Registry {
             .field("providers", &providers)
             .field("protocols", &self.protocols())
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Manager(watchdog {:?})", self.watchdog)
     }
 }
 

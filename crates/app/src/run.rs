@@ -4,8 +4,9 @@ use crate::{
     application::{Application, Place},
     config::{self, Config, Problems, WorkersWanted},
     control::Control,
+    moments::{self, OtherLoops},
     others::Others,
-    registry::{Portable, Registry},
+    registry::{Manager, Portable, Registry},
     services::CannotStart,
 };
 use std::{cell::RefCell, fmt, path::Path, rc::Rc};
@@ -66,7 +67,13 @@ pub fn run<G: 'static>(
     install: impl FnOnce(&Reactor, Reload) -> Result<G>,
 ) -> Result<(), RunError> {
     let application = Application::load(path, registry, reactor).map_err(RunError::File)?;
-    run_loaded(&path.to_string_lossy(), application, reactor, install)
+    run_loaded(
+        &path.to_string_lossy(),
+        application,
+        registry.manager(),
+        reactor,
+        install,
+    )
 }
 
 /// The same for a file whose content is here; `file` is what it is called, and relative paths in it start beside it.
@@ -81,7 +88,8 @@ pub fn run_text<G: 'static>(
     install: impl FnOnce(&Reactor, Reload) -> Result<G>,
 ) -> Result<(), RunError> {
     let loaded = Application::parse(file, text, registry, reactor);
-    run_loaded(file, loaded.map_err(RunError::File)?, reactor, install)
+    let application = loaded.map_err(RunError::File)?;
+    run_loaded(file, application, registry.manager(), reactor, install)
 }
 
 /// Runs an application that was made in the program until the reactor is stopped, which is the caller's: by
@@ -91,12 +99,13 @@ pub fn run_text<G: 'static>(
 /// Something could not start, or the loop failed.
 pub fn run_application(application: Application, reactor: &Reactor) -> Result<(), RunError> {
     let name = application.name().to_owned();
-    run_loaded(&name, application, reactor, |_, _| Ok(()))
+    run_loaded(&name, application, None, reactor, |_, _| Ok(()))
 }
 
 fn run_loaded<G: 'static>(
     file: &str,
     application: Application,
+    manager: Option<&Manager>,
     reactor: &Reactor,
     install: impl FnOnce(&Reactor, Reload) -> Result<G>,
 ) -> Result<(), RunError> {
@@ -106,10 +115,12 @@ fn run_loaded<G: 'static>(
     }
     let name = application.name().to_owned();
     let application = Rc::new(RefCell::new(application));
-    let reload = Reload(application.borrow().control());
+    let control = application.borrow().control();
+    let reload = Reload(control.clone());
     start(file, &application, reactor, |reactor| {
         install(reactor, reload)
     })?;
+    moments::tell(reactor, manager, &control, Rc::new(Vec::new));
     tracing::info!(target: "tress", "{name} is running");
     reactor.run().map_err(RunError::Loop)?;
     tracing::info!(target: "tress", "{name} has stopped");
@@ -199,11 +210,15 @@ impl Plan {
         Others::is_here(reactor, application.borrow().control());
         match place {
             Place::Home => {
-                let reload = Reload(application.borrow().control());
+                let control = application.borrow().control();
+                let reload = Reload(control.clone());
                 reload.0.set_others(self.others.clone());
                 start(&self.file, &application, reactor, |reactor| {
                     install(reactor, reload)
                 })?;
+                let others = self.others.clone();
+                let others: OtherLoops = Rc::new(move || others.loops());
+                moments::tell(reactor, registry.manager(), &control, others);
                 tracing::info!(target: "tress", "{name} is running");
             }
             Place::Away(_) => {

@@ -1,18 +1,20 @@
 //! The command line, taken apart. Does nothing.
 
-use crate::{ctl, new};
-use clap::{Arg, ArgAction, ArgMatches, builder::PossibleValuesParser, value_parser};
+use crate::{
+    ctl,
+    logging::{Levels, Overrides},
+    new,
+};
+use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use std::{ffi::OsString, path::PathBuf};
-use tracing::Level;
-
-const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+use tress_app::config::{LogFormat, LogTo};
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Run {
         file: PathBuf,
-        level: Level,
+        log: Overrides,
     },
     Check {
         file: Option<PathBuf>,
@@ -43,10 +45,11 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
     Ok(match matches.subcommand() {
         Some(("run", matches)) => Command::Run {
             file: file(matches).unwrap_or_default(),
-            level: matches
-                .get_one::<String>("log-level")
-                .and_then(|level| level.parse().ok())
-                .unwrap_or(Level::INFO),
+            log: Overrides {
+                level: matches.get_one("log-level").cloned(),
+                format: matches.get_one("log-format").copied(),
+                to: matches.get_one("log-to").cloned(),
+            },
         },
         Some(("check", matches)) => Command::Check {
             file: file(matches),
@@ -85,6 +88,25 @@ fn file(matches: &ArgMatches) -> Option<PathBuf> {
     matches.get_one("FILE").cloned()
 }
 
+/// What counts more than `[log]` in the file.
+fn log_arguments() -> [Arg; 3] {
+    let argument =
+        |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
+    [
+        argument("log-level", "LEVEL")
+            .value_parser(|list: &str| Levels::named(list).map(|_| list.to_owned()))
+            .help("What to log, and everything worse: error, warn, info (the default), debug, trace; or info,tress=debug"),
+        argument("log-format", "FORMAT")
+            .value_parser(|name: &str| {
+                LogFormat::named(name).ok_or("expected `text` or `json`")
+            })
+            .help("What a line of the log is: text (the default) or json"),
+        argument("log-to", "WHERE")
+            .value_parser(|name: &str| LogTo::named(name))
+            .help("Where the log goes: stderr (the default), journal, or file:PATH"),
+    ]
+}
+
 fn grammar() -> clap::Command {
     let file = || {
         Arg::new("FILE")
@@ -94,14 +116,7 @@ fn grammar() -> clap::Command {
     let run = clap::Command::new("run")
         .about("Run an application until Ctrl-C or SIGTERM; SIGHUP reads its file again, SIGUSR2 upgrades it")
         .arg(file().required(true))
-        .arg(
-            Arg::new("log-level")
-                .long("log-level")
-                .value_name("LEVEL")
-                .value_parser(PossibleValuesParser::new(LEVELS))
-                .default_value("info")
-                .help("What to log to stderr, and everything worse"),
-        );
+        .args(log_arguments());
     let check = clap::Command::new("check")
         .about("Check a file without starting anything")
         .arg(

@@ -1,7 +1,9 @@
 //! What the commands do. Knows no kind and no protocol.
 
 use crate::{
-    Ended, listing, logging, table,
+    Ended, listing,
+    logging::{self, Log, Overrides},
+    table,
     upgrade::{self, Taking},
 };
 use std::{
@@ -9,24 +11,37 @@ use std::{
     path::Path,
     sync::Arc,
 };
-use tracing::Level;
 use tress_app::{
-    Application, Driver, DriverChoice, Place, Plan, Registry, Reload, RunError,
+    Application, Driver, DriverChoice, Manager, Moment, Place, Plan, Registry, Reload, RunError,
+    config::LogSection,
     plugin::{self, Which},
 };
 use tress_core::{Limits, Reactor, Result, Signal, SignalHandle};
-use tress_os::Workers;
+use tress_os::{Workers, systemd::ServiceManager};
 
 /// Makes a reactor on the driver that was chosen.
 type Make = fn() -> Result<Reactor>;
 
 /// Runs a file until it is told to stop.
-pub(crate) fn run(file: &Path, level: Level, registry: &Registry) -> Result<(), Ended> {
-    let registry = logging::start(level, registry);
-    upgrade::taking_over(registry, |registry, place| run_here(file, registry, place))
+pub(crate) fn run(file: &Path, log: Overrides, registry: &Registry) -> Result<(), Ended> {
+    let section = LogSection::read(file);
+    let (registry, log) = logging::start(&section, log, registry).map_err(Ended::Unknown)?;
+    let ran = upgrade::taking_over(managed(registry), |registry, place| {
+        run_here(file, registry, &Process { log: &log, place })
+    });
+    log.end();
+    ran
 }
 
-fn run_here(file: &Path, registry: &Registry, place: &Taking) -> Result<(), Ended> {
+/// What the process has once, whatever runs in it.
+#[derive(Clone, Copy)]
+pub(crate) struct Process<'p> {
+    pub(crate) log: &'p Log,
+    /// Whose place it takes, if anybody's.
+    pub(crate) place: &'p Taking,
+}
+
+fn run_here(file: &Path, registry: &Registry, process: &Process<'_>) -> Result<(), Ended> {
     let registry = &learnt(Some(file), Which::Named, registry)?;
     let make = driver_of(file)?;
     let plan = Plan::read(file, registry);
@@ -34,28 +49,66 @@ fn run_here(file: &Path, registry: &Registry, place: &Taking) -> Result<(), Ende
         .as_ref()
         .map_or(1, |plan| plan.workers().count(Workers::available()));
     match plan.filter(|_| count > 1) {
-        Some(plan) => run_workers(plan, count, make, place),
+        Some(plan) => run_workers(plan, count, make, process),
         None => {
             let reactor = make().map_err(Ended::NoReactor)?;
-            let install = |reactor: &Reactor, reload| install(reactor, reload, place);
+            let install = |reactor: &Reactor, reload| install(reactor, reload, process);
             tress_app::run(file, registry, &reactor, install).map_err(Ended::Because)
         }
     }
 }
 
+/// The same registry, whose applications tell the service manager that has started this process, if one has.
+pub(crate) fn managed(mut registry: Registry) -> Registry {
+    let manager = match ServiceManager::of_process() {
+        Ok(Some(manager)) => manager,
+        Ok(None) => return registry,
+        Err(error) => {
+            tracing::warn!(target: "tress", "the service manager is told nothing: {error}");
+            return registry;
+        }
+    };
+    let watchdog = manager.watchdog();
+    let tell = Arc::new(move |moment: Moment<'_>| {
+        if let Err(error) = manager.tell(&told(moment)) {
+            tracing::warn!(target: "tress", "the service manager was not told: {error}");
+        }
+    });
+    registry.set_manager(Manager { tell, watchdog });
+    registry
+}
+
+/// As systemd reads it (`sd_notify(3)`).
+fn told(moment: Moment<'_>) -> String {
+    match moment {
+        Moment::Running(status) => format!("READY=1\nSTATUS={status}"),
+        Moment::Reloading(at) => {
+            let at = at.0 / 1_000;
+            format!("RELOADING=1\nMONOTONIC_USEC={at}\nSTATUS=reading the file again")
+        }
+        Moment::Stopping => "STOPPING=1\nSTATUS=stopping".to_owned(),
+        Moment::Alive => "WATCHDOG=1".to_owned(),
+    }
+}
+
 /// Signals are the first worker's, as the process has them once.
-fn run_workers(plan: Plan, count: usize, make: Make, taking: &Taking) -> Result<(), Ended> {
+fn run_workers(plan: Plan, count: usize, make: Make, process: &Process<'_>) -> Result<(), Ended> {
     let workers = Workers::new(count, make);
     let workers = workers.map_err(|error| Ended::NoReactor(error.into()))?;
     let plan = Arc::new(plan);
-    let (shared, taking) = (Arc::clone(&plan), taking.clone());
+    let shared = Arc::clone(&plan);
+    let (log, taking) = (process.log.clone(), process.place.clone());
     let result = workers.run(move |worker| {
         let place = if worker.is_home() {
             Place::Home
         } else {
             Place::Away(worker.home().clone())
         };
-        let install = |reactor: &Reactor, reload| install(reactor, reload, &taking);
+        let process = Process {
+            log: &log,
+            place: &taking,
+        };
+        let install = |reactor: &Reactor, reload| install(reactor, reload, &process);
         shared.set_up(worker.reactor(), &place, install)
     });
     result.map_err(Ended::Worker)?;
@@ -78,19 +131,22 @@ fn learnt(file: Option<&Path>, which: Which, registry: &Registry) -> Result<Regi
 pub(crate) fn install(
     reactor: &Reactor,
     reload: Reload,
-    taking: &Taking,
-) -> Result<([SignalHandle; 2], [SignalHandle; 2])> {
-    taking.listen(reactor);
+    process: &Process<'_>,
+) -> Result<([SignalHandle; 3], [SignalHandle; 2])> {
+    process.log.live_on(reactor);
+    process.place.listen(reactor);
     let again = reload.clone();
     let hang_up = reactor.on_signal(Signal::Hup, move |_| {
         tracing::info!(target: "tress", "received SIGHUP, reading again");
         again.now();
     })?;
+    let log = process.log.clone();
+    let reopen = reactor.on_signal(Signal::Usr1, move |_| log.reopen())?;
     let upgrade = reactor.on_signal(Signal::Usr2, move |_| {
         tracing::info!(target: "tress", "received SIGUSR2, upgrading");
         reload.upgrade();
     })?;
-    Ok(([hang_up, upgrade], reactor.stop_on_signals()?))
+    Ok(([hang_up, reopen, upgrade], reactor.stop_on_signals()?))
 }
 
 /// Checks a file, if there is one, and prints the limits, if they are asked for.
@@ -99,7 +155,8 @@ pub(crate) fn check(file: Option<&Path>, limits: bool, registry: &Registry) -> R
     let reactor = reactor()?;
     let mut shown = Limits::default();
     if let Some(file) = file {
-        let application = Application::load(file, registry, &reactor)
+        let registry = logging::checked(registry);
+        let application = Application::load(file, &registry, &reactor)
             .map_err(|problems| Ended::Because(RunError::File(problems)))?;
         shown = application.limits().clone();
         if !limits {

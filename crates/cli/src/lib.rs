@@ -71,7 +71,7 @@ pub fn main_with(registry: &Registry) -> ExitCode {
 
 fn execute(command: Command, registry: &Registry) -> u8 {
     let done = match command {
-        Command::Run { file, level } => commands::run(&file, level, registry),
+        Command::Run { file, log } => commands::run(&file, log, registry),
         Command::Check { file, limits } => commands::check(file.as_deref(), limits, registry),
         Command::Plugins { name, file } => {
             commands::plugins(name.as_deref(), file.as_deref(), registry)
@@ -153,7 +153,9 @@ fn say(what: &dyn std::fmt::Display) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use logging::Overrides;
     use std::{ffi::OsString, path::PathBuf};
+    use tress_app::config::{LogFormat, LogTo};
 
     #[test]
     fn commands() {
@@ -161,15 +163,22 @@ mod tests {
             let words = words.split(' ').map(OsString::from);
             arguments::parse(words).map_err(|error| error.exit_code())
         };
-        let level = tracing::Level::INFO;
         let file = PathBuf::from("a.toml");
-        let run = |level| {
+        let run = |log| {
             let file = file.clone();
-            Ok(Command::Run { file, level })
+            Ok(Command::Run { file, log })
         };
-        assert_eq!(parse("tress run a.toml"), run(level));
-        let level = tracing::Level::DEBUG;
-        assert_eq!(parse("tress run --log-level debug a.toml"), run(level));
+        assert_eq!(parse("tress run a.toml"), run(Overrides::default()));
+        assert_eq!(
+            parse(
+                "tress run --log-level warn,tress=debug --log-format json --log-to file:a.log a.toml"
+            ),
+            run(Overrides {
+                level: Some("warn,tress=debug".to_owned()),
+                format: Some(LogFormat::Json),
+                to: Some(LogTo::File("a.log".into())),
+            })
+        );
         let check = |file, limits| Ok(Command::Check { file, limits });
         assert_eq!(
             parse("tress check a.toml"),
@@ -214,6 +223,8 @@ mod tests {
             "tress new a --toml --tress b",
             "tress rnu a.toml",
             "tress run --log-level loud a.toml",
+            "tress run --log-format xml a.toml",
+            "tress run --log-to a.log a.toml",
         ] {
             assert_eq!(parse(wrong), Err(2), "{wrong}");
         }

@@ -201,7 +201,7 @@ fn a_wrong_file_is_refused_before_anything_starts() {
     let file = directory.path("a.toml").to_str().unwrap().to_owned();
     let report = format!(
         "{file}:2: provide.users.kind: unknown kind `finger.fiel`; \
-         expected one of `application`, `finger.file`, `finger.memory`, `finger.sqlite`; did you mean `finger.file`?\n"
+         expected one of `application`, `finger.file`, `finger.memory`, `finger.sqlite`, `metrics`; did you mean `finger.file`?\n"
     );
     for command in ["run", "check"] {
         check(&tress(&[command, &file]).output().unwrap(), 2, "", &report);

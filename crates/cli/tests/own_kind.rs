@@ -17,6 +17,7 @@ use std::{
     env, fs,
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
+    os::unix::net::UnixDatagram,
     process::{Command, ExitCode},
     thread,
 };
@@ -173,9 +174,34 @@ fn one_signal_ends_it_although_a_worker_is_stuck() {
     let text = "[app]\nworkers = 2\n[limits]\nworker_stop = '10ms'\n[provide.users]\nkind = 'finger.memory'\n\
                 [[serve]]\nwhat = 'users'\nas = 'finger'\nat = 'stuck:0'\n";
     fs::write(&file, text).unwrap();
-    let mut running = Running::of(&mut program(&["run", file.to_str().unwrap()]));
+    let manager = file.with_extension("notify");
+    let hears = UnixDatagram::bind(&manager).unwrap();
+    hears.set_read_timeout(Some(running::PATIENCE)).unwrap();
+    let told = || {
+        let mut message = [0; 1000];
+        loop {
+            match hears.recv(&mut message) {
+                Ok(length) => return String::from_utf8(message[..length].to_vec()).unwrap(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    let mut command = program(&["run", file.to_str().unwrap()]);
+    command.env("NOTIFY_SOCKET", &manager);
+    let mut running = Running::of(command.env("WATCHDOG_USEC", "200"));
     running.line("it is stuck");
+    assert_eq!(told(), "READY=1\nSTATUS=1 service runs");
+    // The first loop turns, and again and again the time is over in which the watchdog wants to hear of all.
+    assert_eq!(told(), "WATCHDOG=1");
+    for _ in 0..10 {
+        running.signal("HUP");
+        assert!(told().starts_with("RELOADING=1\n"));
+        assert!(told().starts_with("READY=1\n"));
+    }
     running.signal("INT");
+    assert!(told().starts_with("STOPPING=1\n"));
+    fs::remove_file(&manager).unwrap();
     let (said, code) = running.ends();
     assert_eq!(code, Some(1), "{said:?}");
     let last = "worker 1 did not end within 10ms (`worker_stop`): a callback holds the thread, which was left behind";

@@ -119,6 +119,14 @@ impl Calls {
         arguments: impl Into<Arguments>,
         answer: impl FnOnce(Result<Value, Fault>) + 'static,
     ) {
+        let counts = Rc::clone(self.object.counts());
+        counts.called();
+        let answer = move |result: Result<Value, Fault>| {
+            if let Err(fault) = &result {
+                counts.failed(fault);
+            }
+            answer(result);
+        };
         let limit = self.limits.calls_in_flight;
         if self.in_flight() >= limit {
             let message = format!("{limit} calls wait for their results, and no more may");

@@ -84,7 +84,7 @@ pub use fault::Fault;
 pub use fitting::Fitting;
 pub use kind::{Kind, Type};
 pub use limits::ExposureLimit;
-pub use object::{CallContext, Interface, Object, WrongInterface};
+pub use object::{CallContext, CallStatistics, Interface, Object, WrongInterface};
 pub use pending::Disconnected;
 pub use tress_macros::interface;
 pub use unsayable::Unsayable;

@@ -4,9 +4,10 @@ use crate::{
     arguments::{Arguments, BadCall, Taken},
     client::Client,
     descriptor::{Descriptor, Method},
+    fault::{self, Fault},
     value::Value,
 };
-use std::{any::Any, error::Error, fmt, rc::Rc};
+use std::{any::Any, cell::Cell, error::Error, fmt, rc::Rc};
 use tress_core::{Address, Deferred, Reactor, Result, Time, Transport};
 
 /// The object-safe twin of an interface, as in `dyn DynFinger`: it knows its descriptor. `#[interface]` implements it.
@@ -70,6 +71,38 @@ pub struct Object {
     /// An `Rc<I>` in a box of its own: `Any` needs a sized type.
     handle: Rc<dyn Any>,
     dispatch: Dispatch,
+    counts: Rc<Counts>,
+}
+
+/// How often an object was called by peers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CallStatistics {
+    /// Calls, also of what there is not.
+    pub calls: u64,
+    /// Those that were answered with a fault.
+    pub faults: u64,
+    /// Those of them that took too long.
+    pub deadlines: u64,
+}
+
+/// Counted by [`Calls`](crate::Calls).
+#[derive(Default)]
+pub(crate) struct Counts(Cell<CallStatistics>);
+
+impl Counts {
+    pub(crate) fn called(&self) {
+        let mut now = self.0.get();
+        now.calls += 1;
+        self.0.set(now);
+    }
+
+    pub(crate) fn failed(&self, fault: &Fault) {
+        let mut now = self.0.get();
+        now.faults += 1;
+        now.deadlines += u64::from(fault.code() == fault::DEADLINE);
+        self.0.set(now);
+    }
 }
 
 type Dispatch = fn(&Rc<dyn Any>, &CallContext, usize, Taken) -> Deferred<Value>;
@@ -86,6 +119,7 @@ impl Object {
                 let object = object.expect("it was made of one, above");
                 Rc::clone(object).dispatch(context, method, arguments)
             },
+            counts: Rc::default(),
         }
     }
 
@@ -112,6 +146,22 @@ impl Object {
     #[must_use]
     pub fn descriptor(&self) -> &'static Descriptor {
         self.descriptor
+    }
+
+    /// How often peers have called it, through any [`Calls`](crate::Calls): this one and its clones, and what a realm gave in
+    /// its place.
+    #[must_use]
+    pub fn statistics(&self) -> CallStatistics {
+        self.counts.0.get()
+    }
+
+    pub(crate) fn counts(&self) -> &Rc<Counts> {
+        &self.counts
+    }
+
+    /// The same object, whose calls count as the other's.
+    pub(crate) fn counted_as(&mut self, other: &Self) {
+        self.counts = Rc::clone(&other.counts);
     }
 
     /// Makes a call by name. Fails with [`BadCall`] when the interface has no such method, or one that takes something

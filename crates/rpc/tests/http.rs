@@ -393,6 +393,53 @@ fn paths_and_methods_are_told_apart() {
 }
 
 #[test]
+fn a_text_is_read_and_not_called() {
+    let same = Rc::<Same>::default();
+    let object = <dyn DynQuoter>::object(Rc::clone(&same));
+    let mount = |path: &str| {
+        let mount = Mount::new(&object, limits()).speaking(Dialect::Json);
+        HttpFactory::new([mount.speaking_at(Dialect::Metrics, path)])
+    };
+    let table = Table::new();
+    let mut factory = mount("/metrics").expect("nothing else is there");
+    let protocol = factory.build_protocol(&tress_core::Address::Unknown);
+    let tester = Tester::on(&table, protocol.expect("it takes everybody"));
+    let ask = |request: &str| {
+        tester.receive(format!("{request} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
+        String::from_utf8(tester.sent()).expect("it is a text")
+    };
+    let answer = ask("GET /metrics?a=b");
+    let kind = "content-type: text/plain; version=0.0.4; charset=utf-8\r\n";
+    assert!(answer.contains(kind), "{answer}");
+    let (status, text) = split(&answer);
+    assert_eq!((status, text.as_str()), (200, APPLE));
+    assert_eq!(split(&ask("HEAD /metrics")), (200, String::new()));
+    let post = ask("POST /metrics");
+    assert_eq!(split(&post).0, 405, "{post}");
+    assert!(post.contains("\r\nallow: GET, HEAD\r\n"), "{post}");
+    assert_eq!(split(&ask("GET /metrics/")).0, 404);
+    for (path, other) in [
+        ("/Quoter/quote", "http"),
+        ("/", "http"),
+        ("/openapi.json", "http"),
+    ] {
+        let taken = mount(path)
+            .map(drop)
+            .expect_err("something is there")
+            .to_string();
+        assert!(
+            taken.starts_with(&format!("`{other}` and `metrics` are both at `{path}`")),
+            "{taken}"
+        );
+    }
+    let counted = object.statistics();
+    assert_eq!(
+        (counted.calls, counted.faults, counted.deadlines),
+        (2, 0, 0)
+    );
+}
+
+#[test]
 fn the_description_is_openapi_and_holds_the_limits() {
     let site = Site::new();
     let get = |path: &str| site.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
@@ -674,6 +721,37 @@ fn each_has_what_the_realm_gives() {
     assert_eq!(happened(), "ann came, ann went");
     drop(site);
     assert_eq!(happened(), "");
+}
+
+#[test]
+fn calls_are_counted_also_of_what_a_realm_gives() {
+    let same = Rc::<Same>::default();
+    let object = <dyn DynQuoter>::object(Rc::clone(&same));
+    let house = Rc::<House>::default();
+    let portal = Portal::new([Rc::new(Anonymous) as Rc<dyn Checker>]);
+    let portal = portal.with_realm(house as Rc<dyn Realm>);
+    let factory = || {
+        let mount = Mount::new(&object, limits()).speaking(Dialect::Json);
+        HttpFactory::new([mount]).expect("it is alone")
+    };
+    for mut factory in [factory(), factory().portal(portal)] {
+        let table = Table::new();
+        let before = object.statistics();
+        let protocol = factory.build_protocol(&tress_core::Address::Unknown);
+        let tester = Tester::on(&table, protocol.expect("it takes everybody"));
+        for path in ["/Quoter/quote", "/Quoter/fail", "/Quoter/wait"] {
+            tester.receive(post(path, JSON, "").as_bytes());
+        }
+        table.advance(limits().call_deadline);
+        let now = object.statistics();
+        let counted = [
+            now.calls - before.calls,
+            now.faults - before.faults,
+            now.deadlines - before.deadlines,
+        ];
+        assert_eq!(counted, [3, 2, 1]);
+        tester.peer_resets();
+    }
 }
 
 #[test]

@@ -64,5 +64,8 @@ pub mod logins {}
 #[doc = include_str!("../guide/plugins.md")]
 pub mod plugins {}
 
+#[doc = include_str!("../guide/service.md")]
+pub mod service {}
+
 #[doc = include_str!("../guide/twisted.md")]
 pub mod twisted {}

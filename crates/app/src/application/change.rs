@@ -2,13 +2,15 @@
 //! before anything is touched, and what fails after that is taken back.
 
 use super::{
+    Place,
     load::{Checked, Loaded, Provided},
     task::{Task, TaskEntry},
     tree::{Entry, Phase, State, Tree, look_again, start_providers, start_task, stop_providers},
 };
 use crate::{
-    config::MAX_FILE_BYTES,
+    config::{LogSection, MAX_FILE_BYTES, Problems},
     control::{CANNOT_START, Control, NO_SUCH_SERVICE, NOT_RUNNING, REFUSED, Reloaded},
+    registry::{LogStep, Moment},
     services::{CannotStart, Health},
 };
 use std::{
@@ -120,6 +122,16 @@ impl Tree {
             });
         }
         drop(state);
+        self.tell(Moment::Reloading(reactor.now()));
+        let done = self.reload_on(&reactor);
+        self.tell_running(match &done {
+            Ok(_) => "",
+            Err(_) => "not read again, see the log; as before ",
+        });
+        done
+    }
+
+    fn reload_on(&self, reactor: &Reactor) -> Result<Reloaded, Fault> {
         let read = self
             .registry
             .files()
@@ -130,13 +142,37 @@ impl Tree {
                 format_args!("{}: cannot read the file: {error}", self.file),
             )
         })?;
-        let loader = self.loader(&self.file, &reactor).keeping(self.looking()?);
+        let loader = self.loader(&self.file, reactor).keeping(self.looking()?);
         let loaded = loader.controlled(self.control()).file(&bytes);
         let loaded = loaded.map_err(|problems| Fault::new(REFUSED, problems))?;
-        let done = self.changing()?.1.become_what(loaded, &reactor)?;
+        let mut state = self.changing()?.1;
+        let old = state.settings.log.clone();
+        self.log(&loaded.settings.log)?;
+        let done = state.become_what(loaded, reactor);
+        drop(state);
+        let done = done.inspect_err(|_| {
+            if let Err(fault) = self.log(&old) {
+                tracing::error!(target: "tress", "the log is not as it was: {}", fault.message());
+            }
+        })?;
         let others = self.others.borrow().clone();
         others.reload();
         Ok(done)
+    }
+
+    /// Has the program log so from now on.
+    fn log(&self, log: &LogSection) -> Result<(), Fault> {
+        let (Some(hook), Place::Home) = (self.registry.log(), &self.place) else {
+            return Ok(());
+        };
+        hook(log, LogStep::Become).map_err(|(key, message)| match &log.options {
+            Some(options) => {
+                let mut problems = Problems::new(&*self.file);
+                problems.push(options.problem(key, message));
+                Fault::new(REFUSED, problems)
+            }
+            None => Fault::new(REFUSED, message),
+        })
     }
 
     /// As that of the providers that run.

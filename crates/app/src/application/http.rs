@@ -55,13 +55,12 @@ impl<'s> Section<'s> {
         match &service.made {
             Made::Factory(..) => None,
             Made::Http {
-                object,
                 dialects,
                 portal,
                 limits,
             } => Some(Self {
                 section: &service.section,
-                object,
+                object: &service.object,
                 dialects,
                 portal,
                 limits,
@@ -90,6 +89,7 @@ impl<'s> Section<'s> {
                 (Some(path), Dialect::XmlRpc) => {
                     mount.speaking_at(Dialect::XmlRpc, format!("{path}/RPC2"))
                 }
+                (Some(path), Dialect::Metrics) => mount.speaking_at(Dialect::Metrics, path),
             };
         }
         mount

@@ -3,11 +3,11 @@
 use super::{Place, http, task::Task, tree::State};
 use crate::{
     config::{
-        self, Config, MAX_FILE_BYTES, Options, Problems, ProvideSection, ServeSection,
+        self, Config, LogSection, MAX_FILE_BYTES, Options, Problems, ProvideSection, ServeSection,
         WorkersWanted,
     },
     control::{Control, DynApplication},
-    registry::{Provider, ProviderContext, ProviderKind, Registry, Sharing},
+    registry::{LogStep, Provider, ProviderContext, ProviderKind, Registry, Sharing},
 };
 use std::{
     cell::{Ref, RefCell},
@@ -48,6 +48,7 @@ pub(super) struct Settings {
     pub(super) limits_set: Vec<(&'static str, usize)>,
     pub(super) workers: WorkersWanted,
     pub(super) calls: CallLimits,
+    pub(super) log: LogSection,
     pub(super) driver: Option<String>,
 }
 
@@ -81,6 +82,8 @@ pub(super) struct Checked {
 pub(super) struct Service {
     pub(super) section: ServeSection,
     pub(super) interface: &'static Descriptor,
+    /// What is called.
+    pub(super) object: Object,
     pub(super) made: Made,
 }
 
@@ -90,7 +93,6 @@ pub(super) enum Made {
     Factory(&'static str, SharedFactory),
     /// Over HTTP, beside other services at the same endpoint.
     Http {
-        object: Object,
         dialects: Vec<Dialect>,
         portal: Portal,
         limits: ExposureLimits,
@@ -260,6 +262,7 @@ impl<'l> Loader<'l> {
         self.loaded.settings.name.clone_from(&config.app.name);
         self.loaded.settings.limits = self.limits(&config);
         self.what_stays(&config);
+        self.log(&config);
         for section in config.provide {
             self.provide(section);
         }
@@ -382,6 +385,28 @@ impl<'l> Loader<'l> {
             let problem = config.app.options.problem("workers", message);
             self.problems.push(problem);
         }
+    }
+
+    /// Whether the program can log so. Only the first worker's application has to do with it.
+    fn log(&mut self, config: &Config) {
+        let Some(log) = &config.log else { return };
+        self.loaded.settings.log = log.clone();
+        let (Some(options), Place::Home) = (&log.options, &self.place) else {
+            return;
+        };
+        let problem = match self.registry.log() {
+            None => {
+                let message = "this program has a log of its own, which no file changes";
+                config::Problem::new(options.position(), "log", message)
+            }
+            // What was found wrong is not in it.
+            Some(_) if self.problems.count() > 0 => return,
+            Some(hook) => match hook(log, LogStep::Check) {
+                Ok(()) => return,
+                Err((key, message)) => options.problem(key, message),
+            },
+        };
+        self.problems.push(problem);
     }
 
     /// What an application that runs cannot change.

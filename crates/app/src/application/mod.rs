@@ -15,6 +15,7 @@ mod guard;
 mod http;
 mod listeners;
 mod load;
+mod metrics;
 mod serve;
 mod status;
 mod task;

@@ -92,7 +92,7 @@ impl<'l> Loader<'l> {
         let made = match exposure.make {
             Make::Factory(make) => {
                 let serving = Serving {
-                    object,
+                    object: object.clone(),
                     options: &section.options,
                     reactor: self.reactor,
                     portal,
@@ -104,7 +104,6 @@ impl<'l> Loader<'l> {
                 }
             }
             Make::Http(_) => Made::Http {
-                object,
                 dialects: exposures.iter().filter_map(dialect).collect(),
                 portal,
                 limits,
@@ -113,6 +112,7 @@ impl<'l> Loader<'l> {
         let service = Service {
             section,
             interface,
+            object,
             made,
         };
         self.loaded.services.push((name, Rc::new(service)));

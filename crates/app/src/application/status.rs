@@ -1,12 +1,13 @@
 //! What is told of an application: its services, limits, figures. Changes nothing; secrets are not even looked at.
 
 use super::{
+    listeners::Listener,
     task::TaskEntry,
-    tree::{Entry, Past, State, Tree, add},
+    tree::{Entry, State, Tree, add},
 };
 use crate::control::{LimitStatus, REFUSED, ServiceStatistics, ServiceStatus, Statistics};
 use std::{path::Path, time::SystemTime};
-use tress_core::{Limits, Reactor, limits::Unit, reactor::PortStatistics};
+use tress_core::{Limits, Port, Reactor, limits::Unit, reactor::PortStatistics};
 use tress_rpc::{Fault, fault::BAD_ARGUMENTS};
 
 impl Tree {
@@ -62,9 +63,8 @@ impl Tree {
             all.failures = statistics.failures;
             all.stalls = statistics.stalls;
         }
-        for place in 0..state.entries.len() {
-            let figures = state.figures(place);
-            let entry = &state.entries[place];
+        let services = state.figures().services;
+        for (entry, figures) in state.entries.iter().zip(services) {
             all.services.push(ServiceStatistics {
                 name: entry.name.clone(),
                 state: word(entry).to_owned(),
@@ -128,18 +128,32 @@ impl State {
         }
     }
 
-    fn figures(&mut self, place: usize) -> PortStatistics {
-        let Self {
-            entries, listeners, ..
-        } = self;
-        let entry = &mut entries[place];
-        let mut total = Past::total(&mut entry.past);
-        for listener in listeners.iter().filter(|l| l.serves(&entry.service)) {
-            for port in listener.ports() {
-                add(&mut total, &port.statistics());
-            }
+    /// What is counted now, with one walk over all connections.
+    pub(super) fn figures(&mut self) -> Figures {
+        let past = self.entries.iter().flat_map(|entry| entry.past.ports());
+        let present = self.listeners.iter().flat_map(Listener::ports);
+        let mut counted = Port::statistics_of(past.chain(present)).into_iter();
+        let mut services: Vec<PortStatistics> = Vec::with_capacity(self.entries.len());
+        for entry in &mut self.entries {
+            services.push(entry.past.total(&mut counted));
         }
-        total
+        let mut listeners = Vec::with_capacity(self.listeners.len());
+        for listener in &self.listeners {
+            let mut total = PortStatistics::default();
+            for port in counted.by_ref().take(listener.ports().count()) {
+                add(&mut total, &port);
+            }
+            for (entry, service) in self.entries.iter().zip(&mut services) {
+                if listener.serves(&entry.service) {
+                    add(service, &total);
+                }
+            }
+            listeners.push(total);
+        }
+        Figures {
+            services,
+            listeners,
+        }
     }
 }
 
@@ -155,11 +169,17 @@ fn task(entry: &TaskEntry, reactor: Option<&Reactor>) -> ServiceStatus {
     }
 }
 
+/// Figures in the order of the entries, and in that of the listeners.
+pub(super) struct Figures {
+    pub(super) services: Vec<PortStatistics>,
+    pub(super) listeners: Vec<PortStatistics>,
+}
+
 fn word(entry: &Entry) -> &'static str {
     if entry.running { "running" } else { "stopped" }
 }
 
-fn seconds(time: SystemTime) -> u64 {
+pub(super) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
 }

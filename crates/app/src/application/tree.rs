@@ -11,7 +11,7 @@ use crate::{
     config::Problems,
     control::Control,
     others::Others,
-    registry::{Provider, Registry},
+    registry::{Moment, Provider, Registry},
     services::{self, CannotStart, stop_in_turn},
 };
 use std::{
@@ -99,20 +99,25 @@ impl Past {
         self.ports.extend(other.ports);
     }
 
-    pub(super) fn total(&mut self) -> PortStatistics {
-        let (total, ports) = (&mut self.total, &mut self.ports);
-        ports.retain(|port| {
-            let last = port.statistics();
-            if last.connections == 0 {
-                add(total, &last);
-            }
-            last.connections > 0
+    /// Those whose figures are asked for.
+    pub(super) fn ports(&self) -> impl Iterator<Item = &Port> {
+        self.ports.iter()
+    }
+
+    /// All of it, where these are the figures of the ports.
+    pub(super) fn total(
+        &mut self,
+        figures: &mut impl Iterator<Item = PortStatistics>,
+    ) -> PortStatistics {
+        let (total, mut open) = (&mut self.total, PortStatistics::default());
+        self.ports.retain(|_| {
+            let last = figures.next().unwrap_or_default();
+            let is_open = last.connections > 0;
+            add(if is_open { &mut open } else { total }, &last);
+            is_open
         });
-        let mut all = *total;
-        for port in ports {
-            add(&mut all, &port.statistics());
-        }
-        all
+        add(&mut open, total);
+        open
     }
 }
 
@@ -243,6 +248,28 @@ impl Tree {
             (entry.since, entry.starts) = (now, 1);
         }
         Ok(())
+    }
+
+    /// Tells the manager of services, if there is one.
+    pub(crate) fn tell(&self, moment: Moment<'_>) {
+        if let (Some(manager), Place::Home) = (self.registry.manager(), &self.place) {
+            (manager.tell)(moment);
+        }
+    }
+
+    /// That everything listens, with these words in front.
+    pub(crate) fn tell_running(&self, words: &str) {
+        let Ok(state) = self.state.try_borrow() else {
+            return;
+        };
+        if state.phase == Phase::Running {
+            let running = state.entries.iter().filter(|entry| entry.running);
+            let status = match running.count() {
+                1 => format!("{words}1 service runs"),
+                count => format!("{words}{count} services run"),
+            };
+            self.tell(Moment::Running(&status));
+        }
     }
 
     /// Every provider, and every service of the program's own, looks at its sources again.

@@ -41,7 +41,7 @@ const LOGIN_DEADLINE: OptionSpec = limit(&ExposureLimit::LOGIN_DEADLINE);
 const LOGIN_DELAY: OptionSpec = limit(&ExposureLimit::LOGIN_DELAY);
 
 /// Who logs in with a name and a password, or with a token.
-const LOGINS: Access = Access::Logins(&[Sort::Password, Sort::Token]);
+pub(super) const LOGINS: Access = Access::Logins(&[Sort::Password, Sort::Token]);
 
 /// `as = "amp"`
 pub(super) const AMP: Exposure = Exposure {
@@ -146,6 +146,39 @@ pub(super) const PB: Exposure = Exposure {
     }),
 };
 
+const HOSTS: OptionSpec = OptionSpec {
+    name: "hosts",
+    value: ValueKind::Strings,
+    required: false,
+    default: "",
+    doc: "Names that requests may be for (`Host`), beside this machine's own address and its loopback names.",
+};
+
+const ORIGINS: OptionSpec = OptionSpec {
+    name: "origins",
+    value: ValueKind::Strings,
+    required: false,
+    default: "",
+    doc: "Origins whose pages count as this server's own, such as `https://example.com` behind a proxy.",
+};
+
+/// The keys of metrics.
+pub(super) const METRICS_OPTIONS: &[OptionSpec] = &[
+    OptionSpec {
+        name: "path",
+        value: ValueKind::String,
+        required: false,
+        default: "",
+        doc: "Where they are read; by default `/metrics`.",
+    },
+    HOSTS,
+    ORIGINS,
+    RESPONSE_BYTES,
+    CALL_DEADLINE,
+    LOGIN_ATTEMPTS,
+    LOGIN_DELAY,
+];
+
 /// The keys of what is served over HTTP.
 const HTTP_OPTIONS: &[OptionSpec] = &[
     OptionSpec {
@@ -162,20 +195,8 @@ const HTTP_OPTIONS: &[OptionSpec] = &[
         default: "",
         doc: "What comes before the names of the methods, `prefix.quote`, so that several objects can share a path.",
     },
-    OptionSpec {
-        name: "hosts",
-        value: ValueKind::Strings,
-        required: false,
-        default: "",
-        doc: "Names that requests may be for (`Host`), beside this machine's own address and its loopback names.",
-    },
-    OptionSpec {
-        name: "origins",
-        value: ValueKind::Strings,
-        required: false,
-        default: "",
-        doc: "Origins whose pages count as this server's own, such as `https://example.com` behind a proxy.",
-    },
+    HOSTS,
+    ORIGINS,
     REQUEST_BYTES,
     RESPONSE_BYTES,
     NESTING,

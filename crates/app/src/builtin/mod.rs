@@ -17,6 +17,7 @@ use crate::registry::{CheckerKind, Exposure, ProviderKind};
 /// The kinds of provider.
 pub(crate) const PROVIDERS: &[ProviderKind] = &[
     application::KIND,
+    application::METRICS_KIND,
     file::KIND,
     memory::KIND,
     #[cfg(feature = "sqlite")]
@@ -33,6 +34,7 @@ pub(crate) const EXPOSURES: &[Exposure] = &[
     every::JSON_RPC,
     every::JSON_RPC_LINES,
     every::LINES,
+    application::METRICS,
     every::PB,
     every::XML_RPC,
     finger::FINGER,

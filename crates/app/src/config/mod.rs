@@ -29,6 +29,7 @@
 //! ```
 
 mod document;
+mod log;
 mod options;
 mod problem;
 mod reader;
@@ -40,6 +41,7 @@ mod units;
 #[cfg(test)]
 mod tests;
 
+pub use log::{LOG_OPTIONS, LogFormat, LogSection, LogTo};
 pub use options::{Options, Text};
 pub use problem::{MAX_PROBLEMS, Position, Problem, Problems};
 pub use run::{RESTART_LIMIT_MAX, RUN_OPTIONS, RunSection};
@@ -118,6 +120,8 @@ pub struct Config {
     pub app: AppSection,
     /// `[limits]`; read it with [`Config::read_limits`].
     pub limits: Options,
+    /// `[log]`, if it is there.
+    pub log: Option<LogSection>,
     /// Every `[provide.NAME]` that has a kind, in the order of the file.
     pub provide: Vec<ProvideSection>,
     /// Every `[auth.NAME]` that has a kind, in the order of the file.
@@ -353,6 +357,7 @@ impl Config {
                 options: section("app"),
             },
             limits: section("limits"),
+            log: None,
             provide: Vec::new(),
             auth: Vec::new(),
             serve: Vec::new(),

@@ -2,9 +2,9 @@
 //! Must not know: which kinds, protocols and endpoints there are.
 
 use super::{
-    APP_OPTIONS, AppSection, CONTROL, CONTROL_PROTOCOL, Config, MAX_FILE_BYTES, MAX_SECTIONS,
-    Options, Position, Problem, Problems, ProvideSection, RUN_OPTIONS, RunSection, ServeSection,
-    Text, ValueKind,
+    APP_OPTIONS, AppSection, CONTROL, CONTROL_PROTOCOL, Config, LogSection, MAX_FILE_BYTES,
+    MAX_SECTIONS, Options, Position, Problem, Problems, ProvideSection, RUN_OPTIONS, RunSection,
+    ServeSection, Text, ValueKind,
     document::{self, Entry, Item, Table, Value},
     problem::step,
 };
@@ -52,8 +52,8 @@ pub(super) struct Reader<'r> {
 
 impl Reader<'_> {
     pub(super) fn document(&mut self, mut document: Table, config: &mut Config) {
-        const SECTIONS: [&str; 7] = [
-            "app", "auth", "control", "limits", "provide", "run", "serve",
+        const SECTIONS: [&str; 8] = [
+            "app", "auth", "control", "limits", "log", "provide", "run", "serve",
         ];
         let mut serve_said = false;
         // The names that `what` may use come first, wherever they are in the file.
@@ -71,6 +71,11 @@ impl Reader<'_> {
                 "limits" => {
                     if let Some(limits) = self.section(entry, "[limits]", "limits".into(), &[]) {
                         config.limits = limits;
+                    }
+                }
+                "log" => {
+                    if let Some(options) = self.section(entry, "[log]", "log".into(), &[]) {
+                        config.log = Some(LogSection::of(options, self.problems));
                     }
                 }
                 "run" => serve_said |= self.all_run(entry, &mut config.run),

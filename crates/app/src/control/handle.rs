@@ -1,7 +1,7 @@
 //! The handle on a running application that its own providers, a signal and the runner have. Keeps nothing alive.
 
 use super::{
-    Application, LimitStatus, NOT_RUNNING, NOT_UPGRADED, REFUSED, Reloaded, ServiceStatus,
+    Application, LimitStatus, Metrics, NOT_RUNNING, NOT_UPGRADED, REFUSED, Reloaded, ServiceStatus,
     Statistics, Upgraded,
 };
 use crate::{application::Tree, others::Others};
@@ -54,6 +54,13 @@ impl Control {
                     tracing::error!(target: "tress", "not read again: {line}");
                 }
             }
+        }
+    }
+
+    /// Tells the manager of services that it runs.
+    pub(crate) fn tell_running(&self) {
+        if let Some(tree) = self.0.upgrade() {
+            tree.tell_running("");
         }
     }
 
@@ -151,6 +158,12 @@ impl Application for Control {
 
     async fn log_level(&self, level: Option<String>) -> Result<String> {
         Ok(self.with(|tree| tree.log_level(level.as_deref()))?)
+    }
+}
+
+impl Metrics for Control {
+    async fn metrics(&self) -> Result<String> {
+        Ok(self.with(Tree::metrics)?)
     }
 }
 

@@ -78,6 +78,13 @@ pub trait Application {
     async fn log_level(&self, level: Option<String>) -> Result<String>;
 }
 
+/// What is counted of a running application. Whoever reaches it can change nothing.
+#[interface(crate = "tress_rpc")]
+pub trait Metrics {
+    /// All figures as text, in Prometheus' exposition format.
+    async fn metrics(&self) -> Result<String>;
+}
+
 /// A service of an application.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceStatus {

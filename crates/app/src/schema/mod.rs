@@ -12,8 +12,8 @@ mod tests;
 
 use crate::{
     config::{
-        APP_OPTIONS, CONTROL_PROTOCOL, MAX_SECTIONS, OptionSpec, RESTART_LIMIT_MAX, RUN_OPTIONS,
-        SERVE_OPTIONS,
+        APP_OPTIONS, CONTROL_PROTOCOL, LOG_OPTIONS, MAX_SECTIONS, OptionSpec, RESTART_LIMIT_MAX,
+        RUN_OPTIONS, SERVE_OPTIONS,
     },
     registry::{Exposure, Make, Registry},
 };
@@ -61,6 +61,7 @@ impl Document<'_> {
                 "auth": auth,
                 "control": control,
                 "limits": limits(),
+                "log": log(),
                 "provide": provide,
                 "run": run(),
                 "serve": serve,
@@ -296,6 +297,12 @@ fn run() -> Value {
         "maxItems": MAX_SECTIONS,
         "items": one,
     })
+}
+
+/// `[log]`
+fn log() -> Value {
+    let doc = "What is logged, in which form, and where it goes.";
+    closed("[log]", doc, json!({}), LOG_OPTIONS)
 }
 
 /// `[limits]`

@@ -48,6 +48,7 @@ fn every_kind_protocol_option_and_limit_is_in_it() {
         check_options(definition, SERVE_OPTIONS);
     }
     check_options(&document["properties"]["app"], APP_OPTIONS);
+    check_options(&document["properties"]["log"], LOG_OPTIONS);
     for limit in Limits::TABLE {
         let found = &document["properties"]["limits"]["properties"][limit.name];
         assert_eq!(found["description"], limit.meaning);

@@ -1,7 +1,10 @@
 //! Which kind of provider is meant, and which protocols. Makes nothing.
 
 use super::options::{Grammar, Section, Words};
-use tress_app::{Exposure, ProviderKind, Registry, Serves, control::DynApplication};
+use tress_app::{
+    Exposure, ProviderKind, Registry, Serves,
+    control::{DynApplication, DynMetrics},
+};
 use tress_core::wording::{one_of, quoted, unknown};
 
 /// What the first word of `tress serve` names, and all that it can mean.
@@ -135,10 +138,13 @@ impl<'r> Choice<'r> {
 
 /// An application that serves nothing but itself is none.
 fn stands_alone(kind: &ProviderKind) -> bool {
-    let itself = <dyn DynApplication>::DESCRIPTOR.name;
+    let itself = [
+        <dyn DynApplication>::DESCRIPTOR.name,
+        <dyn DynMetrics>::DESCRIPTOR.name,
+    ];
     kind.interfaces
         .iter()
-        .any(|interface| interface.name != itself)
+        .any(|interface| !itself.contains(&interface.name))
 }
 
 fn same(one: &Exposure, other: &Exposure) -> bool {

@@ -10,7 +10,9 @@ mod options;
 mod tests;
 
 use crate::{
-    Ended, Registry, commands, logging,
+    Ended, Registry,
+    commands::{self, Process},
+    logging,
     upgrade::{self, Taking},
 };
 use choice::Choice;
@@ -50,15 +52,24 @@ pub(crate) fn serve(arguments: &[String], registry: &Registry) -> Result<(), End
             document,
             level,
         } => {
-            let registry = logging::start(level, registry);
-            let run = |registry: &Registry, taking: &Taking| {
+            let overrides = logging::Overrides {
+                level: Some(level.to_string().to_lowercase()),
+                ..logging::Overrides::default()
+            };
+            let section = tress_app::config::LogSection::default();
+            let started = logging::start(&section, overrides, registry);
+            let (registry, log) = started.map_err(Ended::Unknown)?;
+            let run = |registry: &Registry, place: &Taking| {
+                let process = Process { log: &log, place };
                 let install =
-                    |reactor: &Reactor, reload| commands::install(reactor, reload, taking);
+                    |reactor: &Reactor, reload| commands::install(reactor, reload, &process);
                 let text = document.as_bytes();
                 let ran = tress_app::run_text(&name, text, registry, &reactor, install);
                 ran.map_err(Ended::Because)
             };
-            upgrade::taking_over(registry, run)?;
+            let ran = upgrade::taking_over(commands::managed(registry), run);
+            log.end();
+            ran?;
         }
     }
     Ok(())

@@ -64,7 +64,7 @@ fn the_options_tell_the_kind() {
 #[test]
 fn mistakes_are_told_as_in_a_file() {
     check_wrong("", "missing PROTOCOL or KIND; see `tress serve --help`");
-    let names = "expected one of `amp`, `finger`, `finger-setter`, `http`, `jsonrpc`, `jsonrpc-lines`, `lines`, `pb`, \
+    let names = "expected one of `amp`, `finger`, `finger-setter`, `http`, `jsonrpc`, `jsonrpc-lines`, `lines`, `metrics`, `pb`, \
                  `xmlrpc`, `finger.file`, `finger.memory`, `finger.sqlite`";
     check_wrong(
         "figner --at tcp:1",
@@ -143,7 +143,7 @@ fn what_the_document_gets_wrong_is_said_of_the_options() {
     check_wrong(
         "http --users a=b --as xmlpc --at unix:x",
         "--as: unknown protocol `xmlpc`; expected one of `amp`, `finger`, `finger-setter`, `http`, `jsonrpc`, \
-         `jsonrpc-lines`, `lines`, `pb`, `xmlrpc`; did you mean `xmlrpc`?",
+         `jsonrpc-lines`, `lines`, `metrics`, `pb`, `xmlrpc`; did you mean `xmlrpc`?",
     );
 }
 

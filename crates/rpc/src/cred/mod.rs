@@ -162,11 +162,12 @@ impl Portal {
         let Some(realm) = &self.realm else {
             return Deferred::succeed(Session::new(avatar, object));
         };
-        let asked = object.descriptor();
-        let session = realm.request_avatar(reactor, avatar, object);
-        session.add_callback(|session| {
-            let offered = session.object().descriptor();
+        let object = object.clone();
+        let session = realm.request_avatar(reactor, avatar, &object);
+        session.add_callback(move |mut session| {
+            let (offered, asked) = (session.object().descriptor(), object.descriptor());
             if std::ptr::eq(offered, asked) {
+                session.counted_as(&object);
                 return Ok(session);
             }
             let (offered, asked) = (offered.name, asked.name);

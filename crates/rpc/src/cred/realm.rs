@@ -114,6 +114,11 @@ impl Session {
     pub fn object(&self) -> &Object {
         &self.object
     }
+
+    /// What is called counts as calls of that one.
+    pub(super) fn counted_as(&mut self, other: &Object) {
+        self.object.counted_as(other);
+    }
 }
 
 impl Drop for Session {

@@ -7,7 +7,7 @@ use super::{
     guard::{check_content, credentials, unauthorized},
     json, jsonrpc,
     mounts::{Post, Target},
-    openapi, xmlrpc,
+    openapi, text, xmlrpc,
 };
 use crate::{
     arguments::{Arguments, BadCall},
@@ -26,7 +26,7 @@ use hyper::{
 };
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     fmt,
     future::poll_fn,
@@ -306,7 +306,10 @@ impl Session {
                 Some(post) if head.method() == Method::POST => {
                     self.post(&context, post, &head, body).await
                 }
-                post => self.other(&head, post.is_some()),
+                post => match self.site.routes.texts.get(head.uri().path()) {
+                    Some(target) if reads(&head) => self.text(&context, *target).await,
+                    _ => self.other(&head, post.is_some()),
+                },
             },
             Err(refusal) => Err(refusal),
         }
@@ -342,7 +345,7 @@ impl Session {
 
     /// Has the realm say what this avatar calls at these mounts, unless it has: it stays so until somebody else asks over
     /// this connection, or it ends.
-    async fn enter(&self, context: &CallContext, post: &Post) -> Result<(), Refusal> {
+    async fn enter(&self, context: &CallContext, mounts: BTreeSet<usize>) -> Result<(), Refusal> {
         let portal = self.site.portal.as_ref();
         let Some(portal) = portal.filter(|portal| portal.has_realm()) else {
             return Ok(());
@@ -351,7 +354,7 @@ impl Session {
         if self.rooms.borrow().values().any(others) {
             drop(self.rooms.take());
         }
-        for mount in post.mounts() {
+        for mount in mounts {
             if self.rooms.borrow().contains_key(&mount) {
                 continue;
             }
@@ -399,7 +402,7 @@ impl Session {
             Post::XmlRpc(table) => (xmlrpc::TYPES, &table.limits),
         };
         check_content(head.headers(), types)?;
-        self.enter(context, post).await?;
+        self.enter(context, post.mounts()).await?;
         let body = self.read(body, limits).await?;
         match post {
             Post::Json(target) => {
@@ -409,6 +412,17 @@ impl Session {
             Post::JsonRpc(table) => Ok(jsonrpc::serve(self, context, table, &body).await),
             Post::XmlRpc(table) => Ok(xmlrpc::serve(self, context, table, &body).await),
         }
+    }
+
+    /// A text that is read, and not called for.
+    async fn text(&self, context: &CallContext, target: Target) -> Result<Answer, Refusal> {
+        self.enter(context, [target.0].into()).await?;
+        let limits = &self.site.routes.mounts[target.0].1;
+        let called = done(self.call(context, target, Arguments::default())).await;
+        Ok(match text::of(called, limits.response_bytes) {
+            Ok(text) => answer::answer(StatusCode::OK, text::TYPE, text),
+            Err(fault) => answer::of_fault(&fault),
+        })
     }
 
     /// The whole body, which has a deadline of its own.
@@ -437,8 +451,8 @@ impl Session {
 
     /// What is no call.
     fn other(&self, head: &Request<()>, takes_post: bool) -> Result<Answer, Refusal> {
-        let reads = matches!(*head.method(), Method::GET | Method::HEAD);
         let path = head.uri().path();
+        let is_text = self.site.routes.texts.contains_key(path);
         let has_json = !self.site.routes.json.is_empty();
         let page = match path {
             "/" if has_json => Some(openapi::page as fn(&Site) -> Answer),
@@ -446,9 +460,10 @@ impl Session {
             _ => None,
         };
         let allow = match (page, takes_post) {
-            (Some(make), _) if reads => return Ok(make(&self.site)),
+            (Some(make), _) if reads(head) => return Ok(make(&self.site)),
             (Some(_), true) => "GET, HEAD, POST",
             (Some(_), false) => "GET, HEAD",
+            (None, false) if is_text => "GET, HEAD",
             (None, true) => "POST",
             (None, false) => {
                 let status = StatusCode::NOT_FOUND;
@@ -474,6 +489,11 @@ impl Session {
             _ => format!("nothing is at {}", quoted(path)),
         }
     }
+}
+
+/// Whether a request asks for what is there.
+fn reads(head: &Request<()>) -> bool {
+    matches!(*head.method(), Method::GET | Method::HEAD)
 }
 
 /// Somebody is not let in, by a checker or by the realm, for this reason.

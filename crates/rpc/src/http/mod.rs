@@ -1,5 +1,5 @@
-//! Objects over HTTP/1: HTTP+JSON with an OpenAPI document and a page for people, JSON-RPC and XML-RPC, any number of
-//! objects under one listener. Knows no object by name; the bytes are hyper's.
+//! Objects over HTTP/1: HTTP+JSON with an OpenAPI document and a page for people, JSON-RPC and XML-RPC, metrics as
+//! Prometheus reads them, any number of objects under one listener. Knows no object by name; the bytes are hyper's.
 //!
 //! ```
 //! use std::rc::Rc;
@@ -62,6 +62,7 @@ mod json;
 mod jsonrpc;
 mod mounts;
 mod openapi;
+mod text;
 pub mod xmlrpc;
 
 pub use connection::HttpConnection;

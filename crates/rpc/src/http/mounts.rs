@@ -21,6 +21,9 @@ pub enum Dialect {
     JsonRpc,
     /// XML-RPC, with introspection.
     XmlRpc,
+    /// Prometheus' text format: `GET` answers with the text that the object's first method gives, which is called without
+    /// arguments.
+    Metrics,
 }
 
 impl Dialect {
@@ -31,6 +34,7 @@ impl Dialect {
             Self::Json => "http",
             Self::JsonRpc => "jsonrpc",
             Self::XmlRpc => "xmlrpc",
+            Self::Metrics => "metrics",
         }
     }
 }
@@ -57,7 +61,7 @@ impl Mount {
         }
     }
 
-    /// Speaks this at its usual path: `/jsonrpc`, `/RPC2`, and for JSON the prefix or else the interface's name,
+    /// Speaks this at its usual path: `/jsonrpc`, `/RPC2`, `/metrics`, and for JSON the prefix or else the interface's name,
     /// `/Quoter`.
     #[must_use]
     pub fn speaking(mut self, dialect: Dialect) -> Self {
@@ -86,6 +90,7 @@ impl Mount {
             (Some(path), _) => path.to_owned(),
             (None, Dialect::JsonRpc) => "/jsonrpc".to_owned(),
             (None, Dialect::XmlRpc) => "/RPC2".to_owned(),
+            (None, Dialect::Metrics) => "/metrics".to_owned(),
             (None, Dialect::Json) => {
                 let name = self.object.descriptor().name;
                 format!("/{}", self.prefix.as_deref().unwrap_or(name))
@@ -152,7 +157,7 @@ impl fmt::Display for MountError {
                 interface: Some(interface),
             } => write!(
                 f,
-                "`{interface}` speaks nothing: expected at least one of `http`, `jsonrpc`, `xmlrpc`"
+                "`{interface}` speaks nothing: expected at least one of `http`, `jsonrpc`, `xmlrpc`, `metrics`"
             ),
             Self::Path { path } => write!(
                 f,
@@ -184,6 +189,9 @@ impl fmt::Display for MountError {
 }
 
 impl Error for MountError {}
+
+/// The pages of HTTP+JSON, where that is spoken at all.
+pub(super) const PAGES: [&str; 2] = ["/", "/openapi.json"];
 
 /// A method of the mount at that place.
 pub(super) type Target = (usize, &'static Method);
@@ -232,6 +240,8 @@ impl Post {
 pub(super) struct Routes {
     pub(super) mounts: Vec<(Object, ExposureLimits)>,
     pub(super) posts: HashMap<String, Post>,
+    /// Texts, by their paths.
+    pub(super) texts: BTreeMap<String, Target>,
     /// Where HTTP+JSON is spoken, for which mount.
     pub(super) json: BTreeMap<String, usize>,
 }
@@ -241,6 +251,7 @@ impl Routes {
         let mut routes = Self {
             mounts: Vec::new(),
             posts: HashMap::new(),
+            texts: BTreeMap::new(),
             json: BTreeMap::new(),
         };
         for mount in mounts {
@@ -249,7 +260,25 @@ impl Routes {
         if routes.mounts.is_empty() {
             return Err(MountError::Nothing { interface: None });
         }
+        routes.paths_are_apart()?;
         Ok(routes)
+    }
+
+    /// A text is read where nothing else is: neither what is called nor the pages of HTTP+JSON.
+    fn paths_are_apart(&self) -> Result<(), MountError> {
+        for path in self.texts.keys() {
+            let page = !self.json.is_empty() && PAGES.contains(&path.as_str());
+            let other = match self.posts.get(path) {
+                Some(Post::Json(_)) => Some(Dialect::Json),
+                Some(Post::JsonRpc(_)) => Some(Dialect::JsonRpc),
+                Some(Post::XmlRpc(_)) => Some(Dialect::XmlRpc),
+                None => page.then_some(Dialect::Json),
+            };
+            if let Some(other) = other {
+                return Err(same_path(path.clone(), [other, Dialect::Metrics]));
+            }
+        }
+        Ok(())
     }
 
     /// What the interface of a mount is.
@@ -279,6 +308,7 @@ impl Routes {
                 Dialect::JsonRpc | Dialect::XmlRpc => {
                     self.add_table(mount, index, *dialect, path)?;
                 }
+                Dialect::Metrics => self.add_text(mount, index, path)?,
             }
         }
         Ok(())
@@ -303,6 +333,23 @@ impl Routes {
         Ok(())
     }
 
+    fn add_text(&mut self, mount: &Mount, index: usize, path: String) -> Result<(), MountError> {
+        let path = if path.is_empty() {
+            "/".to_owned()
+        } else {
+            path
+        };
+        let descriptor = mount.object.descriptor();
+        let Some(method) = descriptor.methods.first() else {
+            let interface = Some(descriptor.name);
+            return Err(MountError::Nothing { interface });
+        };
+        match self.texts.insert(path.clone(), (index, method)) {
+            None => Ok(()),
+            Some(_) => Err(same_path(path, [Dialect::Metrics; 2])),
+        }
+    }
+
     fn add_table(
         &mut self,
         mount: &Mount,
@@ -320,7 +367,7 @@ impl Routes {
             };
             match dialect {
                 Dialect::XmlRpc => Post::XmlRpc(table),
-                Dialect::Json | Dialect::JsonRpc => Post::JsonRpc(table),
+                Dialect::Json | Dialect::JsonRpc | Dialect::Metrics => Post::JsonRpc(table),
             }
         });
         let (table, there) = match post {
@@ -476,7 +523,7 @@ mod tests {
         refused([], "nothing is served");
         refused(
             [quoter()],
-            "`Quoter` speaks nothing: expected at least one of `http`, `jsonrpc`, `xmlrpc`",
+            "`Quoter` speaks nothing: expected at least one of `http`, `jsonrpc`, `xmlrpc`, `metrics`",
         );
         refused(
             [quoter().speaking(XmlRpc), clock().speaking(XmlRpc)],

@@ -10,19 +10,37 @@ use tress_rpc::{
     testing::Exposure,
 };
 
-pub(crate) struct Http(pub(crate) Dialect);
+/// What calls can be made in.
+#[derive(Clone, Copy)]
+pub(crate) enum Spoken {
+    Json,
+    JsonRpc,
+    XmlRpc,
+}
+
+impl Spoken {
+    fn dialect(self) -> Dialect {
+        match self {
+            Self::Json => Dialect::Json,
+            Self::JsonRpc => Dialect::JsonRpc,
+            Self::XmlRpc => Dialect::XmlRpc,
+        }
+    }
+}
+
+pub(crate) struct Http(pub(crate) Spoken);
 
 impl Exposure for Http {
     fn name(&self) -> &'static str {
         match self.0 {
-            Dialect::Json => "HTTP and JSON",
-            Dialect::JsonRpc => "JSON-RPC over HTTP",
-            Dialect::XmlRpc => "XML-RPC",
+            Spoken::Json => "HTTP and JSON",
+            Spoken::JsonRpc => "JSON-RPC over HTTP",
+            Spoken::XmlRpc => "XML-RPC",
         }
     }
 
     fn listen(&self, on: &Reactor, at: &str, of: &Object, limits: ExposureLimits) -> Result<Port> {
-        let mount = Mount::new(of, limits).speaking(self.0);
+        let mount = Mount::new(of, limits).speaking(self.0.dialect());
         on.listen(at, HttpFactory::new([mount])?)
     }
 
@@ -34,9 +52,9 @@ impl Exposure for Http {
 
     fn exceptions(&self) -> crate::Exceptions {
         match self.0 {
-            Dialect::Json => &[crate::NO_BATCH, crate::NO_NUMBERS, crate::ONE_CALL],
-            Dialect::JsonRpc => &[crate::NO_NUMBERS, crate::ONE_CALL],
-            Dialect::XmlRpc => &[
+            Spoken::Json => &[crate::NO_BATCH, crate::NO_NUMBERS, crate::ONE_CALL],
+            Spoken::JsonRpc => &[crate::NO_NUMBERS, crate::ONE_CALL],
+            Spoken::XmlRpc => &[
                 ("floats that are no numbers", "XML-RPC has none of them"),
                 ("text with control characters", "XML has none of them"),
                 ("arguments by name", "XML-RPC has no names"),
@@ -48,9 +66,9 @@ impl Exposure for Http {
 
     fn batch(&self, calls: usize) -> Option<Vec<u8>> {
         match self.0 {
-            Dialect::Json => None,
-            Dialect::JsonRpc => Some(self.post("/jsonrpc", &crate::json_batch(calls))),
-            Dialect::XmlRpc => {
+            Spoken::Json => None,
+            Spoken::JsonRpc => Some(self.post("/jsonrpc", &crate::json_batch(calls))),
+            Spoken::XmlRpc => {
                 let call = Value::Record(vec![
                     ("methodName".into(), "nothing".into()),
                     ("params".into(), Value::List(vec![])),
@@ -67,14 +85,14 @@ impl Exposure for Http {
             .map(|text| text.as_bytes().to_vec())
             .to_vec();
         let path = match self.0 {
-            Dialect::Json => "/Samples/integer",
-            Dialect::JsonRpc => "/jsonrpc",
-            Dialect::XmlRpc => "/RPC2",
+            Spoken::Json => "/Samples/integer",
+            Spoken::JsonRpc => "/jsonrpc",
+            Spoken::XmlRpc => "/RPC2",
         };
         let bodies: &[&[u8]] = match self.0 {
-            Dialect::Json => &[b"{", b"7", b"\xff", br#"{"it":1,"it":2}"#],
-            Dialect::JsonRpc => &crate::MALFORMED_JSON,
-            Dialect::XmlRpc => &[
+            Spoken::Json => &[b"{", b"7", b"\xff", br#"{"it":1,"it":2}"#],
+            Spoken::JsonRpc => &crate::MALFORMED_JSON,
+            Spoken::XmlRpc => &[
                 b"",
                 b"\xff",
                 b"<methodCall>",
@@ -85,9 +103,9 @@ impl Exposure for Http {
         all.extend(bodies.iter().map(|body| self.post(path, body)));
         // RPC-01 and XML-01: deeper than any stack.
         let deep = match self.0 {
-            Dialect::Json => b"[".repeat(100_000),
-            Dialect::JsonRpc => crate::deep_json(),
-            Dialect::XmlRpc => {
+            Spoken::Json => b"[".repeat(100_000),
+            Spoken::JsonRpc => crate::deep_json(),
+            Spoken::XmlRpc => {
                 let call = b"<methodCall><methodName>nothing</methodName><params><param>";
                 let deep = b"<value><array><data>".repeat(6000);
                 [&call[..], &deep].concat()
@@ -104,10 +122,10 @@ impl Http {
     }
 }
 
-fn post(dialect: Dialect, path: &str, body: &[u8]) -> Vec<u8> {
+fn post(dialect: Spoken, path: &str, body: &[u8]) -> Vec<u8> {
     let content = match dialect {
-        Dialect::Json | Dialect::JsonRpc => "application/json",
-        Dialect::XmlRpc => "text/xml",
+        Spoken::Json | Spoken::JsonRpc => "application/json",
+        Spoken::XmlRpc => "text/xml",
     };
     let length = body.len();
     let head = format!(
@@ -130,7 +148,7 @@ fn whole(bytes: &[u8]) -> Option<usize> {
 struct Caller {
     fifo: Fifo,
     of: &'static Descriptor,
-    dialect: Dialect,
+    dialect: Spoken,
 }
 
 impl Carrier for Caller {
@@ -147,19 +165,19 @@ impl Carrier for Caller {
         };
         let parameters = serde_json::to_value(parameters).expect("it is JSON");
         let (path, body) = match self.dialect {
-            Dialect::Json => (
+            Spoken::Json => (
                 format!("/{}/{method}", self.of.name),
                 parameters.to_string(),
             ),
-            Dialect::JsonRpc => {
+            Spoken::JsonRpc => {
                 let call =
                     json!({"jsonrpc": "2.0", "method": method, "params": parameters, "id": 1});
                 ("/jsonrpc".to_owned(), call.to_string())
             }
-            Dialect::XmlRpc if is_named => {
+            Spoken::XmlRpc if is_named => {
                 return Deferred::fail(Fault::new("unsayable", "XML-RPC has no names"));
             }
-            Dialect::XmlRpc => ("/RPC2".to_owned(), xml::call(method, &positional)),
+            Spoken::XmlRpc => ("/RPC2".to_owned(), xml::call(method, &positional)),
         };
         let dialect = self.dialect;
         let answer = self.fifo.ask(&post(dialect, &path, body.as_bytes()));
@@ -167,11 +185,11 @@ impl Carrier for Caller {
     }
 }
 
-fn read(dialect: Dialect, answer: &[u8]) -> Result<Value, Fault> {
+fn read(dialect: Spoken, answer: &[u8]) -> Result<Value, Fault> {
     let answer = std::str::from_utf8(answer).expect("it is a text");
     let (head, body) = answer.split_once("\r\n\r\n").expect("it is whole");
     let is_good = head.starts_with("HTTP/1.1 200");
-    if let (Dialect::XmlRpc, true) = (dialect, is_good) {
+    if let (Spoken::XmlRpc, true) = (dialect, is_good) {
         return xml::answer(body);
     }
     let json: Json = serde_json::from_str(body).expect("it is JSON");
@@ -180,14 +198,14 @@ fn read(dialect: Dialect, answer: &[u8]) -> Result<Value, Fault> {
         return Err(Fault::new(text(&json["code"]), text(&json["message"])));
     }
     let result = match (dialect, json.get("error")) {
-        (Dialect::JsonRpc, Some(error)) => {
+        (Spoken::JsonRpc, Some(error)) => {
             let code = match &error["data"]["code"] {
                 Json::String(code) => code.clone(),
                 _ => error["code"].to_string(),
             };
             return Err(Fault::new(code, text(&error["message"])));
         }
-        (Dialect::JsonRpc, None) => json.get("result").cloned().expect("it has one"),
+        (Spoken::JsonRpc, None) => json.get("result").cloned().expect("it has one"),
         _ => json,
     };
     serde_json::from_value(result).map_err(|bad| Fault::new(fault::INTERNAL, bad))

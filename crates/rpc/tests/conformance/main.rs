@@ -10,7 +10,6 @@ use tress_core::{Deferred, Port, Reactor, Result};
 use tress_rpc::{
     Client, Descriptor, ExposureLimits, Object,
     amp::{AmpFactory, connect_amp},
-    http::Dialect,
     jsonrpc::{JsonRpcLines, connect_json_rpc},
     pb::{PbClient, PbFactory},
     testing::{Exposure, check},
@@ -177,15 +176,15 @@ fn lines_for_people() {
 
 #[test]
 fn http_and_json() {
-    check(&http::Http(Dialect::Json));
+    check(&http::Http(http::Spoken::Json));
 }
 
 #[test]
 fn json_rpc_over_http() {
-    check(&http::Http(Dialect::JsonRpc));
+    check(&http::Http(http::Spoken::JsonRpc));
 }
 
 #[test]
 fn xml_rpc() {
-    check(&http::Http(Dialect::XmlRpc));
+    check(&http::Http(http::Spoken::XmlRpc));
 }

@@ -107,7 +107,7 @@ impl Provider for Noted {
     }
 }
 
-const NOTED: ProviderKind = ProviderKind {
+pub(super) const NOTED: ProviderKind = ProviderKind {
     name: "noted",
     doc: "",
     options: &[

@@ -3,6 +3,7 @@
 mod auth;
 mod control;
 mod model;
+mod operated;
 mod pairs;
 mod served;
 mod tasks;
@@ -39,7 +40,7 @@ fn wrong_providers() {
     check(
         &format!("[provide.users]\nkind = 'finger.fiel'\n{FINGER}"),
         "f.toml:2: provide.users.kind: unknown kind `finger.fiel`; \
-         expected one of `application`, `finger.file`, `finger.memory`, `finger.sqlite`; did you mean `finger.file`?",
+         expected one of `application`, `finger.file`, `finger.memory`, `finger.sqlite`, `metrics`; did you mean `finger.file`?",
     );
     check(
         &format!("[provide.users]\nkind = 'finger.file'\npaht = 'users'\n{FINGER}"),
@@ -66,7 +67,7 @@ fn wrong_services() {
     check(
         "what = 'users'\nas = 'figner'\nat = 'tcp:79'",
         "f.toml:6: serve.as: unknown protocol `figner`; \
-         expected one of `amp`, `finger`, `finger-setter`, `http`, `jsonrpc`, `jsonrpc-lines`, `lines`, `pb`, `xmlrpc`; did you mean `finger`?",
+         expected one of `amp`, `finger`, `finger-setter`, `http`, `jsonrpc`, `jsonrpc-lines`, `lines`, `metrics`, `pb`, `xmlrpc`; did you mean `finger`?",
     );
     check(
         "what = 'users'\nas = ['finger',\n'finger-setter']\nat = 'tcp:79'",
@@ -164,9 +165,9 @@ fn wrong_limits() {
 fn everything_is_reported_at_once() {
     check(
         "[provide.a]\nkind = 'x'\n[[serve]]\nwhat = 'b'\nas = 'y'\nat = 'z'\n[limits]\nidle = 1",
-        "f.toml:2: provide.a.kind: unknown kind `x`; expected one of `application`, `finger.file`, `finger.memory`, `finger.sqlite`\n\
+        "f.toml:2: provide.a.kind: unknown kind `x`; expected one of `application`, `finger.file`, `finger.memory`, `finger.sqlite`, `metrics`\n\
          f.toml:4: serve.what: unknown provider `b`; expected `a`\n\
-         f.toml:5: serve.as: unknown protocol `y`; expected one of `amp`, `finger`, `finger-setter`, `http`, `jsonrpc`, `jsonrpc-lines`, `lines`, `pb`, `xmlrpc`\n\
+         f.toml:5: serve.as: unknown protocol `y`; expected one of `amp`, `finger`, `finger-setter`, `http`, `jsonrpc`, `jsonrpc-lines`, `lines`, `metrics`, `pb`, `xmlrpc`\n\
          f.toml:6: serve.at: unknown kind of endpoint `z`; expected one of `haproxy`, `tcp`, `tcp6`, `unix`\n\
          f.toml:8: limits.idle: expected a duration such as `\"30s\"`, found an integer",
     );

@@ -96,7 +96,7 @@ fn control_is_a_section_of_its_own() {
     );
     check(
         "control = 1\n[[serve]]\nwhat='a'\nas='a'\nat='a'",
-        "f.toml:1: control: expected [control], found an integer\nf.toml:3: serve.what: unknown provider `a`; there is none\nf.toml:4: serve.as: unknown protocol `a`; expected one of `amp`, `finger`, `finger-setter`, `http`, `jsonrpc`, `jsonrpc-lines`, `lines`, `pb`, `xmlrpc`\nf.toml:5: serve.at: unknown kind of endpoint `a`; expected one of `haproxy`, `tcp`, `tcp6`, `unix`",
+        "f.toml:1: control: expected [control], found an integer\nf.toml:3: serve.what: unknown provider `a`; there is none\nf.toml:4: serve.as: unknown protocol `a`; expected one of `amp`, `finger`, `finger-setter`, `http`, `jsonrpc`, `jsonrpc-lines`, `lines`, `metrics`, `pb`, `xmlrpc`\nf.toml:5: serve.at: unknown kind of endpoint `a`; expected one of `haproxy`, `tcp`, `tcp6`, `unix`",
     );
     let config = config::Config::parse("/etc/a:b/web.toml", b"[control]\n").unwrap();
     let at = &config.control.unwrap().endpoints[0].value;

@@ -91,12 +91,91 @@ fn names_default_to_the_file() {
     }
 }
 
+/// Whether both say the same, wherever they say it.
+#[track_caller]
+fn same(found: &LogSection, wanted: &LogSection) {
+    let shown = |section: &LogSection| {
+        let options = None;
+        let section = section.clone();
+        format!("{:?}", LogSection { options, ..section })
+    };
+    assert_eq!(shown(found), shown(wanted));
+}
+
+#[test]
+fn what_is_logged() {
+    let read = |body: &str| {
+        let text = format!("{body}\n[provide.users]\nkind='a'\n{SERVE}");
+        Config::parse("/etc/a.toml", text.as_bytes()).map(|config| config.log)
+    };
+    assert!(read("").unwrap().is_none());
+    let default = LogSection::default();
+    same(&read("[log]").unwrap().unwrap(), &default);
+    let all = "[log]\nto = 'file:log/a'\nformat = 'json'\nlevel = 'warn,a=off'\nmodules = { tress = 'debug' }\n\
+               rotate_bytes = '1KiB'\nkeep = 0\nrate = 5\nrate_period = '1m'";
+    let wanted = LogSection {
+        to: LogTo::File("/etc/log/a".into()),
+        format: LogFormat::Json,
+        level: "warn,a=off".to_owned(),
+        modules: vec![("tress".to_owned(), "debug".to_owned())],
+        rotate_bytes: 1024,
+        keep: 0,
+        rate: 5,
+        rate_period: std::time::Duration::from_secs(60),
+        options: None,
+    };
+    same(&read(all).unwrap().unwrap(), &wanted);
+    for (body, wrong) in [
+        (
+            "to = 'strerr'",
+            "2: log.to: unknown output `strerr`; expected one of `stderr`, `journal`, `file:PATH`; did you mean `stderr`?",
+        ),
+        (
+            "to = 'a.log'",
+            "2: log.to: expected `file:a.log` for a file",
+        ),
+        ("to = 'file:'", "2: log.to: `file:` names no file"),
+        ("to = 1", "2: log.to: expected a string, found an integer"),
+        (
+            "keep = 3",
+            "2: log.keep: only files are rotated: expected `to = \"file:PATH\"`",
+        ),
+        (
+            "to = 'journal'\nformat = 'text'",
+            "3: log.format: the journal has a form of its own",
+        ),
+        (
+            "format = 'xml'",
+            "2: log.format: unknown value `xml`; expected one of `text`, `json`",
+        ),
+        (
+            "to = 'file:a'\nkeep = 1001",
+            "3: log.keep: expected at most 1000, found 1001",
+        ),
+        (
+            "rate_period = '0s'",
+            "2: log.rate_period: expected more than nothing",
+        ),
+        (
+            "modules = { tress = 1 }",
+            "2: log.modules.tress: expected a string, found an integer",
+        ),
+        (
+            "levle = 'info'",
+            "2: log.levle: unknown key `levle`; expected one of `to`, `format`, `level`, `modules`, `rotate_bytes`, `keep`, `rate`, `rate_period`; did you mean `level`?",
+        ),
+    ] {
+        let problems = read(&format!("[log]\n{body}")).unwrap_err();
+        assert_eq!(problems.to_string(), format!("/etc/a.toml:{wrong}"));
+    }
+}
+
 #[test]
 fn wrong_sections() {
     let good = format!("[provide.users]\nkind='a'\n{SERVE}");
     let nothing = "nothing to serve or run: there is no [[serve]] and no [[run]] section";
     let sections =
-        r#"expected one of `app`, `auth`, `control`, `limits`, `provide`, `run`, `serve`"#;
+        r#"expected one of `app`, `auth`, `control`, `limits`, `log`, `provide`, `run`, `serve`"#;
     check(&good, "");
     check(&format!("\u{feff}{good}"), "");
     check("", &format!("finger.toml: {nothing}"));

@@ -1,16 +1,8 @@
-//! Where the log of `tress run` goes, and how much of it: on stderr, by level and module, changed while it runs. Knows no
-//! application.
+//! What is logged: a level for all, and others for modules. Knows no output.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    sync::{Arc, Mutex, PoisonError},
-};
-use tracing::{Level, level_filters::LevelFilter};
-use tracing_subscriber::{
-    filter::Targets, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt,
-};
-use tress_app::{LogLevel, Registry};
+use std::{collections::BTreeMap, fmt};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tress_core::wording::{quoted, unknown};
 
 /// The most modules that have a level of their own.
@@ -18,43 +10,27 @@ const MODULES_MAX: usize = 100;
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// Begins to log at this level. The same registry, whose applications can change it; unless the program has set up a log of
-/// its own.
-pub(crate) fn start(level: Level, registry: &Registry) -> Registry {
-    let mut registry = registry.clone();
-    if let Some(change) = begin(level) {
-        registry.set_log_level(change);
-    }
-    registry
-}
-
-fn begin(level: Level) -> Option<LogLevel> {
-    let levels = Levels::all(level.into());
-    let (filter, handle) = reload::Layer::new(levels.targets());
-    let output = fmt::layer().with_writer(io::stderr).with_ansi(false);
-    let subscriber = tracing_subscriber::registry().with(filter).with(output);
-    subscriber.try_init().ok()?;
-    let levels = Mutex::new(levels);
-    Some(Arc::new(move |change| {
-        let mut levels = levels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(change) = change {
-            let changed = levels.changed(change)?;
-            let taken = handle.reload(changed.targets());
-            taken.map_err(|error| format!("the log cannot be changed: {error}"))?;
-            *levels = changed;
-        }
-        Ok(levels.to_string())
-    }))
-}
-
 /// What is logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Levels {
+pub(crate) struct Levels {
     all: LevelFilter,
     modules: BTreeMap<String, LevelFilter>,
 }
 
 impl Levels {
+    /// Of a list such as `info,tress=debug`. What it does not say of all is `info`.
+    pub(crate) fn named(list: &str) -> Result<Self, String> {
+        Self::all(LevelFilter::INFO).changed(list)
+    }
+
+    /// With these levels of modules as well.
+    pub(crate) fn with(mut self, modules: &[(String, String)]) -> Result<Self, String> {
+        for (module, level) in modules {
+            self.set(module, level)?;
+        }
+        self.few()
+    }
+
     fn all(level: LevelFilter) -> Self {
         Self {
             all: level,
@@ -62,29 +38,36 @@ impl Levels {
         }
     }
 
-    fn targets(&self) -> Targets {
+    pub(crate) fn targets(&self) -> Targets {
         let modules = self.modules.iter();
         let modules = modules.map(|(module, level)| (module.clone(), *level));
         Targets::new().with_default(self.all).with_targets(modules)
     }
 
     /// With a list such as `info,tress=debug`. A level alone is that of all, and ends what was said of modules.
-    fn changed(&self, change: &str) -> Result<Self, String> {
+    pub(crate) fn changed(&self, change: &str) -> Result<Self, String> {
         let mut changed = self.clone();
         for part in change.split(',').map(str::trim) {
             match part.split_once('=') {
                 None => changed = Self::all(level(part)?),
-                Some((module, part)) => {
-                    let plain = |c: char| c.is_ascii_alphanumeric() || "_:-.".contains(c);
-                    if module.is_empty() || module.len() > 100 || !module.chars().all(plain) {
-                        return Err(format!("{} is no module, as `tress` is", quoted(module)));
-                    }
-                    changed.modules.insert(module.to_owned(), level(part)?);
-                }
+                Some((module, part)) => changed.set(module, part)?,
             }
         }
-        match changed.modules.len() {
-            0..=MODULES_MAX => Ok(changed),
+        changed.few()
+    }
+
+    fn set(&mut self, module: &str, word: &str) -> Result<(), String> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_:-.".contains(c);
+        if module.is_empty() || module.len() > 100 || !module.chars().all(plain) {
+            return Err(format!("{} is no module, as `tress` is", quoted(module)));
+        }
+        self.modules.insert(module.to_owned(), level(word)?);
+        Ok(())
+    }
+
+    fn few(self) -> Result<Self, String> {
+        match self.modules.len() {
+            0..=MODULES_MAX => Ok(self),
             more => Err(format!("{more} modules; expected at most {MODULES_MAX}")),
         }
     }
@@ -97,8 +80,8 @@ fn level(word: &str) -> Result<LevelFilter, String> {
     }
 }
 
-impl std::fmt::Display for Levels {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Levels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.all)?;
         for (module, level) in &self.modules {
             write!(f, ",{module}={level}")?;
@@ -110,6 +93,28 @@ impl std::fmt::Display for Levels {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn levels_of_a_file() {
+        let modules = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            let owned = |(module, level): &(&str, &str)| ((*module).into(), (*level).into());
+            pairs.iter().map(owned).collect()
+        };
+        let check = |list: &str, pairs: &[(&str, &str)], expected: &str| {
+            let found = Levels::named(list).and_then(|levels| levels.with(&modules(pairs)));
+            let found = found.map_or_else(|wrong| wrong, |levels| levels.to_string());
+            assert!(found.starts_with(expected), "{found}");
+        };
+        check("debug", &[], "debug");
+        check("tress=debug", &[], "info,tress=debug");
+        check(
+            "warn,tress=debug",
+            &[("tress", "trace"), ("mine", "off")],
+            "warn,mine=off,tress=trace",
+        );
+        check("info", &[("tress", "loud")], "unknown level `loud`");
+        check("info", &[("a b", "info")], "`a b` is no module");
+    }
 
     #[test]
     fn levels_of_all_and_of_modules() {
