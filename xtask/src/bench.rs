@@ -14,7 +14,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<String, Stri
     fs::create_dir_all(&results).map_err(|e| format!("{}: {e}", results.display()))?;
     let mut command = workspace.cargo();
     command
-        .args(["run", "--release", "-p", "tress-bench", "--"])
+        .args(["run", "--profile", "dist", "-p", "tress-bench", "--"])
         .args(args);
     cargo::run(command.envs(tools.variables()))?;
     Ok(format!("results are in bench/results/{}", tools.skipped()))

@@ -41,6 +41,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String, String> {
     let doc = "doc --workspace --no-deps --locked";
     let deny_warnings = ("RUSTDOCFLAGS", OsStr::new("-D warnings"));
     cargo("doc", doc, vec![deny_warnings])?;
+    step("publish", || publish(workspace))?;
     step("works", || works::check(workspace))?;
     step("tidy", || {
         tidy::run(workspace).map(|summary| println!("{summary}"))
@@ -69,6 +70,31 @@ fn glib(workspace: &Workspace) -> Result<(), String> {
         cargo::run(command.args(line.split(' ')))?;
     }
     Ok(())
+}
+
+/// Everything that may be published could be: what cargo asks of a manifest is there, and every file is in its package. They
+/// are not compiled once more, as nothing in them is other than here.
+fn publish(workspace: &Workspace) -> Result<(), String> {
+    let line = "publish --workspace --dry-run --no-verify --allow-dirty --locked";
+    println!("cargo {line}");
+    let output = workspace.cargo().args(line.split(' ')).output();
+    let output = output.map_err(|e| format!("cargo does not start: {e}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    // It asks the registry whether a version is there already.
+    let is_away = [
+        "failed to download",
+        "Could not resolve",
+        "failed to fetch",
+        "network",
+    ];
+    match output.status.success() {
+        true => Ok(()),
+        false if is_away.iter().any(|words| said.contains(words)) => {
+            println!("skipped: the registry cannot be reached");
+            Ok(())
+        }
+        false => Err(said.into_owned()),
+    }
 }
 
 /// The models of what threads share, by what tries the orders. It replaces the atomics, so everything is compiled anew,

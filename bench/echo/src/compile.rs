@@ -32,17 +32,17 @@ pub fn scratch_directory(target: &Path) -> io::Result<PathBuf> {
     Ok(directory)
 }
 
-/// Builds a program of this workspace, as it is released.
+/// Builds a program of this workspace, as it is packaged.
 ///
 /// # Errors
 /// What the build said.
 pub fn cargo(target: &Path, package: &str, program: &str) -> io::Result<PathBuf> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--quiet", "--release"]);
+    command.args(["build", "--quiet", "--profile", "dist"]);
     command.args(["-p", package, "--bin", program]);
     command.arg("--target-dir").arg(target);
     finish(command, target, program)?;
-    Ok(target.join("release").join(program))
+    Ok(target.join("dist").join(program))
 }
 
 /// Builds a program of another workspace, as it is released there.

@@ -68,6 +68,22 @@ impl AmpClient {
         })
     }
 
+    /// The same for servers whose kinds of values nobody knows: the descriptor names methods and arguments only. A value is
+    /// written as what it is; what comes is text, bytes where it is none, a list where it can be one, and a record of
+    /// these where an answer has several keys.
+    ///
+    /// # Errors
+    /// The names cannot be said in AMP.
+    pub fn untyped(
+        descriptor: &'static Descriptor,
+        limits: ExposureLimits,
+    ) -> Result<Self, Unsayable> {
+        Ok(Self {
+            plan: Rc::new(Plan::untyped(descriptor)?),
+            held: Rc::new(Held(Pending::new(descriptor.name, limits))),
+        })
+    }
+
     /// Says who calls, at a server that asks for that ([`AmpFactory::portal`](super::AmpFactory::portal)): with a password or
     /// a token. Calls that are made meanwhile are made as whoever this is.
     #[must_use]
@@ -227,6 +243,14 @@ fn result_of(command: &Command, string: &[u8], nesting: usize) -> Result<Value> 
     };
     match result.or_else(|| only.filter(|_| !is_record)) {
         Some((_, value)) => Ok(read(&command.result, value, "result")?),
+        None if command.result == Form::Unknown && keys().next().is_some() => {
+            let fields = keys().map(|(key, value)| {
+                let name = String::from_utf8_lossy(key).into_owned();
+                let value = read(&command.result, value, &name)?;
+                Ok((name, value))
+            });
+            Ok(Value::Record(fields.collect::<Result<_>>()?))
+        }
         None if is_record => {
             let mut record = Vec::new();
             for (name, form) in &command.fields {

@@ -17,6 +17,8 @@ pub(super) enum Form {
     List(Box<Self>),
     Boxes(Vec<(String, Self)>),
     Json,
+    /// Nobody knows: what is written says it itself, and what is read is text, a list of such, or bytes.
+    Unknown,
 }
 
 /// Why a value is not written.
@@ -122,6 +124,7 @@ impl Form {
                 }
                 serde_json::from_slice(bytes).map_err(|error| format!("expected JSON: {error}"))
             }
+            Self::Unknown => Ok(guessed(bytes, nesting)),
         }
     }
 
@@ -151,6 +154,7 @@ impl Form {
                     write_box(fields, record, out, start)?;
                 }
             }
+            (Self::Unknown, value) => of_itself(value).write(value, out)?,
             (Self::Json, value) => {
                 let end = out.len() + VALUE_BYTES;
                 let text = Bounded { out, end };
@@ -164,6 +168,47 @@ impl Form {
         }
         Ok(())
     }
+}
+
+/// How a value is written when nobody knows its kind.
+fn of_itself(value: &Value) -> Form {
+    match value {
+        Value::Nothing => Form::Nothing,
+        Value::Boolean(_) => Form::Boolean,
+        Value::Integer(_) => Form::Integer,
+        Value::Float(_) => Form::Float,
+        Value::String(_) => Form::Text,
+        Value::Bytes(_) => Form::Bytes,
+        Value::List(_) => Form::List(Box::new(Form::Unknown)),
+        Value::Record(_) => Form::Json,
+    }
+}
+
+/// What bytes are most likely. A length below 256 has a NUL in it, which texts do not have.
+fn guessed(bytes: &[u8], nesting: usize) -> Value {
+    let text = std::str::from_utf8(bytes).ok();
+    if bytes.contains(&0)
+        && nesting > 0
+        && let Some(items) = items(bytes)
+    {
+        let items = items.into_iter().map(|item| guessed(item, nesting - 1));
+        return Value::List(items.collect());
+    }
+    match text {
+        Some(text) => Value::String(text.to_owned()),
+        None => Value::Bytes(bytes.to_vec()),
+    }
+}
+
+/// The items of a list that ends with the last of them.
+fn items(bytes: &[u8]) -> Option<Vec<&[u8]>> {
+    let (mut found, mut rest) = (Vec::new(), bytes);
+    while !rest.is_empty() {
+        let (item, after) = cut(rest)?;
+        found.push(item);
+        rest = after;
+    }
+    Some(found)
 }
 
 /// Integers of 64 bits need no formatter of 128.

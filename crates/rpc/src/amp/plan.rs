@@ -63,6 +63,20 @@ impl Plan {
         })
     }
 
+    /// The same where the kinds of the values are not known: [`Form::Unknown`].
+    ///
+    /// # Errors
+    /// Those of [`Plan::new`].
+    pub(super) fn untyped(descriptor: &'static Descriptor) -> Result<Self, Unsayable> {
+        let mut plan = Self::new(descriptor)?;
+        for command in &mut plan.commands {
+            command.arguments.fill(Form::Unknown);
+            command.result = Form::Unknown;
+            command.fields.clear();
+        }
+        Ok(plan)
+    }
+
     /// With `Login` as one command more, after the others.
     ///
     /// # Errors

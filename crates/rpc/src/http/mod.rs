@@ -56,6 +56,8 @@
 #![doc = include_str!("statuses.md")]
 
 mod answer;
+#[cfg(feature = "http-client")]
+mod client;
 mod connection;
 mod guard;
 mod json;
@@ -65,6 +67,8 @@ mod openapi;
 mod text;
 pub mod xmlrpc;
 
+#[cfg(feature = "http-client")]
+pub use client::{HttpClient, NoAddress};
 pub use connection::HttpConnection;
 pub use mounts::{Dialect, Mount, MountError};
 

@@ -115,10 +115,10 @@ impl Carrier for JsonRpcClient {
     }
 }
 
-struct Request {
-    method: &'static str,
-    parameters: Parameters,
-    id: u64,
+pub(crate) struct Request {
+    pub(crate) method: &'static str,
+    pub(crate) parameters: Parameters,
+    pub(crate) id: u64,
 }
 
 impl Serialize for Request {
@@ -133,10 +133,10 @@ impl Serialize for Request {
 }
 
 /// A list or a record.
-struct Parameters(Value);
+pub(crate) struct Parameters(pub(crate) Value);
 
 impl Parameters {
-    fn new(method: &'static Method, arguments: Arguments) -> Result<Self, Fault> {
+    pub(crate) fn new(method: &'static Method, arguments: Arguments) -> Result<Self, Fault> {
         let Arguments { positional, named } = arguments;
         if positional.len() > method.arguments.len() {
             let (name, most) = (method.name, method.arguments.len());
@@ -192,14 +192,14 @@ impl LineReceiver for JsonRpcCaller {
 }
 
 /// An answer to one call.
-struct Answer {
-    id: u64,
-    result: Result<Value>,
+pub(crate) struct Answer {
+    pub(crate) id: u64,
+    pub(crate) result: Result<Value>,
 }
 
 impl Answer {
     /// `None` when the line is none.
-    fn read(line: &[u8]) -> Option<Self> {
+    pub(crate) fn read(line: &[u8]) -> Option<Self> {
         let Ok(Value::Record(members)) = serde_json::from_slice(line) else {
             return None;
         };

@@ -24,6 +24,8 @@ mod lines;
 mod request;
 mod response;
 
+#[cfg(feature = "http-client")]
+pub(crate) use client::{Answer, Parameters, Request};
 pub use client::{JsonRpcCaller, JsonRpcClient, connect_json_rpc};
 pub use lines::{JsonRpcLines, JsonRpcProtocol};
 pub use response::{Callee, refusal, respond};

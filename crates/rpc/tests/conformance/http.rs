@@ -1,4 +1,4 @@
-//! What is spoken over HTTP, by a raw client.
+//! What is spoken over HTTP, by a raw client and by ours.
 
 use crate::{fifo::Fifo, xml};
 use serde_json::{Value as Json, json};
@@ -6,7 +6,7 @@ use tress_core::{Deferred, Port, Reactor, Result};
 use tress_rpc::{
     Arguments, CallContext, Carrier, Client, Descriptor, ExposureLimits, Fault, Object, Value,
     fault,
-    http::{Dialect, HttpFactory, Mount},
+    http::{Dialect, HttpClient, HttpFactory, Mount},
     testing::Exposure,
 };
 
@@ -113,6 +113,42 @@ impl Exposure for Http {
         };
         all.push(self.post(path, &deep));
         all
+    }
+}
+
+/// The same servers, called by our own client.
+pub(crate) struct Ours(pub(crate) Dialect);
+
+impl Exposure for Ours {
+    fn name(&self) -> &'static str {
+        Http(self.0).name()
+    }
+
+    fn listen(&self, on: &Reactor, at: &str, of: &Object, limits: ExposureLimits) -> Result<Port> {
+        Http(self.0).listen(on, at, of, limits)
+    }
+
+    fn connect(&self, _: &Reactor, to: &str, of: &'static Descriptor) -> Deferred<Client> {
+        Deferred::done(HttpClient::new(to, self.0, of, crate::wide()).map(Client::new))
+    }
+
+    fn exceptions(&self) -> crate::Exceptions {
+        match self.0 {
+            Dialect::XmlRpc => &[
+                ("floats that are no numbers", "XML-RPC has none of them"),
+                ("text with control characters", "XML has none of them"),
+                crate::ONE_CALL,
+            ],
+            other => Http(other).exceptions(),
+        }
+    }
+
+    fn batch(&self, calls: usize) -> Option<Vec<u8>> {
+        Http(self.0).batch(calls)
+    }
+
+    fn malformed(&self) -> Vec<Vec<u8>> {
+        Http(self.0).malformed()
     }
 }
 

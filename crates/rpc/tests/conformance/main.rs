@@ -188,3 +188,18 @@ fn json_rpc_over_http() {
 fn xml_rpc() {
     check(&http::Http(http::Spoken::XmlRpc));
 }
+
+#[test]
+fn http_and_json_with_our_client() {
+    check(&http::Ours(Dialect::Json));
+}
+
+#[test]
+fn json_rpc_over_http_with_our_client() {
+    check(&http::Ours(Dialect::JsonRpc));
+}
+
+#[test]
+fn xml_rpc_with_our_client() {
+    check(&http::Ours(Dialect::XmlRpc));
+}

@@ -15,7 +15,9 @@
 mod read;
 mod write;
 
+pub(super) use read::answer as read_answer;
 pub use read::{BadXml, MethodCall};
+pub(super) use write::call;
 
 use super::{
     answer::{self, Answer, Bounded},
@@ -31,7 +33,7 @@ use crate::{
 };
 use hyper::StatusCode;
 use tress_core::Deferred;
-use write::Unwritable;
+pub(super) use write::Unwritable;
 
 /// What may be in the body of a request.
 pub(super) const TYPES: &[&str] = &["text/xml", "application/xml"];
@@ -69,7 +71,7 @@ pub(super) async fn serve(
     let written = result.and_then(|value| {
         write::result(&value, most).map_err(|problem| match problem {
             Unwritable::TooLarge => Bounded::too_large(most),
-            Unwritable::NoXml(why) => Fault::new("unwritable", why),
+            Unwritable::NoXml(why) => Fault::new("unwritable", format_args!("the result {why}")),
         })
     });
     let body = written.unwrap_or_else(|fault| {
@@ -94,6 +96,29 @@ fn told(fault: &Fault) -> (i32, String) {
             Ok(number) => (number, message),
             Err(_) => (FAILURE, fault.to_string()),
         },
+    }
+}
+
+/// What a caller is told by the value of a fault: the table above, from right to left.
+pub(super) fn fault_of(value: Value) -> Fault {
+    let (mut code, mut text) = (None, String::new());
+    if let Value::Record(fields) = value {
+        for (name, value) in fields {
+            match (name.as_str(), value) {
+                ("faultCode", Value::Integer(number)) => code = i32::try_from(number).ok(),
+                ("faultString", Value::String(said)) => text = said,
+                _ => {}
+            }
+        }
+    }
+    let is_code = |word: &str| !word.contains(char::is_whitespace);
+    match (code, text.split_once(": ")) {
+        (Some(NOT_FOUND), _) => Fault::new(fault::UNKNOWN_METHOD, text),
+        (Some(FAILURE), Some((code, message))) if is_code(code) => {
+            Fault::new(code.to_owned(), message)
+        }
+        (Some(FAILURE) | None, _) => Fault::new(fault::INTERNAL, text),
+        (Some(number), _) => Fault::new(number.to_string(), text),
     }
 }
 

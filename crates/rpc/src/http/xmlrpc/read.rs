@@ -1,4 +1,4 @@
-//! XML-RPC calls from XML: what is open is a list, not a stack of functions, so that depth costs nothing but its limit.
+//! XML-RPC calls and answers from XML: what is open is a list, not a stack of functions, so that depth costs nothing but its limit.
 //! Knows no object. Source: xmlrpc.com/spec.md; types beyond it as Python and Apache write them (`nil`, `i8`).
 //!
 //! No declaration of a type or an entity is read: a `DOCTYPE` is refused, and so is every entity but the five of XML.
@@ -24,8 +24,26 @@ impl MethodCall {
     /// # Errors
     /// It is none; the error says what was found.
     pub fn read(text: &str, nesting: usize) -> Result<Self, BadXml> {
+        match Building::read(text, nesting, Wanted::Call)? {
+            Done::Call(call) => Ok(call),
+            Done::Answer(_) => Err(missing_document(Wanted::Call)),
+        }
+    }
+}
+
+/// The answer in this document, with arrays and structures at most so deep in each other: a result, or the value that a
+/// fault has.
+pub(in crate::http) fn answer(text: &str, nesting: usize) -> Result<Result<Value, Value>, BadXml> {
+    match Building::read(text, nesting, Wanted::Answer)? {
+        Done::Answer(answer) => Ok(answer),
+        Done::Call(_) => Err(missing_document(Wanted::Answer)),
+    }
+}
+
+impl Building {
+    fn read(text: &str, nesting: usize, wanted: Wanted) -> Result<Done, BadXml> {
         let mut reader = Reader::from_str(text);
-        let mut building = Building::new(nesting);
+        let mut building = Self::new(nesting, wanted);
         loop {
             match reader.read_event().map_err(BadXml::new)? {
                 Event::Start(tag) => building.open(tag.local_name().into_inner())?,
@@ -56,7 +74,7 @@ impl MethodCall {
                 }
                 Event::DocType(_) => return Err(BadXml::new("a document type is not allowed")),
                 Event::Comment(_) | Event::PI(_) => {}
-                Event::Eof => return building.call(),
+                Event::Eof => return building.whole(),
             }
         }
     }
@@ -102,6 +120,8 @@ enum Open {
         method: Option<String>,
         arguments: Option<Vec<Value>>,
     },
+    Answer(Option<Result<Value, Value>>),
+    Fault(Option<Value>),
     Method(String),
     Parameters(Vec<Value>),
     Parameter(Option<Value>),
@@ -178,17 +198,45 @@ impl Scalar {
     }
 }
 
+/// What a document is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Call,
+    Answer,
+}
+
+impl Wanted {
+    fn tag(self) -> &'static str {
+        match self {
+            Self::Call => "methodCall",
+            Self::Answer => "methodResponse",
+        }
+    }
+}
+
+/// A document that has ended.
+enum Done {
+    Call(MethodCall),
+    Answer(Result<Value, Value>),
+}
+
+fn missing_document(wanted: Wanted) -> BadXml {
+    BadXml::new(format!("there is no `{}`", wanted.tag()))
+}
+
 struct Building {
+    wanted: Wanted,
     open: Vec<Open>,
     /// Arrays and structures among them.
     depth: usize,
     nesting: usize,
-    done: Option<MethodCall>,
+    done: Option<Done>,
 }
 
 impl Building {
-    fn new(nesting: usize) -> Self {
+    fn new(nesting: usize, wanted: Wanted) -> Self {
         Self {
+            wanted,
             open: Vec::new(),
             depth: 0,
             nesting,
@@ -198,9 +246,12 @@ impl Building {
 
     fn open(&mut self, tag: &str) -> Result<(), BadXml> {
         let open = match (self.open.last(), tag) {
-            (None, "methodCall") if self.done.is_none() => Open::Call {
-                method: None,
-                arguments: None,
+            (None, tag) if self.done.is_none() && tag == self.wanted.tag() => match self.wanted {
+                Wanted::Call => Open::Call {
+                    method: None,
+                    arguments: None,
+                },
+                Wanted::Answer => Open::Answer(None),
             },
             (Some(Open::Call { method: None, .. }), "methodName") => Open::Method(String::new()),
             (
@@ -209,11 +260,14 @@ impl Building {
                     arguments: None,
                 }),
                 "params",
-            ) => Open::Parameters(Vec::new()),
+            )
+            | (Some(Open::Answer(None)), "params") => Open::Parameters(Vec::new()),
+            (Some(Open::Answer(None)), "fault") => Open::Fault(None),
             (Some(Open::Parameters(_)), "param") => Open::Parameter(None),
             (
                 Some(
                     Open::Parameter(None)
+                    | Open::Fault(None)
                     | Open::Data(_)
                     | Open::Member {
                         name: Some(_),
@@ -263,7 +317,10 @@ impl Building {
     fn unexpected(&self, tag: &str) -> BadXml {
         let tag = quoted(tag);
         BadXml::new(match self.open.last() {
-            None => format!("the element {tag} where `methodCall` was expected"),
+            None => format!(
+                "the element {tag} where `{}` was expected",
+                self.wanted.tag()
+            ),
             Some(open) => format!("the element {tag} is not expected in `{}`", open.tag()),
         })
     }
@@ -298,7 +355,7 @@ impl Building {
                     return missing("methodName", "methodCall");
                 };
                 let arguments = arguments.unwrap_or_default();
-                self.done = Some(MethodCall { method, arguments });
+                self.done = Some(Done::Call(MethodCall { method, arguments }));
             }
             (Open::Method(text), Some(Open::Call { method, .. })) => {
                 *method = Some(text.trim().to_owned());
@@ -306,6 +363,16 @@ impl Building {
             (Open::Parameters(values), Some(Open::Call { arguments, .. })) => {
                 *arguments = Some(values);
             }
+            (Open::Answer(Some(answer)), _) => self.done = Some(Done::Answer(answer)),
+            (Open::Answer(None), _) => return missing("params", "methodResponse"),
+            (Open::Parameters(values), Some(Open::Answer(answer))) => {
+                let Ok([value]) = <[Value; 1]>::try_from(values) else {
+                    return Err(BadXml::new("a `methodResponse` has one `param`"));
+                };
+                *answer = Some(Ok(value));
+            }
+            (Open::Fault(Some(value)), Some(Open::Answer(answer))) => *answer = Some(Err(value)),
+            (Open::Fault(None), _) => return missing("value", "fault"),
             (Open::Parameter(Some(value)), Some(Open::Parameters(values))) => values.push(value),
             (Open::Value { text, value }, Some(parent)) => {
                 parent.take(value.unwrap_or(Value::String(text)));
@@ -338,11 +405,11 @@ impl Building {
         Ok(())
     }
 
-    fn call(mut self) -> Result<MethodCall, BadXml> {
+    fn whole(mut self) -> Result<Done, BadXml> {
         match (self.open.last(), mem::take(&mut self.done)) {
-            (None, Some(call)) => Ok(call),
+            (None, Some(done)) => Ok(done),
             (Some(open), _) => Err(BadXml::new(format!("`{}` has no end", open.tag()))),
-            (None, None) => Err(BadXml::new("there is no `methodCall`")),
+            (None, None) => Err(missing_document(self.wanted)),
         }
     }
 }
@@ -355,12 +422,16 @@ impl Open {
     /// Takes the value that stands in it.
     fn take(&mut self, it: Value) {
         match self {
-            Self::Parameter(value) | Self::Value { value, .. } | Self::Member { value, .. } => {
+            Self::Parameter(value)
+            | Self::Fault(value)
+            | Self::Value { value, .. }
+            | Self::Member { value, .. } => {
                 *value = Some(it);
             }
             Self::Data(values) => values.push(it),
             // No value is opened in any other.
             Self::Call { .. }
+            | Self::Answer(_)
             | Self::Method(_)
             | Self::Parameters(_)
             | Self::Scalar(..)
@@ -373,6 +444,8 @@ impl Open {
     fn tag(&self) -> &'static str {
         match self {
             Self::Call { .. } => "methodCall",
+            Self::Answer(_) => "methodResponse",
+            Self::Fault(_) => "fault",
             Self::Method(_) => "methodName",
             Self::Parameters(_) => "params",
             Self::Parameter(_) => "param",
@@ -574,6 +647,50 @@ mod tests {
         assert!(read(&call(&wide)).is_ok());
         let elements = "<a>".repeat(100_000);
         assert!(read(&elements).is_err());
+    }
+
+    #[test]
+    fn answers_are_results_or_faults_and_nothing_else() {
+        let read = |text: &str| answer(text, 4).map_err(|bad| bad.to_string());
+        let result = |value: &str| {
+            format!("<methodResponse><params><param>{value}</param></params></methodResponse>")
+        };
+        assert_eq!(
+            read(&result("<value><int>7</int></value>")),
+            Ok(Ok(Value::Integer(7)))
+        );
+        let fault = "<?xml version='1.0'?>\n<methodResponse>\n<fault>\n<value>no</value>\n</fault>\n</methodResponse>\n";
+        assert_eq!(read(fault), Ok(Err("no".into())));
+        for (text, expect) in [
+            ("", "there is no `methodResponse`"),
+            ("<methodResponse/>", "no `params` in `methodResponse`"),
+            (
+                "<methodResponse><fault/></methodResponse>",
+                "no `value` in `fault`",
+            ),
+            (
+                "<methodResponse><params/></methodResponse>",
+                "a `methodResponse` has one `param`",
+            ),
+            (
+                &result("<value/></param><param><value/>"),
+                "a `methodResponse` has one `param`",
+            ),
+            (
+                &call("<value/>"),
+                "the element `methodCall` where `methodResponse` was expected",
+            ),
+            (
+                "<methodResponse><methodName/>",
+                "the element `methodName` is not expected in `methodResponse`",
+            ),
+            (
+                &result("<value/>").replace("</params>", "</params><fault><value/></fault>"),
+                "the element `fault` is not expected in `methodResponse`",
+            ),
+        ] {
+            assert_eq!(read(text), Err(expect.to_owned()), "{text}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! XML-RPC answers, as Python's `xmlrpc.client.dumps` spells them: results and faults. Knows no object.
+//! XML-RPC calls and answers, as Python's `xmlrpc.client.dumps` spells them. Knows no object.
 
 use super::super::answer::Bounded;
 use crate::value::Value;
@@ -9,11 +9,11 @@ use std::{
     io::{self, Write},
 };
 
-/// What can go wrong with a result.
-pub(super) enum Unwritable {
-    /// It has more bytes than an answer may have.
+/// What can go wrong with a value.
+pub(in crate::http) enum Unwritable {
+    /// It has more bytes than there may be.
     TooLarge,
-    /// XML-RPC cannot say it.
+    /// XML-RPC cannot say it; why, as what is told of it: `is NaN, …`.
     NoXml(String),
 }
 
@@ -21,6 +21,25 @@ impl From<io::Error> for Unwritable {
     fn from(_: io::Error) -> Self {
         Self::TooLarge
     }
+}
+
+/// A call of this method.
+pub(in crate::http) fn call(
+    method: &str,
+    arguments: &[Value],
+    most: usize,
+) -> Result<Bytes, Unwritable> {
+    let mut out = Bounded::new(most);
+    out.write_all(b"<?xml version='1.0'?>\n<methodCall>\n<methodName>")?;
+    write_text(&mut out, method)?;
+    out.write_all(b"</methodName>\n<params>\n")?;
+    for value in arguments {
+        out.write_all(b"<param>\n")?;
+        write_value(&mut out, value)?;
+        out.write_all(b"\n</param>\n")?;
+    }
+    out.write_all(b"</params>\n</methodCall>\n")?;
+    Ok(out.into_bytes())
 }
 
 /// The answer with this result.
@@ -67,7 +86,7 @@ fn write_value(out: &mut Bounded, value: &Value) -> Result<(), Unwritable> {
         },
         Value::Float(number) if number.is_finite() => element(out, "double", number)?,
         Value::Float(number) => {
-            let message = format!("the result is {number}, which XML-RPC cannot say");
+            let message = format!("is {number}, which XML-RPC cannot say");
             return Err(Unwritable::NoXml(message));
         }
         Value::String(text) => {
@@ -117,8 +136,7 @@ fn write_text(out: &mut Bounded, text: &str) -> Result<(), Unwritable> {
             // A reader would take it for the end of a line.
             '\r' => b"&#13;",
             other => {
-                let message =
-                    format!("the result holds the character {other:?}, which XML cannot say");
+                let message = format!("holds the character {other:?}, which XML cannot say");
                 return Err(Unwritable::NoXml(message));
             }
         })?;
@@ -171,11 +189,11 @@ mod tests {
         }
         assert_eq!(
             written(&Value::Float(f64::NAN)),
-            "the result is NaN, which XML-RPC cannot say"
+            "is NaN, which XML-RPC cannot say"
         );
         assert_eq!(
             written(&"a\0".into()),
-            "the result holds the character '\\0', which XML cannot say"
+            "holds the character '\\0', which XML cannot say"
         );
         assert_eq!(written(&"a".repeat(1000).as_str().into()), "too large");
     }
