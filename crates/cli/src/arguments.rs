@@ -1,11 +1,12 @@
 //! The command line, taken apart. Does nothing.
 
 use crate::{
-    ctl,
+    call, ctl,
     logging::{Levels, Overrides},
     new,
 };
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
+use clap_complete::Shell;
 use std::{ffi::OsString, path::PathBuf};
 use tress_app::config::{LogFormat, LogTo};
 
@@ -37,6 +38,13 @@ pub(crate) enum Command {
     },
     New(new::Arguments),
     Ctl(ctl::Arguments),
+    Call(call::Arguments),
+    Completions {
+        shell: Shell,
+    },
+    Man {
+        directory: PathBuf,
+    },
 }
 
 /// Reads the arguments; the first is the program's name.
@@ -80,6 +88,13 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
             tress: matches.get_one("tress").cloned(),
         }),
         Some(("ctl", matches)) => Command::Ctl(ctl::parse(matches)),
+        Some(("call", matches)) => Command::Call(call::parse(matches)),
+        Some(("completions", matches)) => Command::Completions {
+            shell: matches.get_one("SHELL").copied().unwrap_or(Shell::Bash),
+        },
+        Some(("man", matches)) => Command::Man {
+            directory: matches.get_one("DIRECTORY").cloned().unwrap_or_default(),
+        },
         other => unreachable!("the grammar has no {other:?}"),
     })
 }
@@ -107,7 +122,7 @@ fn log_arguments() -> [Arg; 3] {
     ]
 }
 
-fn grammar() -> clap::Command {
+pub(crate) fn grammar() -> clap::Command {
     let file = || {
         Arg::new("FILE")
             .value_parser(value_parser!(PathBuf))
@@ -161,6 +176,9 @@ fn grammar() -> clap::Command {
             schema,
             cert(),
             ctl::grammar(),
+            call::grammar(),
+            completions(),
+            man(),
         ])
 }
 
@@ -212,5 +230,29 @@ fn cert() -> clap::Command {
                 .long("force")
                 .action(ArgAction::SetTrue)
                 .help("Replace the files if they are there"),
+        )
+}
+
+// For who makes a package; nobody else looks for them.
+
+fn completions() -> clap::Command {
+    clap::Command::new("completions")
+        .about("Print what a shell reads to complete commands and options")
+        .hide(true)
+        .arg(
+            Arg::new("SHELL")
+                .required(true)
+                .value_parser(value_parser!(Shell)),
+        )
+}
+
+fn man() -> clap::Command {
+    clap::Command::new("man")
+        .about("Write the manual pages into a directory")
+        .hide(true)
+        .arg(
+            Arg::new("DIRECTORY")
+                .required(true)
+                .value_parser(value_parser!(PathBuf)),
         )
 }

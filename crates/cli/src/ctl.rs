@@ -1,7 +1,11 @@
 //! `tress ctl`: asks a running application, over the socket that its file names, and prints the answer for people or for
 //! programs. Knows no service.
 
-use crate::{Ended, table};
+use crate::{
+    Ended,
+    login::{self, Login},
+    table,
+};
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use serde::Serialize;
 use std::{
@@ -11,6 +15,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tress_app::{
+    Registry,
     config::{self, Config, MAX_FILE_BYTES, Problems, ServeSection},
     control::{DynApplication, LimitStatus, Reloaded, ServiceStatus, Statistics, Upgraded},
 };
@@ -18,12 +23,14 @@ use tress_core::{
     Failure, Limits, Reactor, Result,
     endpoint::{EndpointSpec, quote},
 };
-use tress_rpc::{CallContext, Client, ExposureLimits, Fault, jsonrpc::connect_json_rpc};
+use tress_rpc::{
+    CallContext, Client, ExposureLimits, Fault, cred::Credentials, jsonrpc::connect_json_rpc,
+};
 
 /// The application could not be reached.
 const UNREACHABLE: u8 = 3;
 /// It said no.
-const SAID_NO: u8 = 1;
+pub(crate) const SAID_NO: u8 = 1;
 /// There is nothing to ask.
 const WRONG: u8 = 2;
 
@@ -37,6 +44,7 @@ pub(crate) struct Arguments {
     file: PathBuf,
     at: Option<String>,
     json: bool,
+    login: Login,
     question: Question,
 }
 
@@ -88,6 +96,7 @@ pub(crate) fn grammar() -> clap::Command {
                 .global(true)
                 .help("Print one line of JSON for programs: the answer, or an `error` with its code and message"),
         )
+        .args(login::options())
         .subcommands([
             command("list", "Every service: its name, whether it runs, and where"),
             command("start", "Start a service that was stopped").arg(name()),
@@ -136,24 +145,32 @@ pub(crate) fn parse(matches: &ArgMatches) -> Arguments {
         file: matches.get_one("file").cloned().unwrap_or_default(),
         at: matches.get_one("at").cloned(),
         json: matches.get_flag("json"),
+        login: login::parse(matches),
         question,
     }
 }
 
 /// Asks, and prints the answer.
-pub(crate) fn run(arguments: &Arguments) -> Result<(), Ended> {
+pub(crate) fn run(arguments: &Arguments, registry: &Registry) -> Result<(), Ended> {
     let json = arguments.json;
     let asked = prepare(arguments).and_then(|(at, question)| {
+        let credentials = arguments.login.credentials(registry).map_err(wrong)?;
         let reactor = tress::reactor().map_err(Ended::NoReactor)?;
-        ask(&reactor, &at, question)
+        registry.install_endpoints(&reactor);
+        ask(&reactor, &at, credentials, question)
     });
+    let answer = told(json, asked)?;
+    if json {
+        return answer.json();
+    }
+    let now = tress::reactor().map_err(Ended::NoReactor)?.wall();
+    io::stdout().write_all(answer.text(now).as_bytes())?;
+    Ok(())
+}
+
+/// What was not to be is printed as JSON, where JSON was asked for.
+pub(crate) fn told<T>(json: bool, asked: Result<T, Ended>) -> Result<T, Ended> {
     match asked {
-        Ok(answer) if json => answer.json(),
-        Ok(answer) => {
-            let now = tress::reactor().map_err(Ended::NoReactor)?.wall();
-            io::stdout().write_all(answer.text(now).as_bytes())?;
-            Ok(())
-        }
         Err(Ended::Ctl(code, fault)) if json => {
             let error = Error {
                 code: fault.code(),
@@ -162,7 +179,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Ended> {
             line(&serde_json::json!({ "error": error }))?;
             Err(Ended::Said(code))
         }
-        Err(ended) => Err(ended),
+        asked => asked,
     }
 }
 
@@ -189,11 +206,11 @@ fn prepare(arguments: &Arguments) -> Result<(String, Question), Ended> {
     Ok((at, question))
 }
 
-fn wrong(message: impl std::fmt::Display) -> Ended {
+pub(crate) fn wrong(message: impl std::fmt::Display) -> Ended {
     Ended::Ctl(WRONG, Fault::new("wrong", message))
 }
 
-fn unreachable(message: impl std::fmt::Display) -> Ended {
+pub(crate) fn unreachable(message: impl std::fmt::Display) -> Ended {
     Ended::Ctl(UNREACHABLE, Fault::new("unreachable", message))
 }
 
@@ -308,12 +325,20 @@ enum Answer {
     Statistics(Statistics),
 }
 
-fn ask(reactor: &Reactor, at: &str, question: Question) -> Result<Answer, Ended> {
+fn ask(
+    reactor: &Reactor,
+    at: &str,
+    credentials: Option<Credentials>,
+    question: Question,
+) -> Result<Answer, Ended> {
     let descriptor = <dyn DynApplication>::DESCRIPTOR;
     let connected = connect_json_rpc(reactor, at, descriptor, ExposureLimits::default());
     let (context, asked) = (CallContext::local(reactor), reactor.clone());
     let answered = reactor.spawn(async move {
         let client = connected.await?;
+        if let Some(credentials) = credentials {
+            client.login(&context, credentials).await?;
+        }
         let object = <dyn DynApplication>::TWIN(Client::new(client));
         let application = object.get::<dyn DynApplication>()?;
         put(application, &context, question).await
@@ -352,7 +377,7 @@ async fn put(
     })
 }
 
-fn line(value: &impl Serialize) -> Result<(), Ended> {
+pub(crate) fn line(value: &impl Serialize) -> Result<(), Ended> {
     let text = serde_json::to_string(value).map_err(io::Error::from)?;
     writeln!(io::stdout(), "{text}")?;
     Ok(())

@@ -14,12 +14,15 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod call;
 mod certificate;
 mod commands;
 mod ctl;
 mod example;
 mod listing;
 mod logging;
+mod login;
+mod manual;
 mod new;
 mod serve;
 mod table;
@@ -54,8 +57,8 @@ pub fn main() -> ExitCode {
 /// Runs the command of this process's arguments. What files may name stands in `registry`.
 ///
 /// Ends with 0 when all went well, with 1 when something could not start or the loop failed, and with 2 for wrong
-/// arguments and a wrong file, also one with an endpoint where nothing can listen. `tress ctl` also with 3: the application
-/// cannot be reached.
+/// arguments and a wrong file, also one with an endpoint where nothing can listen. `tress ctl` and `tress call` also with 3:
+/// whom they ask cannot be reached.
 #[must_use]
 pub fn main_with(registry: &Registry) -> ExitCode {
     let code = match arguments::parse(std::env::args_os()) {
@@ -80,7 +83,10 @@ fn execute(command: Command, registry: &Registry) -> u8 {
         Command::Serve { arguments } => serve::serve(&arguments, registry),
         Command::Cert { names, out, force } => certificate::make(&names, &out, force),
         Command::New(arguments) => new::make(&arguments),
-        Command::Ctl(arguments) => ctl::run(&arguments),
+        Command::Ctl(arguments) => ctl::run(&arguments, registry),
+        Command::Call(arguments) => call::run(&arguments, registry),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { directory } => manual::pages(&directory),
     };
     match done {
         Ok(()) => 0,
@@ -103,7 +109,7 @@ enum Ended {
     Unknown(String),
     /// A file that was to be written.
     NotMade(String),
-    /// An application that runs could not be asked, or said no; and the code to end with.
+    /// Who was asked could not be reached, or said no; and the code to end with.
     Ctl(u8, Fault),
     /// That has been said.
     Said(u8),
@@ -214,8 +220,14 @@ mod tests {
             parse("tress cert --force --name a.example --name b.example --out certs"),
             cert(&["a.example", "b.example"], "certs", true)
         );
+        let directory = PathBuf::from("pages");
+        assert_eq!(parse("tress man pages"), Ok(Command::Man { directory }));
         for wrong in [
             "tress",
+            "tress completions cmd",
+            "tress call amp tcp:127.0.0.1:1",
+            "tress call --token env:A --user a amp tcp:127.0.0.1:1 m",
+            "tress call --password env:A amp tcp:127.0.0.1:1 m",
             "tress cert certs",
             "tress run",
             "tress check",

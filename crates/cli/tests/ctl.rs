@@ -1,4 +1,4 @@
-//! `tress ctl` against a real `tress run`: what it prints, with what code it ends, and that nobody else is disturbed.
+//! `tress ctl` and `tress call` against a real `tress run`: what it prints, with what code it ends, and that nobody else is disturbed.
 
 #![expect(
     clippy::disallowed_types,
@@ -11,6 +11,9 @@
     reason = "not all of the programs that share it need all of it"
 )]
 mod running;
+
+mod calling;
+mod newcomer;
 
 use running::{PATIENCE, Running, tress};
 use std::{
@@ -48,13 +51,26 @@ struct Application {
 
 impl Application {
     fn of(text: &str) -> Self {
+        Self::with(text, &[])
+    }
+
+    /// With these files beside the application's, in the directory `{D}`, and a certificate there.
+    fn with(text: &str, files: &[(&str, &str)]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tress-ctl-{}-{number}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         fs::create_dir_all(&directory).unwrap();
         let file = directory.join("app.toml");
-        fs::write(&file, text).unwrap();
+        let text = text.replace("{D}", directory.to_str().unwrap());
+        fs::write(&file, &text).unwrap();
+        for (name, text) in files {
+            fs::write(directory.join(name), text).unwrap();
+        }
+        if text.contains("cert.pem") {
+            let made = tress(&["cert", "--out", directory.to_str().unwrap()]).output();
+            assert!(made.unwrap().status.success());
+        }
         let running = Running::start(&file);
         running.line("app is running");
         Self { directory, running }
