@@ -6,6 +6,8 @@
     reason = "the other end of the wire is not ours, and this whole file is a test, which says what it skips"
 )]
 
+mod mutated;
+
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read},

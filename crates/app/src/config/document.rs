@@ -102,7 +102,9 @@ impl Table {
 /// syntax the rest of the file could mean anything, so there is no table.
 pub(super) fn parse(text: &str) -> (Option<Table>, Vec<Problem>) {
     let lines = Lines::new(text);
-    let (table, errors) = DeTable::parse_recoverable(text);
+    let (table, mut errors) = DeTable::parse_recoverable(text);
+    // The parser tells first where it gave up, and then what it stumbled over.
+    errors.sort_by_key(|error| error.span().map_or(text.len(), |span| span.start));
     let mut problems: Vec<Problem> = Vec::new();
     let mut broken = false;
     for error in errors {
