@@ -1,5 +1,5 @@
 //! The project's own commands, so that a contributor and CI run the same thing: `cargo xtask test`, `tidy`, `mutants`,
-//! `asan`, `bench`.
+//! `asan`, `package`, `bench`.
 //! Must not know the crates it checks: no dependency on any of them, only their manifests and their text.
 #![forbid(unsafe_code)]
 #![expect(
@@ -13,6 +13,7 @@ mod behaviours;
 mod bench;
 mod cargo;
 mod mutants;
+mod package;
 mod sim;
 mod suite;
 mod tidy;
@@ -30,6 +31,7 @@ usage: cargo xtask COMMAND
   works              bring the README's table of what works up to date
   behaviours         bring the README's table of behaviours up to date, from what `test` found
   asan               the io_uring driver's tests under AddressSanitizer, compiled for it: a few minutes
+  package            the program as one static file and a Debian package, which is installed, upgraded and purged: 10 minutes
   mutants [PART..]   plant known defects (those with a PART in them) in a copy of the tree, and count those that are noticed
   sim [ARGS]         the simulator's workload, while everything goes wrong: --seeds FROM..TO, --mutant NAME, --scale
   bench NAME [ARGS]  run one benchmark, `echo`, `deferred`, `rpc` or `tls`; results go to bench/results/, or with --out elsewhere
@@ -60,6 +62,7 @@ enum Command<'a> {
     Works,
     Behaviours,
     Asan,
+    Package(package::Arguments<'a>),
     /// Those that contain one of these; without any, all.
     Mutants(&'a [String]),
     /// What the workload is given.
@@ -77,6 +80,7 @@ impl<'a> Command<'a> {
             ("works", []) => Some(Self::Works),
             ("behaviours", []) => Some(Self::Behaviours),
             ("asan", []) => Some(Self::Asan),
+            ("package", rest) => package::Arguments::parse(rest).map(Self::Package),
             ("mutants", parts) if parts.iter().all(|part| !part.starts_with('-')) => {
                 Some(Self::Mutants(parts))
             }
@@ -95,6 +99,7 @@ impl<'a> Command<'a> {
             Self::Works => works::write(&workspace),
             Self::Behaviours => behaviours::write(&workspace),
             Self::Asan => asan::run(&workspace),
+            Self::Package(arguments) => package::run(&workspace, *arguments),
             Self::Mutants(parts) => mutants::run(&workspace, parts),
             Self::Sim(args) => sim::run(&workspace, args),
             Self::Bench(args) => bench::run(&workspace, args),
@@ -140,6 +145,7 @@ mod tests {
             "test core",
             "tidy all",
             "asan core",
+            "package --help",
             "tests",
         ] {
             check(line, |_| None);

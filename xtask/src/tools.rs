@@ -71,13 +71,7 @@ pub(crate) struct Tools {
 impl Tools {
     /// Installs what is missing of `wanted` and makes the Python environment below `target`.
     pub(crate) fn prepare(wanted: &[(&'static str, Probe)], target: &Path) -> Self {
-        let mut missing = absent(wanted);
-        if !missing.is_empty() {
-            if let Err(why) = apt_install(&missing) {
-                println!("skipped: {}: {why}", missing.join(", "));
-            }
-            missing = absent(wanted);
-        }
+        let mut missing = install(wanted);
         let python = python_environment(&target.join("venv"));
         match &python {
             Ok(path) => println!("{PYTHON_VARIABLE}={}", path.display()),
@@ -90,6 +84,15 @@ impl Tools {
             python: python.ok(),
             examples: None,
             missing,
+        }
+    }
+
+    /// Installs what is missing of `wanted`, and makes no Python environment.
+    pub(crate) fn look(wanted: &[(&'static str, Probe)]) -> Self {
+        Self {
+            python: None,
+            examples: None,
+            missing: install(wanted),
         }
     }
 
@@ -139,7 +142,19 @@ impl Probe {
     }
 }
 
-fn absent(wanted: &[(&'static str, Probe)]) -> Vec<&'static str> {
+/// Installs what is missing, and says what is missing still.
+fn install(wanted: &[(&'static str, Probe)]) -> Vec<&'static str> {
+    let missing = absent(wanted);
+    if missing.is_empty() {
+        return missing;
+    }
+    if let Err(why) = apt_install(&missing) {
+        println!("skipped: {}: {why}", missing.join(", "));
+    }
+    absent(wanted)
+}
+
+pub(crate) fn absent(wanted: &[(&'static str, Probe)]) -> Vec<&'static str> {
     let absent = wanted.iter().filter(|(_, probe)| !probe.is_present());
     absent.map(|(package, _)| *package).collect()
 }

@@ -73,6 +73,16 @@ const BY_HAND: &[(&str, &str, &str)] = &[
         "`connect`, `ClientFactory`, `ClientCreator`, `Reconnecting`, `ClientService`",
         "",
     ),
+    (
+        "calling from the shell",
+        "`tress call` over AMP, HTTP+JSON, JSON-RPC (HTTP, lines), XML-RPC, PB and lines, with logins and TLS; `tress ctl`",
+        "",
+    ),
+    (
+        "installing",
+        "`cargo xtask package`: one static file, and a Debian package with unit, manual pages and completions",
+        "other systems",
+    ),
 ];
 
 /// The generated rows: a heading of `tress plugins`, the area, and what is not there yet.
