@@ -139,6 +139,7 @@ impl Object {
                     None => Deferred::fail(arguments.unknown()),
                 }
             },
+            counts: Rc::default(),
         }
     }
 

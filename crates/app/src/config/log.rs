@@ -188,7 +188,7 @@ impl LogSection {
         let mut wrong = |key, message: String| problems.push(options.problem(key, message));
         match options.string("to").map(LogTo::named) {
             Ok(Ok(LogTo::File(path))) => {
-                section.to = LogTo::File(options.beside(&path.to_string_lossy()));
+                section.to = LogTo::File(options.beside(path));
             }
             Ok(Ok(to)) => section.to = to,
             Ok(Err(message)) => wrong("to", message),

@@ -80,11 +80,6 @@ impl Options {
         Self::new(path, self.at, Table::default(), self.common, base)
     }
 
-    /// This path, which starts at the directory of the configuration file if it is relative.
-    pub(crate) fn beside(&self, path: &str) -> PathBuf {
-        self.base.join(path)
-    }
-
     /// Whether another section says the same, wherever it stands, but for these keys.
     #[must_use]
     pub fn says_the_same_as(&self, other: &Self, but: &[&str]) -> bool {

@@ -46,11 +46,19 @@ pub struct HttpClient(Rc<Server>);
 struct Server {
     at: String,
     host: HeaderValue,
-    dialect: Dialect,
+    spoken: Spoken,
     path: String,
     authorization: Option<HeaderValue>,
     descriptor: &'static Descriptor,
     limits: ExposureLimits,
+}
+
+/// The dialects in which calls can be made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spoken {
+    Json,
+    JsonRpc,
+    XmlRpc,
 }
 
 impl HttpClient {
@@ -58,22 +66,26 @@ impl HttpClient {
     /// `/jsonrpc`, `/RPC2`, and for JSON the interface's name. Connects with the first call.
     ///
     /// # Errors
-    /// The endpoint has a form that no endpoint has, or a host that HTTP has no words for.
+    /// The endpoint has a form that no endpoint has, or a host that HTTP has no words for; or nothing is called in that
+    /// dialect.
     pub fn new(
         at: &str,
         dialect: Dialect,
         descriptor: &'static Descriptor,
         limits: ExposureLimits,
     ) -> Result<Self> {
-        let path = match dialect {
-            Dialect::Json => format!("/{}", descriptor.name),
-            Dialect::JsonRpc => "/jsonrpc".to_owned(),
-            Dialect::XmlRpc => "/RPC2".to_owned(),
+        let (spoken, path) = match dialect {
+            Dialect::Json => (Spoken::Json, format!("/{}", descriptor.name)),
+            Dialect::JsonRpc => (Spoken::JsonRpc, "/jsonrpc".to_owned()),
+            Dialect::XmlRpc => (Spoken::XmlRpc, "/RPC2".to_owned()),
+            Dialect::Metrics => {
+                return Err(NoAddress("metrics are read, and nothing is called".to_owned()).into());
+            }
         };
         Ok(Self(Rc::new(Server {
             at: at.to_owned(),
             host: host_of(at)?,
-            dialect,
+            spoken,
             path,
             authorization: None,
             descriptor,
@@ -204,12 +216,12 @@ impl Server {
     ) -> Result<Request<Full<Bytes>>> {
         let most = self.limits.request_bytes;
         let too_large = || Fault::new(TOO_LARGE, format!("the request has more than {most} bytes"));
-        let body = match self.dialect {
-            Dialect::Json => {
+        let body = match self.spoken {
+            Spoken::Json => {
                 let Parameters(arguments) = Parameters::new(method, arguments)?;
                 Bytes::from(serde_json::to_vec(&arguments)?)
             }
-            Dialect::JsonRpc => {
+            Spoken::JsonRpc => {
                 let request = JsonRequest {
                     method: method.name,
                     parameters: Parameters::new(method, arguments)?,
@@ -217,7 +229,7 @@ impl Server {
                 };
                 Bytes::from(serde_json::to_vec(&request)?)
             }
-            Dialect::XmlRpc => {
+            Spoken::XmlRpc => {
                 let arguments = by_place(method, arguments)?;
                 let written = xmlrpc::call(method.name, &arguments, most);
                 written.map_err(|problem| match problem {
@@ -231,15 +243,15 @@ impl Server {
         if body.len() > most {
             return Err(too_large().into());
         }
-        let path = match self.dialect {
-            Dialect::Json => format!("{}/{}", self.path, method.name),
+        let path = match self.spoken {
+            Spoken::Json => format!("{}/{}", self.path, method.name),
             // A path that was `/` alone.
             _ if self.path.is_empty() => "/".to_owned(),
             _ => self.path.clone(),
         };
-        let content = match self.dialect {
-            Dialect::Json | Dialect::JsonRpc => JSON,
-            Dialect::XmlRpc => "text/xml",
+        let content = match self.spoken {
+            Spoken::Json | Spoken::JsonRpc => JSON,
+            Spoken::XmlRpc => "text/xml",
         };
         let mut request = Request::post(path)
             .header(header::HOST, &self.host)
@@ -262,16 +274,16 @@ impl Server {
         }
         // Around the result stands the response.
         let nesting = self.limits.nesting.saturating_add(1);
-        if self.dialect != Dialect::XmlRpc && is_deeper(body, nesting) {
+        if self.spoken != Spoken::XmlRpc && is_deeper(body, nesting) {
             return Err(bad(&format_args!("it is nested deeper than {nesting}")));
         }
-        match self.dialect {
-            Dialect::Json => serde_json::from_slice(body).map_err(|error| bad(&error)),
-            Dialect::JsonRpc => match Answer::read(body) {
+        match self.spoken {
+            Spoken::Json => serde_json::from_slice(body).map_err(|error| bad(&error)),
+            Spoken::JsonRpc => match Answer::read(body) {
                 Some(answer) => answer.result,
                 None => Err(bad(&"expected one of JSON-RPC 2.0")),
             },
-            Dialect::XmlRpc => {
+            Spoken::XmlRpc => {
                 let text = std::str::from_utf8(body).map_err(|error| bad(&error))?;
                 match xmlrpc::read_answer(text, nesting).map_err(|error| bad(&error))? {
                     Ok(result) => Ok(result),

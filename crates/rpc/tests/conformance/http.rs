@@ -117,7 +117,7 @@ impl Exposure for Http {
 }
 
 /// The same servers, called by our own client.
-pub(crate) struct Ours(pub(crate) Dialect);
+pub(crate) struct Ours(pub(crate) Spoken);
 
 impl Exposure for Ours {
     fn name(&self) -> &'static str {
@@ -129,12 +129,12 @@ impl Exposure for Ours {
     }
 
     fn connect(&self, _: &Reactor, to: &str, of: &'static Descriptor) -> Deferred<Client> {
-        Deferred::done(HttpClient::new(to, self.0, of, crate::wide()).map(Client::new))
+        Deferred::done(HttpClient::new(to, self.0.dialect(), of, crate::wide()).map(Client::new))
     }
 
     fn exceptions(&self) -> crate::Exceptions {
         match self.0 {
-            Dialect::XmlRpc => &[
+            Spoken::XmlRpc => &[
                 ("floats that are no numbers", "XML-RPC has none of them"),
                 ("text with control characters", "XML has none of them"),
                 crate::ONE_CALL,

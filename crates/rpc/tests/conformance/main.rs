@@ -191,15 +191,15 @@ fn xml_rpc() {
 
 #[test]
 fn http_and_json_with_our_client() {
-    check(&http::Ours(Dialect::Json));
+    check(&http::Ours(http::Spoken::Json));
 }
 
 #[test]
 fn json_rpc_over_http_with_our_client() {
-    check(&http::Ours(Dialect::JsonRpc));
+    check(&http::Ours(http::Spoken::JsonRpc));
 }
 
 #[test]
 fn xml_rpc_with_our_client() {
-    check(&http::Ours(Dialect::XmlRpc));
+    check(&http::Ours(http::Spoken::XmlRpc));
 }

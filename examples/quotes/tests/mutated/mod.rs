@@ -15,6 +15,7 @@ use tress::{
     Reactor,
     app::{Application, Registry, config::Problems},
 };
+use tress_quotes as _; // its kinds
 
 /// A file that is right.
 struct Base {
@@ -566,7 +567,7 @@ fn damaged(text: &str, dice: &mut Dice) -> Vec<u8> {
 
 #[test]
 fn every_wrong_file_is_refused_where_it_is_wrong() {
-    let (place, registry) = (Place::new("check"), tress_quotes::registry());
+    let (place, registry) = (Place::new("check"), tress_cli::Registry::plugged().unwrap());
     let reactor = tress::reactor().unwrap();
     registry.install_endpoints(&reactor);
     let begun = |reactor: &Reactor| {
