@@ -518,7 +518,8 @@ fn a_child_is_killed_a_hundred_times() {
         said.iter().any(|line| line.ends_with("[deaf] hello")),
         "{said:?}"
     );
-    let first = processes(&application);
+    let mut first = processes(&application);
+    first.remove("bad"); // sometimes there, and sometimes waiting
     let mut process = first["killed"];
     let mut given_up = said.iter().any(|line| line.contains("given up"));
     let mut short = 5;

@@ -97,6 +97,13 @@ impl<P: Protocol> Service for ClientService<P> {
     fn stop(&mut self) -> Deferred<()> {
         self.stop_service()
     }
+
+    fn health(&self) -> Health {
+        match self.has_given_up() {
+            true => Health::GivenUp,
+            false => Health::Well,
+        }
+    }
 }
 
 /// A child process runs on the reactor that it was made with. It is started again as its

@@ -7,6 +7,7 @@ use std::{
 };
 use tress_core::{
     Failure, Resolver,
+    client::ReconnectPolicy,
     restart::{Intensity, RestartPolicy},
     testing::memory::Table,
 };
@@ -236,6 +237,32 @@ fn a_client_service_is_one_and_is_waited_for() {
     table.settle();
     stopped.try_result().unwrap().unwrap();
     check(&log, "+a +b +c -c -b -a");
+}
+
+#[test]
+fn a_client_that_gives_up_says_so_and_can_be_started_again() {
+    let table = Table::new();
+    let policy = ReconnectPolicy {
+        max_retries: Some(1),
+        ..ReconnectPolicy::service()
+    };
+    let client = ClientService::new(table.reactor(), "tcp:192.0.2.2:7", || Quiet);
+    let client = client.unwrap().with_policy(policy);
+    let mut services = MultiService::new("all");
+    services.add(client.clone());
+    services.start(table.reactor()).unwrap();
+    table.settle();
+    assert_eq!(services.health(), Health::Well);
+    table.advance(SECOND * 2);
+    assert_eq!(services.health(), Health::GivenUp);
+    let _port = table.reactor().listen("tcp:7", || Quiet).unwrap();
+    services.start(table.reactor()).unwrap();
+    table.settle();
+    assert_eq!(services.health(), Health::Well);
+    assert!(client.when_connected(None).try_result().is_ok());
+    services.stop().detach();
+    table.settle();
+    assert_eq!(services.health(), Health::Well);
 }
 
 #[test]

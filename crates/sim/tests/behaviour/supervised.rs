@@ -278,9 +278,11 @@ fn stopping_asks_first_and_kills_then() {
         stopped.try_result().expect("it has ended").unwrap();
         again.try_result().expect("both know").unwrap();
         child.stop().try_result().expect("at once").unwrap();
+        // So long the reactor looks after connections.
+        town.run(Duration::from_millis(600));
+        assert_eq!(town.reactor.next_deadline(), None, "nothing is left");
         town.run(SECOND * 10);
         assert_eq!((town.processes(), child.restarts()), (0, 0));
-        assert_eq!(town.reactor.next_deadline(), None, "nothing is left");
     }
 }
 
@@ -486,18 +488,22 @@ fn owners_may_stop_and_start_it_from_what_they_are_told() {
 
 #[test]
 fn a_reactor_that_stops_starts_none_again() {
-    let ignores = Command::new("ignores");
+    let ignores = || Command::new("ignores");
     let cases = [
-        (Command::new("lives"), 0),
-        (lives(100), 0),
-        (ignores, 0),
-        (lives(100), 3),
+        (Command::new("lives"), 0, false),
+        (lives(100), 0, false),
+        (ignores(), 0, false),
+        (lives(100), 3, false),
+        (ignores(), 1, true),
     ];
-    for (command, seconds) in cases {
+    for (command, seconds, restarts) in cases {
         let town = town();
         let child = town.child(command, "");
         child.start().unwrap();
         town.run(SECOND * seconds);
+        if restarts {
+            child.restart().unwrap();
+        }
         for _ in 0..2 {
             // Not in the second run either.
             let stop = town.reactor.clone();

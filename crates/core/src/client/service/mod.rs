@@ -69,6 +69,8 @@ struct Inner<P: Protocol> {
     attempt: Cell<u64>,
     /// Attempts in a row that failed.
     failures: Cell<u32>,
+    /// It has stopped by itself.
+    gave_up: Cell<bool>,
     /// Tells of a reactor that stops.
     trigger: Cell<Option<TriggerId>>,
     connect_waiters: RefCell<Vec<Waiter<P>>>,
@@ -109,6 +111,7 @@ impl<P: Protocol> ClientService<P> {
             state: RefCell::new(State::New),
             attempt: Cell::new(0),
             failures: Cell::new(0),
+            gave_up: Cell::new(false),
             trigger: Cell::new(None),
             connect_waiters: RefCell::default(),
             stop_waiters: RefCell::default(),
@@ -181,6 +184,12 @@ impl<P: Protocol> ClientService<P> {
         stopped
     }
 
+    /// Whether it has made all the retries that its policy allows, and was not started or stopped since.
+    #[must_use]
+    pub fn has_given_up(&self) -> bool {
+        self.0.gave_up.get()
+    }
+
     /// The endpoint that it connects to.
     #[must_use]
     pub fn destination(&self) -> &str {
@@ -190,6 +199,9 @@ impl<P: Protocol> ClientService<P> {
 
 impl<P: Protocol> Inner<P> {
     fn event(self: &Rc<Self>, event: Event) {
+        if let Event::Start | Event::Stop = event {
+            self.gave_up.set(false);
+        }
         let (state, action) = self.state.take().step(event);
         *self.state.borrow_mut() = state;
         match action {
@@ -222,7 +234,10 @@ impl<P: Protocol> Inner<P> {
                 }
                 self.stopped(&Cancelled.into());
             }
-            Action::GaveUp(reason) => self.stopped(&reason),
+            Action::GaveUp(reason) => {
+                self.gave_up.set(true);
+                self.stopped(&reason);
+            }
         }
     }
 
