@@ -161,6 +161,42 @@ fn a_file_is_rotated_and_opened_anew() {
 }
 
 #[test]
+fn a_log_is_read_again_with_the_file() {
+    let place = Place::new("[log]\nlevel = 'warn'\n");
+    let (manager, mut command) = managed(&place, &[]);
+    let mut running = Running::of(&mut command);
+    assert_eq!(told(&manager), READY);
+    place.write("[log]\nlevel = 'warn'\nmodules = { tress = 'info' }\n");
+    reload(&running, &manager);
+    running.line(" INFO tress: read again");
+    // What an application that runs cannot change, and then nothing of it.
+    for (log, key) in [
+        ("level = 'off'\nformat = 'json'", "format"),
+        ("to = 'file:app.log'\nformat = 'json'", "format"),
+    ] {
+        place.write(&format!("[log]\n{log}\n"));
+        running.signal("HUP");
+        let said = running.line("not read again");
+        assert!(
+            said.contains(&format!(
+                " log.{key}: an application that runs cannot change this"
+            )),
+            "{said}"
+        );
+    }
+    for _ in 0..2 {
+        told(&manager);
+        told(&manager);
+    }
+    place.write("[log]\nto = 'file:app.log'\n");
+    reload(&running, &manager);
+    ends_well(&mut running);
+    let log = place.read("app.log");
+    assert!(log.lines().next().unwrap().contains("read again"), "{log}");
+    assert!(log.contains("app has stopped"), "{log}");
+}
+
+#[test]
 fn a_log_that_cannot_be_is_refused_with_its_line() {
     for (to, why) in [
         ("file:none/app.log", "No such file or directory"),

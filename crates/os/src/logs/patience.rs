@@ -61,6 +61,19 @@ impl Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn what_was_waited_counts() {
+        let (_reader, writer) = io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&writer, true).unwrap();
+        let mut patience = Patience::default();
+        patience.wait(writer.as_fd()).unwrap(); // there is room
+        while rustix::io::write(&writer, &[0; 4096]).is_ok() {}
+        patience.spent = WAITS - Duration::from_millis(1);
+        assert!(patience.wait(writer.as_fd()).is_err());
+        assert_eq!(patience.left(SystemClock.now()), Duration::ZERO);
+    }
 
     #[test]
     fn it_is_spent_once_a_period() {
