@@ -193,6 +193,28 @@ mod tests {
     }
 
     #[test]
+    fn the_rest_of_a_line_comes_before_the_next() {
+        for own in [true, false] {
+            let (mut stream, mut reader) = pipe(own);
+            stream.patience.exhaust();
+            let long = [&[b'x'; 99_999][..], b"\n"].concat();
+            stream.write(&long).unwrap(); // as much of it as a pipe takes
+            assert!(stream.write(b"lost\n").is_err());
+            let mut some = vec![0; 50_000];
+            reader.read_exact(&mut some).unwrap();
+            stream.patience = Patience::default();
+            stream.write(b"next\n").unwrap();
+            drop(stream);
+            reader.read_to_end(&mut some).unwrap();
+            assert!(
+                some == [&long[..], b"next\n"].concat(),
+                "{} bytes",
+                some.len()
+            );
+        }
+    }
+
+    #[test]
     fn a_reader_that_has_gone_is_no_more_than_a_line_lost() {
         let (mut stream, reader) = pipe(true);
         drop(reader);

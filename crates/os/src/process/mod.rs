@@ -103,7 +103,7 @@ pub(crate) fn prepare(command: &Command) -> Result<Prepared, SpawnError> {
     }
     let plan = Plan::new(given, controlling).map_err(failed("its descriptors".to_owned()))?;
     Ok(Prepared {
-        command: std_command(command),
+        command: std_command(command, env::vars_os()),
         ends,
         plan,
         program: command.shown(),
@@ -151,14 +151,17 @@ fn end_unwatched(pid: Pid, mut child: process::Child) {
     child.wait().ok();
 }
 
-fn std_command(command: &Command) -> process::Command {
+fn std_command(
+    command: &Command,
+    own: impl Iterator<Item = (OsString, OsString)>,
+) -> process::Command {
     let mut made = process::Command::new(&command.program);
     if let Some(name) = &command.name {
         made.arg0(name);
     }
     made.args(&command.arguments)
         .env_clear()
-        .envs(command.resolved_environment(inheritable(env::vars_os())))
+        .envs(command.resolved_environment(inheritable(own)))
         .stdin(Stdio::inherit())
         .stdout(Stdio::inherit())
         .stderr(Stdio::inherit());
@@ -238,7 +241,15 @@ mod tests {
     fn what_systemd_says_to_us_is_not_said_to_children() {
         let all = VARIABLES.iter().chain(&["PATH", "LISTEN"]);
         let all = all.map(|name| (OsString::from(name), OsString::from("1")));
-        let names: Vec<_> = inheritable(all).map(|(name, _)| name).collect();
-        assert_eq!(names, ["PATH", "LISTEN"]);
+        let command = Command::new("x").inherit_environment();
+        let names = |command: &Command| {
+            let made = std_command(command, all.clone());
+            let names = made.get_envs().map(|(name, _)| name.to_owned());
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(names(&command), ["LISTEN", "PATH"]);
+        // Whoever means it says so.
+        let command = command.variable("NOTIFY_SOCKET", "/run/x");
+        assert_eq!(names(&command), ["LISTEN", "NOTIFY_SOCKET", "PATH"]);
     }
 }
