@@ -135,10 +135,13 @@ fn is_there(process: u32) -> bool {
 }
 
 /// Waits until the process is there no more, which was killed.
+#[track_caller]
 fn goes(process: u32) {
-    while is_there(process) {
-        thread::yield_now();
-    }
+    let mut tail = Command::new("timeout");
+    let patience = PATIENCE.as_secs().to_string();
+    tail.args([&patience, "tail", "-s", "0.01", "-f", "/dev/null"]);
+    let gone = tail.arg(format!("--pid={process}")).status();
+    assert!(gone.unwrap().success(), "process {process} is there still");
 }
 
 fn free_port() -> u16 {
@@ -697,18 +700,43 @@ fn nothing_else_is_changed_halfway() {
     running.ends(new);
 }
 
-/// A program that was started by one that has taken over is no successor, although it has inherited the variable.
+/// A program that has inherited the variable, and a descriptor of that number from somebody else, is no successor.
 #[test]
 fn a_variable_alone_makes_no_successor() {
     let port = free_port();
+    let (ours, theirs) = UnixStream::pair().unwrap();
     let running = Application::started(&format!("{USERS}{}", finger(&at(port), "")), |file| {
-        let mut command = tress(&["run"]);
+        let script = "exec 3<&0 </dev/null; TRESS_UPGRADE=$$ exec \"$0\" run \"$1\"";
+        let mut command = Command::new("sh");
         command
+            .args(["-c", script, env!("CARGO_BIN_EXE_tress")])
             .arg(file)
-            .env("TRESS_UPGRADE", std::process::id().to_string());
+            .stdin(Stdio::from(OwnedFd::from(theirs)));
         command
     });
-    running.running.line("app is running");
+    let said = running.running.lines_to("app is running");
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert_eq!(
+        ask(TcpStream::connect(local(port))),
+        Ok("Happy\r\n".to_owned())
+    );
+    drop(ours);
+}
+
+/// Without a file, too: the arguments are the same.
+#[test]
+fn what_is_served_without_a_file_is_upgraded() {
+    let port = free_port();
+    let at = at(port);
+    let running = Application::started("", |_| {
+        let users = ["--kind", "finger.memory", "--users", "moshez=Happy"];
+        let mut command = tress(&["serve", "finger", "--at", &at]);
+        command.args(users);
+        command
+    });
+    running.running.line(" is running");
+    signal("USR2", &running.running.child.id().to_string());
+    running.running.line("has taken the place of process");
     assert_eq!(
         ask(TcpStream::connect(local(port))),
         Ok("Happy\r\n".to_owned())
