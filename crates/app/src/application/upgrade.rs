@@ -36,19 +36,25 @@ impl Tree {
         state.phase = Phase::Upgrading(false);
         drop(state);
         let (myself, on) = (self.myself.borrow().clone(), reactor.downgrade());
+        // Whoever asked may leave: it goes on all the same.
+        let (resolver, told) = Deferred::pair();
         let started = start(&reactor, binary, limits.upgrade);
-        Ok(started.add_both(move |result| -> Result<u32> {
+        let decided = started.add_both(move |result| {
             let (Some(tree), Some(reactor)) = (myself.0.upgrade(), on.upgrade()) else {
-                return Err(Failure::msg("the application has ended"));
+                return resolver.fail(Failure::msg("the application has ended"));
             };
             match result {
-                Ok(successor) => Ok(tree.hand_over(&reactor, successor, limits.drain)),
+                Ok(successor) => {
+                    resolver.resolve(tree.hand_over(&reactor, successor, limits.drain));
+                }
                 Err(failure) => {
                     tree.goes_on(&myself);
-                    Err(failure)
+                    resolver.fail(failure);
                 }
             }
-        }))
+        });
+        decided.detach();
+        Ok(told)
     }
 
     /// Whether an upgrade goes on, after which the file is read again.

@@ -85,3 +85,31 @@ impl<C: Clock> Mio<C> {
         Ok((token, address))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Mio;
+    use std::{net::TcpStream, time::Duration};
+    use tress_core::{
+        Address,
+        driver::{Driver, ListenOptions},
+    };
+
+    /// Closing ends no event while somebody else has the socket: without more, each of his peers would wake this loop.
+    #[test]
+    fn a_port_that_others_have_wakes_nobody_once_it_is_closed() {
+        let mut driver = Mio::new().expect("epoll works");
+        let at = "127.0.0.1:0".parse().expect("it is one");
+        let listening = driver.listen(&Address::Ip(at), &ListenOptions::default());
+        let (port, address) = listening.expect("it can listen");
+        let copy = driver.copy_port(port).expect("it is a port");
+        driver.close(port, false);
+        let Address::Ip(address) = address else {
+            panic!("it is at {address}");
+        };
+        let peer = TcpStream::connect(address);
+        driver.wait(Some(Duration::ZERO)).expect("it can wait");
+        assert_eq!(driver.found, 0);
+        drop((copy, peer.expect("the copy listens")));
+    }
+}

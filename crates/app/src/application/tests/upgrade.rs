@@ -200,6 +200,19 @@ fn when_it_fails_everything_is_as_before() {
     );
 }
 
+/// Whoever asked is gone, by a key or a deadline.
+#[test]
+fn it_goes_on_without_whoever_asked() {
+    let running = application();
+    begin(&running).cancel();
+    running.table.settle();
+    assert_eq!(code(running.start("users-finger")), BUSY);
+    let (successor, told) = successor();
+    asked().2.resolve(successor);
+    assert_eq!(told.get(), Some(false));
+    assert!(!running.listens(79));
+}
+
 /// It was told to stop before the other was ready.
 #[test]
 fn a_stop_is_a_stop() {
