@@ -49,7 +49,24 @@ impl Starter {
         wrapper: &[String],
         patience: Duration,
     ) -> io::Result<Server> {
-        let port = free_port()?;
+        self.start_on(peer, free_port()?, wrapper, patience)
+    }
+
+    /// Starts a peer that listens at this port whatever it is told, and waits until it does.
+    ///
+    /// # Errors
+    /// As for [`Starter::start`].
+    pub fn start_at(&self, peer: &Peer, port: u16) -> io::Result<Server> {
+        self.start_on(peer, port, &[], Duration::from_secs(10))
+    }
+
+    fn start_on(
+        &self,
+        peer: &Peer,
+        port: u16,
+        wrapper: &[String],
+        patience: Duration,
+    ) -> io::Result<Server> {
         let words = peer.command(port);
         let mut words = wrapper.iter().chain(&words);
         let program = words
@@ -177,7 +194,7 @@ fn accepts(port: u16) -> bool {
 }
 
 /// A port below the range the kernel takes for outgoing connections, so none of ours can sit on it.
-fn free_port() -> io::Result<u16> {
+pub(crate) fn free_port() -> io::Result<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let spread = u16::try_from(std::process::id() % 4_000).unwrap_or(0);
     for _ in 0..10_000 {

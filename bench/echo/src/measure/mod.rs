@@ -1,6 +1,7 @@
 //! What is measured, one module per kind; each fills columns of the report and returns.
 
 pub mod accept;
+pub mod application;
 pub mod cpu;
 pub mod instructions;
 pub mod latency;
@@ -17,6 +18,7 @@ use crate::report::Report;
 use crate::server::{Server, Starter};
 use sizes::Sizes;
 use std::io;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -25,6 +27,8 @@ use std::time::Duration;
 pub struct Bench {
     /// The servers that can be started.
     pub peers: Vec<Peer>,
+    /// The command `tress`, where it is measured.
+    pub application: Option<PathBuf>,
     /// How they are started.
     pub starter: Starter,
     /// How much is measured.

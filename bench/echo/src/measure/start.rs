@@ -1,6 +1,6 @@
 //! How long from starting the process to the first connection, and what it occupies then.
 
-use super::Bench;
+use super::{Bench, application};
 use crate::proc::resident_bytes;
 use crate::slices::{Samples, alternate};
 use std::time::Duration;
@@ -30,4 +30,5 @@ pub fn measure(bench: &mut Bench) {
     );
     samples.into_report(&mut bench.report, "start_to_listening_ms");
     resident.into_report(&mut bench.report, "idle_resident_bytes");
+    application::measure(bench);
 }
