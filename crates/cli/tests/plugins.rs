@@ -325,9 +325,7 @@ fn a_python_child_that_dies_is_started_again() {
     );
     let lines = running.lines_to("it is started again in 100ms");
     assert!(
-        lines
-            .iter()
-            .any(|line| line.contains("plug-in quotes: farewell")),
+        lines.iter().any(|line| line.contains("[quotes] farewell")),
         "{lines:?}"
     );
     running.line("runs: mortal 1");

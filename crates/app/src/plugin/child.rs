@@ -14,25 +14,39 @@ use crate::{
 };
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     convert::Infallible,
     rc::{Rc, Weak},
     time::Duration,
 };
 use tress_core::{
     Address, Deferred, DelayedCall, Failure, Reactor, Resolver, Result, Time, WeakReactor,
+    restart::{Delay, Intensity, Next, RestartPolicy, Restarts},
 };
 use tress_rpc::{
     Arguments, BadCall, CallContext, Carrier, Client, Descriptor, Fault, Fitting, MakeTwin, Object,
     Value, fault,
 };
 
-/// Starts anew that count together.
+/// Starts anew that count together, and how long one must have lived to be started again at once.
 const WITHIN: Duration = Duration::from_secs(60);
-/// How long after its end it is started again; twice as long after each further end.
+/// How long after its end another is started again; twice as long after each further end.
 const FIRST_REST: Duration = Duration::from_millis(100);
 /// And no longer than this.
 const LONGEST_REST: Duration = Duration::from_secs(10);
+
+fn policy(restarts: usize) -> RestartPolicy {
+    RestartPolicy {
+        threshold: WITHIN,
+        min_restart_delay: FIRST_REST,
+        max_restart_delay: LONGEST_REST,
+        intensity: Some(Intensity {
+            restarts: u32::try_from(restarts).unwrap_or(u32::MAX),
+            period: WITHIN,
+        }),
+        ..RestartPolicy::default()
+    }
+}
 
 /// The children of one reactor, by the names of their plug-ins.
 #[derive(Default)]
@@ -109,8 +123,9 @@ struct Child {
     reactor: WeakReactor,
     state: RefCell<State>,
     objects: RefCell<BTreeMap<String, Made>>,
-    /// When it has ended by itself, the last first.
-    ends: RefCell<VecDeque<Time>>,
+    restarts: RefCell<Restarts>,
+    /// When it was started last.
+    since: Cell<Time>,
     names: Cell<u64>,
 }
 
@@ -143,7 +158,8 @@ impl Child {
             reactor: reactor.downgrade(),
             state: RefCell::new(State::Down),
             objects: RefCell::default(),
-            ends: RefCell::default(),
+            restarts: RefCell::new(Restarts::new(policy(known.spec().restarts))),
+            since: Cell::new(reactor.now()),
             names: Cell::new(0),
         });
         let weak = Rc::downgrade(&child);
@@ -216,7 +232,7 @@ impl Child {
     fn again(self: &Rc<Self>) {
         let is_down = matches!(&*self.state.borrow(), State::Down);
         if is_down && !self.objects.borrow().is_empty() {
-            self.ends.borrow_mut().clear();
+            self.restarts.borrow_mut().begin_anew();
             self.begin();
         }
     }
@@ -227,6 +243,7 @@ impl Child {
             return;
         };
         let spec = self.known.spec();
+        self.since.set(reactor.now());
         let link = match Link::start(spec, &reactor) {
             Ok(link) => Rc::new(link),
             Err(failure) => return self.fell(&reactor, &failure.to_string(), Vec::new()),
@@ -347,28 +364,27 @@ impl Child {
 
     /// It does not run any more: it is started again, unless that was done too often.
     fn fell(self: &Rc<Self>, reactor: &Reactor, why: &str, waiting: Vec<Resolver<Client>>) {
-        let (shown, most, now) = (self.shown(), self.known.spec().restarts, reactor.now());
-        let often = {
-            let mut ends = self.ends.borrow_mut();
-            ends.push_front(now);
-            ends.retain(|end| now.since(*end) < WITHIN);
-            ends.truncate(most.saturating_add(1));
-            ends.len()
-        };
-        if often > most {
-            tracing::error!(target: "tress", "{shown}: {why}; that is {often} times within a minute, so it stays down until the next reload (`restarts`)");
-            self.state.replace(State::Down);
-        } else {
-            let doublings = u32::try_from(often - 1).unwrap_or(u32::MAX).min(16);
-            let after = (FIRST_REST * 2_u32.pow(doublings)).min(LONGEST_REST);
-            tracing::error!(target: "tress", "{shown}: {why}; it is started again in {after:?}");
-            let child = Rc::downgrade(self);
-            let again = reactor.call_later(after, move || {
-                if let Some(child) = child.upgrade() {
-                    child.begin();
-                }
-            });
-            self.state.replace(State::Resting(again));
+        let (shown, since) = (self.shown(), self.since.get());
+        let next = self
+            .restarts
+            .borrow_mut()
+            .ended(since, reactor.now(), false);
+        match next {
+            Next::Restart(after) => {
+                tracing::error!(target: "tress", "{shown}: {why}; it is started again {}", Delay(after));
+                let child = Rc::downgrade(self);
+                let again = reactor.call_later(after, move || {
+                    if let Some(child) = child.upgrade() {
+                        child.begin();
+                    }
+                });
+                self.state.replace(State::Resting(again));
+            }
+            Next::GiveUp(intensity) => {
+                tracing::error!(target: "tress", "{shown}: {why}; it stays down until the next reload, as it would be started again more often than {intensity} (`restarts`)");
+                self.state.replace(State::Down);
+            }
+            Next::Leave => drop(self.state.replace(State::Down)),
         }
         self.refuse(waiting);
     }

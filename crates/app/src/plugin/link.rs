@@ -10,15 +10,12 @@ use std::{
 use tress_core::{
     Deferred, Failure, Protocol, Reactor, Resolver, Result, Time, Transport,
     framing::Strings,
-    process::{Process, ProcessDone, ProcessProtocol},
+    process::{LineLog, Process, ProcessDone, ProcessProtocol},
 };
 use tress_rpc::{
     Client,
     amp::{AmpBoxes, AmpCaller, AmpClient},
 };
-
-/// The longest line of standard error that is logged whole, bytes.
-const LOG_LINE_BYTES: usize = 4096;
 
 /// A child that was started.
 pub(super) struct Link {
@@ -59,14 +56,7 @@ impl Link {
             boxes: amp.protocol(),
             input: None,
             started: Some(resolver),
-            errors: Lines {
-                plugin: spec.name.clone(),
-                most: spec.log_lines,
-                line: Vec::new(),
-                cut: false,
-                second: None,
-                logged: 0,
-            },
+            errors: Lines::new(&spec.name, spec.log_lines),
             stop: spec.stop,
             wrong: None,
             has_ended: Cell::new(false),
@@ -177,7 +167,7 @@ impl ProcessProtocol for Pipes {
     fn err_received(&mut self, process: &Process, data: &[u8]) -> Result {
         let reactor = process.pipe(2).map(|pipe| pipe.reactor()).transpose()?;
         if let Some(reactor) = reactor {
-            self.errors.take(data, reactor.now());
+            self.errors.received(data, reactor.now());
         }
         Ok(())
     }
@@ -192,7 +182,7 @@ impl ProcessProtocol for Pipes {
     }
 
     fn process_ended(&mut self, reason: Failure) {
-        self.errors.finish();
+        self.errors.ended();
         let how = if reason.check::<ProcessDone>().is_some() {
             "it has ended with code 0".to_owned()
         } else {
@@ -213,67 +203,51 @@ impl ProcessProtocol for Pipes {
 /// Standard error, as lines of the log; no more of them in a second than may be.
 struct Lines {
     plugin: String,
+    log: LineLog,
     most: usize,
-    line: Vec<u8>,
-    /// The line is longer than what is kept of it.
-    cut: bool,
     second: Option<Time>,
     /// Lines in this second.
-    logged: usize,
+    lines: usize,
 }
 
 impl Lines {
-    fn take(&mut self, data: &[u8], now: Time) {
+    fn new(plugin: &str, most: usize) -> Self {
+        Self {
+            plugin: plugin.to_owned(),
+            log: LineLog::new(plugin),
+            most,
+            second: None,
+            lines: 0,
+        }
+    }
+
+    fn received(&mut self, data: &[u8], now: Time) {
         let is_new = self
             .second
             .is_none_or(|begun| now.since(begun) >= Duration::from_secs(1));
         if is_new {
             self.missed();
             self.second = Some(now);
-            self.logged = 0;
         }
-        for byte in data {
-            match byte {
-                b'\n' => self.log(),
-                _ if self.line.len() < LOG_LINE_BYTES => self.line.push(*byte),
-                _ => self.cut = true,
+        for line in data.split_inclusive(|byte| *byte == b'\n') {
+            if self.lines < self.most {
+                self.log.received(line);
             }
+            self.lines += usize::from(line.ends_with(b"\n"));
         }
     }
 
-    fn log(&mut self) {
-        self.logged += 1;
-        if self.logged <= self.most {
-            let (plugin, text) = (&self.plugin, String::from_utf8_lossy(&self.line));
-            let text: String = text.trim_end().chars().map(visible).collect();
-            let cut = if self.cut { " ... (cut)" } else { "" };
-            tracing::info!(target: "tress", "plug-in {plugin}: {text}{cut}");
-        }
-        self.line.clear();
-        self.cut = false;
-    }
-
-    fn missed(&self) {
-        if let Some(missed @ 1..) = self.logged.checked_sub(self.most) {
+    /// Says how many were not logged, and begins to count anew.
+    fn missed(&mut self) {
+        if let Some(missed @ 1..) = self.lines.checked_sub(self.most) {
             let plugin = &self.plugin;
-            tracing::warn!(target: "tress", "plug-in {plugin}: {missed} lines more in a second than are logged (`log_lines`)");
+            tracing::warn!(target: "tress::child", "[{plugin}] wrote {missed} lines more in a second than are logged (`log_lines`)");
         }
+        self.lines = 0;
     }
 
-    fn finish(&mut self) {
-        if !self.line.is_empty() {
-            self.log();
-        }
+    fn ended(&mut self) {
+        self.log.ended();
         self.missed();
-        self.logged = 0;
-    }
-}
-
-/// What a terminal can be shown.
-fn visible(c: char) -> char {
-    if c.is_control() && c != '\t' {
-        '\u{fffd}'
-    } else {
-        c
     }
 }

@@ -35,6 +35,8 @@ struct Script {
     refuses: bool,
     /// It does not answer calls.
     mute: bool,
+    /// It reads nothing more once it has made an object.
+    deaf: bool,
 }
 
 fn say() -> Json {
@@ -60,6 +62,7 @@ impl Default for Script {
             stays: false,
             refuses: false,
             mute: false,
+            deaf: false,
         }
     }
 }
@@ -159,6 +162,9 @@ impl Fake {
             }
             _ => None,
         };
+        if command == "make" && self.script.deaf {
+            child.set_reading(0, false);
+        }
         let ask = get("_ask").as_bytes();
         child.write(
             1,
@@ -623,8 +629,7 @@ fn what_dies_too_often_stays_down_until_a_reload() {
     let mut provider = host.provider("restarts = 2", "");
     let log = logged(|| host.run(30));
     assert_eq!(*host.starts.borrow(), 3, "{log}");
-    let words =
-        "that is 3 times within a minute, so it stays down until the next reload (`restarts`)";
+    let words = "it stays down until the next reload, as it would be started again more often than 2 times within 60s (`restarts`)";
     assert!(log.contains(words), "{log}");
     let object = provider.object("Sayer").unwrap();
     assert_eq!(
@@ -689,6 +694,60 @@ fn a_mute_child_costs_a_call_its_deadline() {
 }
 
 #[test]
+fn what_reads_nothing_costs_no_more_than_the_limit_of_output() {
+    let mut describe = say();
+    describe["interface"]["methods"][0]["arguments"][0]["schema"] = json!({"type": "string"});
+    let host = Host::new(&[
+        Script {
+            deaf: true,
+            describe: describe.clone(),
+            ..Script::default()
+        },
+        Script {
+            describe: describe.clone(),
+            ..Script::default()
+        },
+    ]);
+    let told = Told {
+        name: String::new(),
+        kinds: [("say".to_owned(), describe)].into(),
+    };
+    let mut registry = Registry::builtin();
+    registry.register_plugin(spec(""), told).unwrap();
+    let provider = provider(&registry, &host.reactor, "plug.say", "");
+    let object = provider.object("Sayer").unwrap();
+    host.run(1);
+    let codes = Rc::<RefCell<Vec<String>>>::default();
+    let text = "a".repeat(60_000);
+    let most = host.reactor.limits().output_hard;
+    for _ in 0..400 {
+        let kept = Rc::clone(&codes);
+        let called = host
+            .call(&object, "say", Some(&text))
+            .add_both(move |called| {
+                let fault = Fault::of(&called.unwrap_err());
+                kept.borrow_mut().push(fault.code().to_owned());
+            });
+        called.detach();
+        assert!(host.reactor.statistics().queued_bytes <= most + text.len() * 2);
+    }
+    let log = logged(|| host.run(20));
+    assert_eq!(codes.borrow().len(), 400);
+    assert!(
+        codes.borrow().iter().all(|code| code == fault::BUSY),
+        "{codes:?}"
+    );
+    assert!(log.contains("it is started again in 100ms"), "{log}");
+    assert_eq!(host.says(&object, "say", Some("hi")), "String(\"hi\")");
+    let too_long = "a".repeat(70_000);
+    let refused = host.says(&object, "say", Some(&too_long));
+    assert!(
+        refused.starts_with("too-large: `arguments` has more than the 65535 bytes"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn an_object_that_it_does_not_make_says_why() {
     let host = Host::new(&[Script {
         refuses: true,
@@ -727,15 +786,15 @@ fn its_errors_are_logged_in_lines_and_no_more_than_may_be() {
     let asked = ask(&reactor, &spec("log_lines = 5\nhandshake = '1s'"));
     asked.add_both(|_| ()).detach();
     let log = logged(|| world.run_for(Duration::from_secs(5), &[&reactor]).unwrap());
-    assert!(log.contains("plug-in plug: one\n"), "{log}");
-    assert!(log.contains("plug-in plug: two \u{fffd}[2J\n"), "{log}");
+    assert!(log.contains("[plug] one\n"), "{log}");
+    assert!(log.contains("[plug] two \\u{1b}[2J\n"), "{log}");
     assert!(
-        log.contains(&format!("{} ... (cut)", "a".repeat(4096))),
+        log.contains(&format!("{} and 904 bytes more", "a".repeat(4096))),
         "{log}"
     );
-    assert_eq!(log.matches("plug-in plug: tick").count(), 2, "{log}");
+    assert_eq!(log.matches("[plug] tick").count(), 2, "{log}");
     assert!(
-        log.contains("plug-in plug: 49 lines more in a second than are logged (`log_lines`)"),
+        log.contains("[plug] wrote 48 lines more in a second than are logged (`log_lines`)"),
         "{log}"
     );
 }
