@@ -334,6 +334,83 @@ fn a_python_child_that_dies_is_started_again() {
     assert!(!second.starts_with('!'), "{second}");
 }
 
+const TYPES: &str = r#"
+import threading, typing
+from tress_plugin import serve
+
+class Point(typing.TypedDict):
+    x: int
+    y: float
+
+class Types:
+    caller = None
+    two = threading.Barrier(2, timeout=20)
+
+    def swap(self, raw: bytes, more: str | None = None) -> bytes:
+        return raw[::-1] + (more or "").encode()
+
+    def half(self, number: float) -> float:
+        return number / 2
+
+    def move(self, at: Point) -> Point:
+        return {"x": at["x"] + 1, "y": at["y"]}
+
+    def who(self) -> dict:
+        return self.caller
+
+    def nothing(self) -> None:
+        print("to the log")
+
+    def long(self) -> str:
+        return "a" * 70_000
+
+    def wrong(self) -> int:
+        return "x"
+
+    def fails(self) -> int:
+        return {}["secret"]
+
+    def meet(self) -> int:
+        self.two.wait()
+        return 2
+
+serve("types", "1", [Types], threads=2)
+"#;
+
+#[test]
+fn python_types_are_those_of_the_interface() {
+    if !has_python() {
+        return;
+    }
+    let directory = example();
+    directory.file("plugins.d/quotes.py", TYPES);
+    let text = "[provide.it]\nkind = 'quotes.types'\n[[serve]]\nwhat = 'it'\nas = 'http'\nat = 'tcp:0:interface=127.0.0.1'\n";
+    let file = directory.file("app.toml", text);
+    let running = Running::start(Path::new(&file));
+    let [at] = listening(&running, ["http"]);
+    let call = |method: &str, json: &str| post(at, &format!("/Types/{method}"), json);
+    assert_eq!(call("swap", r#"{"raw":"aGk="}"#), "\"aWg=\"");
+    assert_eq!(call("swap", r#"{"raw":"aGk=","more":"!"}"#), "\"aWgh\"");
+    assert_eq!(call("half", r#"{"number":3}"#), "1.5");
+    let point = call("move", r#"{"at":{"x":1,"y":2}}"#);
+    assert_eq!(point, r#"{"x":2,"y":2.0}"#);
+    assert!(call("move", r#"{"at":{"x":1}}"#).contains("`y` is missing"));
+    assert!(call("move", r#"{"at":{"x":"1","y":2}}"#).contains("`x`: expected integer"));
+    assert!(call("who", "{}").starts_with(r#"{"peer":"127.0.0.1:"#));
+    assert_eq!(call("nothing", "{}"), "null");
+    running.line("[quotes] to the log");
+    assert!(call("long", "{}").contains("too-large"));
+    let internal = r#"{"code":"internal","message":"internal error"}"#;
+    assert_eq!(call("wrong", "{}"), internal);
+    running.line("expected integer, found a string");
+    assert_eq!(call("fails", "{}"), internal);
+    running.line("KeyError: 'secret'");
+    // Two calls at once, in two threads of it.
+    let other = std::thread::Builder::new().spawn(move || post(at, "/Types/meet", "{}"));
+    assert_eq!(call("meet", "{}"), "2");
+    assert_eq!(other.unwrap().join().unwrap(), "2");
+}
+
 #[test]
 fn a_plugin_is_listed_explained_and_refused_by_name() {
     if !has_python() {
