@@ -37,6 +37,8 @@ struct Script {
     mute: bool,
     /// It reads nothing more once it has made an object.
     deaf: bool,
+    /// It says rubbish then.
+    raves: bool,
 }
 
 fn say() -> Json {
@@ -63,6 +65,7 @@ impl Default for Script {
             refuses: false,
             mute: false,
             deaf: false,
+            raves: false,
         }
     }
 }
@@ -164,6 +167,9 @@ impl Fake {
         };
         if command == "make" && self.script.deaf {
             child.set_reading(0, false);
+        }
+        if command == "make" && self.script.raves {
+            return child.write(1, b"rubbish");
         }
         let ask = get("_ask").as_bytes();
         child.write(
@@ -345,7 +351,7 @@ fn what_does_not_tell_who_it_is_is_refused() {
             hello: None,
             ..Script::default()
         },
-        "handshake = '7s'",
+        "handshake = '7s'\ncall_deadline = '1h'",
         "it has not told what it gives within 7s (`handshake`)",
     );
     check(hello(json!("hi")), "", "it answers `hello` with");
@@ -691,6 +697,46 @@ fn a_mute_child_costs_a_call_its_deadline() {
         let failure = host.wait(called, 1).expect("an end").unwrap_err();
         assert_eq!(Fault::of(&failure).code(), fault::DEADLINE);
     }
+}
+
+#[test]
+fn what_raves_and_reads_nothing_is_ended_at_once() {
+    let mut describe = say();
+    describe["interface"]["methods"][0]["arguments"][0]["schema"] = json!({"type": "string"});
+    let raves = Script {
+        deaf: true,
+        raves: true,
+        describe: describe.clone(),
+        ..Script::default()
+    };
+    let host = Host::new(&[
+        raves,
+        Script {
+            describe: describe.clone(),
+            ..Script::default()
+        },
+    ]);
+    let told = Told {
+        name: String::new(),
+        kinds: [("say".to_owned(), describe)].into(),
+    };
+    let mut registry = Registry::builtin();
+    registry.register_plugin(spec(""), told).unwrap();
+    let provider = provider(&registry, &host.reactor, "plug.say", "");
+    let object = provider.object("Sayer").unwrap();
+    // More than the pipe holds: what waits to be written must not keep it alive.
+    let text = "a".repeat(60_000);
+    for _ in 0..50 {
+        host.call(&object, "say", Some(&text))
+            .add_both(|_| ())
+            .detach();
+    }
+    let log = logged(|| host.run(5));
+    assert!(
+        log.contains("what is no answer of AMP, or too long; it is started again"),
+        "{log}"
+    );
+    assert_eq!(*host.starts.borrow(), 2);
 }
 
 #[test]
