@@ -4,7 +4,7 @@
 use crate::{
     behaviours,
     cargo::{self, Workspace},
-    sim, tidy,
+    package, sim, tidy,
     tools::{self, Tools},
     works,
 };
@@ -43,6 +43,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<String, String> {
     cargo("doc", doc, vec![deny_warnings])?;
     step("publish", || publish(workspace))?;
     step("works", || works::check(workspace))?;
+    // The step before has built the program.
+    step("package", || package::quick(workspace))?;
     step("tidy", || {
         tidy::run(workspace).map(|summary| println!("{summary}"))
     })?;

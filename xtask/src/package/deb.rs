@@ -36,10 +36,17 @@ pub(super) struct Deb<'w> {
     program: &'w Path,
     version: String,
     architecture: String,
+    /// How it is compressed.
+    packing: &'static [&'static str],
 }
 
 impl<'w> Deb<'w> {
-    pub(super) fn new(workspace: &'w Workspace, program: &'w Path) -> Result<Self, String> {
+    /// `is_final` when it is for others: it takes long to make it small.
+    pub(super) fn new(
+        workspace: &'w Workspace,
+        program: &'w Path,
+        is_final: bool,
+    ) -> Result<Self, String> {
         let version = said(Command::new(program).arg("--version"))?;
         let (_, version) = version
             .trim()
@@ -51,6 +58,10 @@ impl<'w> Deb<'w> {
             program,
             version: version.to_owned(),
             architecture: architecture.trim().to_owned(),
+            packing: match is_final {
+                true => &["-Zxz"],
+                false => &["-Zgzip", "-z1"],
+            },
         })
     }
 
@@ -66,7 +77,9 @@ impl<'w> Deb<'w> {
         self.control(&tree, version)?;
         let package = directory.join(format!("{name}.deb"));
         let mut build = Command::new("dpkg-deb");
-        build.args(["--root-owner-group", "-Zxz", "--build"]);
+        build
+            .args(["--root-owner-group", "--build"])
+            .args(self.packing);
         cargo::run(build.arg(&tree.0).arg(&package).stdout(Stdio::null()))
             .map_err(|why| format!("dpkg-deb: {why}"))?;
         fs::remove_dir_all(&tree.0).map_err(|e| format!("{}: {e}", tree.0.display()))?;

@@ -46,8 +46,6 @@ impl<'a> Arguments<'a> {
 /// Makes all of it, below the target directory, and tries it.
 pub(crate) fn run(workspace: &Workspace, arguments: Arguments<'_>) -> Result<String, String> {
     let tools = Tools::look(TOOLS);
-    let directory = workspace.target.join("package");
-    fs::create_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
     let (program, is_static) = match arguments.program {
         Some(file) => (PathBuf::from(file), false),
         None => (built(workspace)?, true),
@@ -55,13 +53,8 @@ pub(crate) fn run(workspace: &Workspace, arguments: Arguments<'_>) -> Result<Str
     if is_static {
         stands_alone(&program)?;
     }
-    let deb = Deb::new(workspace, &program)?;
-    let package = deb.build(&directory, deb.version())?;
-    let newer = deb.build(&directory, &format!("{}+newer", deb.version()))?;
-    println!("{}", package.display());
+    let package = made_and_tried(workspace, &program, is_static)?;
     lint(&package, is_static)?;
-    trial::run(&package, &newer, is_static)?;
-    fs::remove_file(&newer).map_err(|e| format!("{}: {e}", newer.display()))?;
     let bytes = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
     Ok(format!(
         "{} ({} KiB, the program {} KiB) can be installed, upgraded and purged{}",
@@ -70,6 +63,32 @@ pub(crate) fn run(workspace: &Workspace, arguments: Arguments<'_>) -> Result<Str
         bytes(&program) / 1024,
         tools.skipped()
     ))
+}
+
+/// What `cargo xtask test` does of it, with the program that is there by then.
+pub(crate) fn quick(workspace: &Workspace) -> Result<(), String> {
+    if tools::absent(TOOLS).contains(&"dpkg") {
+        println!("skipped: there is no dpkg-deb");
+        return Ok(());
+    }
+    let program = workspace.target.join("debug").join("tress");
+    made_and_tried(workspace, &program, false).map(drop)
+}
+
+fn made_and_tried(
+    workspace: &Workspace,
+    program: &Path,
+    is_static: bool,
+) -> Result<PathBuf, String> {
+    let directory = workspace.target.join("package");
+    fs::create_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
+    let deb = Deb::new(workspace, program, is_static)?;
+    let package = deb.build(&directory, deb.version())?;
+    let newer = deb.build(&directory, &format!("{}+newer", deb.version()))?;
+    println!("{}", package.display());
+    trial::run(&package, &newer, is_static)?;
+    fs::remove_file(&newer).map_err(|e| format!("{}: {e}", newer.display()))?;
+    Ok(package)
 }
 
 /// Builds the program with the C library in it. With a target of its own, macros and build scripts are compiled as ever.
