@@ -163,12 +163,13 @@ mod tests {
     use std::{ffi::OsString, path::PathBuf};
     use tress_app::config::{LogFormat, LogTo};
 
+    fn parse(words: &str) -> Result<Command, i32> {
+        let words = words.split(' ').map(OsString::from);
+        arguments::parse(words).map_err(|error| error.exit_code())
+    }
+
     #[test]
     fn commands() {
-        let parse = |words: &str| {
-            let words = words.split(' ').map(OsString::from);
-            arguments::parse(words).map_err(|error| error.exit_code())
-        };
         let file = PathBuf::from("a.toml");
         let run = |log| {
             let file = file.clone();
@@ -222,6 +223,12 @@ mod tests {
         );
         let directory = PathBuf::from("pages");
         assert_eq!(parse("tress man pages"), Ok(Command::Man { directory }));
+        assert_eq!(parse("tress --help"), Err(0));
+        assert_eq!(parse("tress --version"), Err(0));
+    }
+
+    #[test]
+    fn wrong_words() {
         for wrong in [
             "tress",
             "tress completions cmd",
@@ -240,7 +247,5 @@ mod tests {
         ] {
             assert_eq!(parse(wrong), Err(2), "{wrong}");
         }
-        assert_eq!(parse("tress --help"), Err(0));
-        assert_eq!(parse("tress --version"), Err(0));
     }
 }

@@ -68,8 +68,7 @@ impl Caller {
 }
 
 /// Sets a user's status to one number after the other until it is killed: the last that was acknowledged.
-fn write_until_killed(address: SocketAddr, user: usize, from: u64, tell: &dyn Fn()) -> u64 {
-    let mut caller = Caller::to(address);
+fn write_until_killed(mut caller: Caller, user: usize, from: u64, tell: &dyn Fn()) -> u64 {
     let mut acknowledged = from;
     while let Some(answer) = caller.call(
         "setUser",
@@ -101,16 +100,17 @@ fn survives(kind: &str, look: impl Fn(&Path) -> BTreeMap<String, String>) {
         let mut running = Running::start(&file);
         let address = running.address("jsonrpc-lines");
         let (tell, told) = channel();
+        // All before any writes, as it is killed soon after that.
+        let callers = [(); WRITERS].map(|()| Caller::to(address));
         // In the middle of writing, each time elsewhere.
         let most = usize::try_from(round * 7 % 23).unwrap();
         acknowledged = thread::scope(|scope| {
-            let writers: Vec<_> = acknowledged
-                .into_iter()
-                .enumerate()
-                .map(|(user, from)| {
+            let writers = acknowledged.into_iter().zip(callers).enumerate();
+            let writers: Vec<_> = writers
+                .map(|(user, (from, caller))| {
                     let tell = tell.clone();
                     scope.spawn(move || {
-                        write_until_killed(address, user, from, &|| {
+                        write_until_killed(caller, user, from, &|| {
                             tell.send(()).unwrap_or_default()
                         })
                     })
