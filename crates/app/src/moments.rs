@@ -1,5 +1,5 @@
-//! What the manager of services hears of an application while it runs: that it serves, and that its loops turn. Knows no
-//! manager by name, and no clock but the reactor's.
+//! What the manager of services hears of an application while it runs: that it serves, and that its loops turn. Once another
+//! process has taken over, that one is heard. Knows no manager by name, and no clock but the reactor's.
 
 use crate::{control::Control, registry::Manager, registry::Moment};
 use std::{
@@ -24,9 +24,11 @@ pub(crate) fn tell(
     let Some(manager) = manager.cloned() else {
         return;
     };
-    let stopping = manager.clone();
+    let (stopping, of) = (manager.clone(), control.clone());
     reactor.add_system_event_trigger(Phase::Before, EventType::Shutdown, move || {
-        (stopping.tell)(Moment::Stopping);
+        if !of.has_left() {
+            (stopping.tell)(Moment::Stopping);
+        }
     });
     let (control, on) = (control.clone(), reactor.downgrade());
     reactor.call_when_running(move || {
@@ -34,6 +36,7 @@ pub(crate) fn tell(
         if let (Some(reactor), Some(_)) = (on.upgrade(), manager.watchdog) {
             let watch = Watch {
                 manager,
+                control,
                 others,
                 asked: 0,
                 answered: Arc::default(),
@@ -46,6 +49,7 @@ pub(crate) fn tell(
 /// Whether the loops turn.
 struct Watch {
     manager: Manager,
+    control: Control,
     others: OtherLoops,
     /// So many other loops were asked when this was looked at last.
     asked: usize,
@@ -55,6 +59,9 @@ struct Watch {
 impl Watch {
     /// This one does, as this is called. Whether the others do says what they answer until the next time.
     fn look(mut self, reactor: &Reactor) {
+        if self.control.has_left() {
+            return;
+        }
         if self.answered.load(Ordering::Acquire) >= self.asked {
             (self.manager.tell)(Moment::Alive);
             self.ask();

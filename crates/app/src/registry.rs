@@ -212,6 +212,8 @@ pub enum Moment<'m> {
     Running(&'m str),
     /// Its file is about to be read again, at this time of the loop's clock.
     Reloading(Time),
+    /// The process of this number has taken over from this one, of which nothing comes any more.
+    HandedOver(u32),
     /// It is about to stop.
     Stopping,
     /// The loops of all workers turn: comes twice in the time in which the manager wants to hear of it.

@@ -86,6 +86,9 @@ fn told(moment: Moment<'_>) -> String {
             let at = at.0 / 1_000;
             format!("RELOADING=1\nMONOTONIC_USEC={at}\nSTATUS=reading the file again")
         }
+        Moment::HandedOver(process) => {
+            format!("MAINPID={process}\nSTATUS=process {process} has taken over")
+        }
         Moment::Stopping => "STOPPING=1\nSTATUS=stopping".to_owned(),
         Moment::Alive => "WATCHDOG=1".to_owned(),
     }

@@ -487,23 +487,34 @@ fn every_kind_is_explained_with_a_file_that_check_takes() {
         .collect();
     for name in names {
         let output = tress(&["plugins", "--explain", &name]).output().unwrap();
-        let shown = text(&output.stdout);
-        let (about, example) = shown
-            .split_once("\n  example:\n")
-            .unwrap_or_else(|| panic!("{shown}"));
-        assert!(about.starts_with(&format!("{name}: a")), "{about}");
-        let example: Vec<&str> = example.lines().map(str::trim_start).collect();
-        let example = example.join("\n");
-        assert!(example.contains(&format!("\"{name}")), "{name}: {example}");
-        let known = example.lines().filter(|line| !line.ends_with("= \"...\""));
-        let uncommented = known.collect::<Vec<_>>().join("\n").replace("# ", "");
-        for (file, text) in [("example.toml", &example), ("whole.toml", &uncommented)] {
-            let path = directory.path(file);
-            fs::write(&path, text).unwrap();
-            let output = tress(&["check", path.to_str().unwrap()]).output().unwrap();
-            let wrong = String::from_utf8_lossy(&output.stderr);
-            assert_eq!(output.status.code(), Some(0), "{name}: {wrong}\n{text}");
+        let shown = format!("\n{}", text(&output.stdout));
+        // What has the same name, a kind of provider and a protocol, say, is told one after the other.
+        let title = format!("\n{name}: a");
+        let parts = shown.split(&title).skip(1);
+        let examples: Vec<_> = parts
+            .filter_map(|part| part.split_once("\n  example:\n"))
+            .collect();
+        assert!(!examples.is_empty(), "{shown}");
+        for (_, example) in examples {
+            check_example(&directory, &name, example);
         }
+    }
+}
+
+/// Both as it is shown, and with all that is commented out.
+#[track_caller]
+fn check_example(directory: &Directory, name: &str, example: &str) {
+    let example: Vec<&str> = example.lines().map(str::trim_start).collect();
+    let example = example.join("\n");
+    assert!(example.contains(&format!("\"{name}")), "{name}: {example}");
+    let known = example.lines().filter(|line| !line.ends_with("= \"...\""));
+    let uncommented = known.collect::<Vec<_>>().join("\n").replace("# ", "");
+    for (file, text) in [("example.toml", &example), ("whole.toml", &uncommented)] {
+        let path = directory.path(file);
+        fs::write(&path, text).unwrap();
+        let output = tress(&["check", path.to_str().unwrap()]).output().unwrap();
+        let wrong = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{name}: {wrong}\n{text}");
     }
 }
 

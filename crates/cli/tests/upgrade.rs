@@ -22,7 +22,10 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     os::{
         fd::OwnedFd,
-        unix::{net::UnixStream, process::CommandExt},
+        unix::{
+            net::{UnixDatagram, UnixStream},
+            process::CommandExt,
+        },
     },
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -781,6 +784,43 @@ fn a_replaced_program_is_what_is_started() {
 }
 
 /// What an idle application takes, in the dev profile.
+/// Which process it has to watch; and once it knows, nothing of the old one, whose end would pass for that of the service.
+#[test]
+fn the_service_manager_is_told_which_process_goes_on() {
+    let port = free_port();
+    let mut manager = None;
+    let text = format!("{USERS}{}", finger(&at(port), ""));
+    let mut running = Application::started(&text, |file| {
+        let path = file.with_file_name("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        manager = Some(socket);
+        let mut command = tress(&["run"]);
+        command.arg(file).env("NOTIFY_SOCKET", path);
+        command.env("WATCHDOG_USEC", "100000");
+        command
+    });
+    let manager = manager.unwrap();
+    let told = || {
+        let mut message = [0; 1_000];
+        let length = manager.recv(&mut message).unwrap();
+        String::from_utf8(message[..length].to_vec()).unwrap()
+    };
+    assert!(told().starts_with("READY=1\n"));
+    let process = running.upgrade(&[]);
+    let is_alive = |said: &str| said == "WATCHDOG=1" || said.starts_with("READY=1\n");
+    let first = std::iter::repeat_with(told).find(|said| !is_alive(said));
+    let expected = format!("MAINPID={process}\nSTATUS=process {process} has taken over");
+    assert_eq!(first, Some(expected));
+    assert!(running.running.child.wait().unwrap().success());
+    // The new one lives.
+    let alive = std::iter::repeat_with(told).take(3);
+    assert!(alive.into_iter().all(|said| is_alive(&said)));
+    assert!(signal("TERM", &process.to_string()));
+    let last = std::iter::repeat_with(told).find(|said| !is_alive(said));
+    assert_eq!(last.as_deref(), Some("STOPPING=1\nSTATUS=stopping"));
+}
+
 #[test]
 fn an_idle_application_is_small() {
     let port = free_port();

@@ -285,7 +285,9 @@ impl Tree {
         let Ok(mut state) = self.state.try_borrow_mut() else {
             return Deferred::fail(Failure::msg("the application is being changed"));
         };
-        state.phase = Phase::Stopped;
+        if state.phase != Phase::Leaving {
+            state.phase = Phase::Stopped;
+        }
         state.stop(reactor)
     }
 }

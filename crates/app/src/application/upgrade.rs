@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     control::{Control, REFUSED},
-    registry::Successor,
+    registry::{Moment, Successor},
 };
 use std::{cell::Cell, path::Path, rc::Rc, time::Duration};
 use tress_core::{Deferred, Failure, Reactor, Result};
@@ -76,6 +76,12 @@ impl Tree {
         }
     }
 
+    /// Whether another process has taken over.
+    pub(crate) fn has_left(&self) -> bool {
+        let state = self.state.try_borrow();
+        state.is_ok_and(|state| state.phase == Phase::Leaving)
+    }
+
     /// No other process does.
     fn goes_on(&self, myself: &Control) {
         let Ok(mut state) = self.state.try_borrow_mut() else {
@@ -90,12 +96,13 @@ impl Tree {
         }
     }
 
-    /// All is the other process's from here on. A supervisor that is to be told which process is the main one now, is told here.
+    /// All is the other process's from here on.
     fn hand_over(&self, reactor: &Reactor, successor: Successor, limit: Duration) -> u32 {
         let again = self.state.try_borrow();
         let again = again.is_ok_and(|state| state.phase == Phase::Upgrading(true));
         let Successor { process, go } = successor;
         tracing::info!(target: "tress", "process {process} takes over; who is connected here has {limit:?} (`drain`)");
+        self.tell(Moment::HandedOver(process));
         self.leave();
         reactor.leave_files();
         let others = self.others.borrow().clone();

@@ -143,6 +143,9 @@ fn plain(message: &str, found: &str) -> String {
         // The parser goes by the first letter: a bare word is seldom meant as a boolean.
         return "expected true, false, or a string between quotes".to_owned();
     }
+    if message.starts_with("invalid float") {
+        return "expected a number, or a string between quotes".to_owned();
+    }
     let message = message
         .strip_suffix(", expected nothing")
         .unwrap_or(message);

@@ -57,6 +57,11 @@ impl Control {
         }
     }
 
+    /// Whether another process has taken over.
+    pub(crate) fn has_left(&self) -> bool {
+        self.0.upgrade().is_some_and(|tree| tree.has_left())
+    }
+
     /// Tells the manager of services that it runs.
     pub(crate) fn tell_running(&self) {
         if let Some(tree) = self.0.upgrade() {

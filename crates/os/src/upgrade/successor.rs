@@ -5,7 +5,7 @@ use super::{
     wire::{self, Said},
 };
 use crate::sys::exec;
-use std::{cell::RefCell, error::Error, fmt, path::Path, process, rc::Rc, time::Duration};
+use std::{cell::RefCell, env, error::Error, fmt, path::Path, process, rc::Rc, time::Duration};
 use tress_core::{
     Deferred, DelayedCall, EventType, Failure, Phase, Process, ProcessProtocol, Reactor, Resolver,
     Result, Signal, WeakReactor,
@@ -99,12 +99,14 @@ fn prepare(
         .arguments(&program.arguments)
         .inherit_environment()
         .variable(VARIABLE, process::id().to_string())
-        // They name this process.
-        .without_variable("LISTEN_PID")
-        .without_variable("LISTEN_FDS")
-        .without_variable("LISTEN_FDNAMES")
         .descriptors(standard.chain([channel]).chain(sockets))
         .detached();
+    // What speaks to the manager of services is no child's; but this one will be the main process.
+    let told = ["NOTIFY_SOCKET", "WATCHDOG_USEC"].into_iter();
+    let told = told.filter_map(|name| Some((name, env::var_os(name)?)));
+    let command = told.fold(command, |command, (name, value)| {
+        command.variable(name, value)
+    });
     Ok((command, hello))
 }
 

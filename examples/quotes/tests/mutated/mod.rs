@@ -10,6 +10,7 @@ use std::{
     env, fs,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use tress::{
     Reactor,
@@ -58,6 +59,7 @@ impl Place {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         fs::copy(root.join("quotes"), directory.join("quotes")).unwrap();
         fs::write(directory.join("users"), "moshez: Happy\n").unwrap();
+        fs::write(directory.join("staff.passwd"), "").unwrap();
         fs::write(
             directory.join("robot.token"),
             "rather long and not guessed\n",
@@ -240,21 +242,18 @@ impl<'b> Maker<'b> {
         self.push_at("a section in a section", number, &beyond, 0, &[]);
     }
 
-    /// `[serve]`, and no other section of that name.
+    /// `[serve]` or `[run]`, and no other section of that name.
     fn only_section(&self, number: usize, header: &str) -> Option<Mutant> {
-        let others = self
-            .lines
-            .iter()
-            .filter(|line| line.starts_with("[[serve]]"))
-            .count();
-        (others == 1).then(|| {
+        let list = format!("[{header}]");
+        let same = self.lines.iter().filter(|line| line.starts_with(&list));
+        (same.count() == 1).then(|| {
             let mut lines = self.lines.clone();
             lines[number] = header;
             Mutant {
                 rule: "a list as a table",
                 bytes: lines.join("\n").into_bytes(),
                 line: number + 1,
-                words: vec!["[[serve]]".to_owned()],
+                words: vec![list.clone()],
             }
         })
     }
@@ -324,7 +323,9 @@ impl<'b> Maker<'b> {
             &["the value is missing"],
         );
         if value.parse::<u64>().is_ok() {
-            for other in ["-1", "99999999999999999999", "0"] {
+            // Of these nothing is something, too.
+            let least = ["keep", "rate"].contains(&key).then_some("-2");
+            for other in ["-1", "99999999999999999999", least.unwrap_or("0")] {
                 let line = format!("{key} = {other}");
                 self.push("a number out of range", number, &line, &[key]);
             }
@@ -567,7 +568,9 @@ fn damaged(text: &str, dice: &mut Dice) -> Vec<u8> {
 
 #[test]
 fn every_wrong_file_is_refused_where_it_is_wrong() {
-    let (place, registry) = (Place::new("check"), tress_cli::Registry::plugged().unwrap());
+    let place = Place::new("check");
+    let mut registry = Registry::plugged().unwrap();
+    registry.set_log(Arc::new(|_, _| Ok(()))); // `tress check` knows how
     let reactor = tress::reactor().unwrap();
     registry.install_endpoints(&reactor);
     let begun = |reactor: &Reactor| {
