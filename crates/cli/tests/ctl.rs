@@ -47,6 +47,8 @@ fn ask(port: u16, request: &str) -> std::io::Result<String> {
 struct Application {
     directory: PathBuf,
     running: Running,
+    /// What it said until it ran.
+    said: Vec<String>,
 }
 
 impl Application {
@@ -72,14 +74,25 @@ impl Application {
             assert!(made.unwrap().status.success());
         }
         let running = Running::start(&file);
-        running.line("app is running");
-        Self { directory, running }
+        let said = running.lines_to("app is running");
+        Self {
+            directory,
+            running,
+            said,
+        }
     }
 
     /// The next line of the log that has these words.
     #[track_caller]
     fn line(&self, words: &str) -> String {
         self.running.line(words)
+    }
+
+    /// Where it can be reached that listens at this endpoint with a port that the system chose.
+    fn reached(&self, at: &str) -> String {
+        let listening = format!("listening at {at} as ");
+        let line = self.said.iter().find(|line| line.contains(&listening));
+        format!("tcp:{}", running::address(line.unwrap()))
     }
 
     fn file(&self) -> PathBuf {

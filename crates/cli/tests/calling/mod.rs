@@ -36,25 +36,37 @@ fn ill(words: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), text(&output.stderr))
 }
 
-/// Sections that serve the users over each protocol, and where.
+/// Sections that serve the users over each protocol, and where they listen: each at an address of its own, as those over HTTP
+/// would share one.
 fn everywhere(more: &str) -> (String, Vec<(&'static str, String)>) {
     let mut sections = String::new();
     let mut places = Vec::new();
-    for protocol in PROTOCOLS {
-        let port = free_port();
+    for (number, protocol) in (2..).zip(PROTOCOLS) {
+        let at = format!("tcp:0:interface=127.0.0.{number}");
         sections += &format!(
-            "[[serve]]\nwhat = 'users'\nas = '{protocol}'\ninterface = 'Finger'\n\
-             at = 'tcp:{port}:interface=127.0.0.1'\n{more}"
+            "[[serve]]\nwhat = 'users'\nas = '{protocol}'\ninterface = 'Finger'\nat = '{at}'\n{more}"
         );
-        places.push((protocol, format!("tcp:127.0.0.1:{port}")));
+        places.push((protocol, at));
     }
     (sections, places)
+}
+
+/// Where they can be reached.
+fn reached(
+    running: &Application,
+    places: Vec<(&'static str, String)>,
+) -> Vec<(&'static str, String)> {
+    let places = places.into_iter();
+    places
+        .map(|(protocol, at)| (protocol, running.reached(&at)))
+        .collect()
 }
 
 #[test]
 fn every_protocol_carries_a_call() {
     let (sections, places) = everywhere("");
     let running = Application::of(&format!("{USERS}{sections}"));
+    let places = reached(&running, places);
     for (protocol, at) in &places {
         let here = [*protocol, at.as_str()];
         let ask = |words: &[&str]| well(&[&here, words].concat());
@@ -104,6 +116,7 @@ fn path(protocol: &str) -> Vec<&'static str> {
 fn an_interface_that_is_not_known_is_called_as_it_is_written() {
     let (sections, places) = everywhere("");
     let running = Application::of(&format!("{USERS}{sections}"));
+    let places = reached(&running, places);
     for (protocol, at) in &places {
         let by_name = matches!(
             *protocol,
@@ -238,21 +251,21 @@ struct Locked {
 impl Locked {
     fn new() -> Self {
         let (sections, places) = everywhere("auth = 'people'\n");
-        let (tokens, control) = (free_port(), free_port());
+        let (tokens, control) = ("tcp:0:interface=127.0.1.1", "tcp:0:interface=127.0.1.2");
         let sections = format!(
             "{USERS}{sections}[auth.people]\nkind = 'memory'\nusers = {{ alice = {{ file = 'secret' }} }}\n\
              [auth.robots]\nkind = 'tokens'\nusers = {{ robot = {{ file = 'token' }} }}\n\
-             [[serve]]\nwhat = 'users'\nas = 'http'\ninterface = 'Finger'\nauth = 'robots'\n\
-             at = 'tcp:{tokens}:interface=127.0.0.1'\n\
-             [[serve]]\nwhat = 'myself'\nas = 'jsonrpc-lines'\nauth = 'people'\n\
-             at = 'tcp:{control}:interface=127.0.0.1'\n[provide.myself]\nkind = 'application'\n"
+             [[serve]]\nwhat = 'users'\nas = 'http'\ninterface = 'Finger'\nauth = 'robots'\nat = '{tokens}'\n\
+             [[serve]]\nwhat = 'myself'\nas = 'jsonrpc-lines'\nauth = 'people'\nat = '{control}'\n\
+             [provide.myself]\nkind = 'application'\n"
         );
         let files = [("secret", "open sesame\n"), ("token", "abc.def\n")];
+        let running = Application::with(&sections, &files);
         Self {
-            running: Application::with(&sections, &files),
-            places,
-            tokens: format!("tcp:127.0.0.1:{tokens}"),
-            control: format!("tcp:127.0.0.1:{control}"),
+            places: reached(&running, places),
+            tokens: running.reached(tokens),
+            control: running.reached(control),
+            running,
         }
     }
 
