@@ -699,23 +699,20 @@ fn a_mute_child_costs_a_call_its_deadline() {
     }
 }
 
-#[test]
-fn what_raves_and_reads_nothing_is_ended_at_once() {
+/// What says back any text is deaf when it is started first, and may rave then; the second time it is well.
+fn deaf_at_first(raves: bool) -> (Host, Object) {
     let mut describe = say();
     describe["interface"]["methods"][0]["arguments"][0]["schema"] = json!({"type": "string"});
-    let raves = Script {
-        deaf: true,
-        raves: true,
+    let well = Script {
         describe: describe.clone(),
         ..Script::default()
     };
-    let host = Host::new(&[
+    let deaf = Script {
+        deaf: true,
         raves,
-        Script {
-            describe: describe.clone(),
-            ..Script::default()
-        },
-    ]);
+        ..well.clone()
+    };
+    let host = Host::new(&[deaf, well]);
     let told = Told {
         name: String::new(),
         kinds: [("say".to_owned(), describe)].into(),
@@ -724,6 +721,12 @@ fn what_raves_and_reads_nothing_is_ended_at_once() {
     registry.register_plugin(spec(""), told).unwrap();
     let provider = provider(&registry, &host.reactor, "plug.say", "");
     let object = provider.object("Sayer").unwrap();
+    (host, object)
+}
+
+#[test]
+fn what_raves_and_reads_nothing_is_ended_at_once() {
+    let (host, object) = deaf_at_first(true);
     // More than the pipe holds: what waits to be written must not keep it alive.
     let text = "a".repeat(60_000);
     for _ in 0..50 {
@@ -741,27 +744,7 @@ fn what_raves_and_reads_nothing_is_ended_at_once() {
 
 #[test]
 fn what_reads_nothing_costs_no_more_than_the_limit_of_output() {
-    let mut describe = say();
-    describe["interface"]["methods"][0]["arguments"][0]["schema"] = json!({"type": "string"});
-    let host = Host::new(&[
-        Script {
-            deaf: true,
-            describe: describe.clone(),
-            ..Script::default()
-        },
-        Script {
-            describe: describe.clone(),
-            ..Script::default()
-        },
-    ]);
-    let told = Told {
-        name: String::new(),
-        kinds: [("say".to_owned(), describe)].into(),
-    };
-    let mut registry = Registry::builtin();
-    registry.register_plugin(spec(""), told).unwrap();
-    let provider = provider(&registry, &host.reactor, "plug.say", "");
-    let object = provider.object("Sayer").unwrap();
+    let (host, object) = deaf_at_first(false);
     host.run(1);
     let codes = Rc::<RefCell<Vec<String>>>::default();
     let text = "a".repeat(60_000);

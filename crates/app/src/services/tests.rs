@@ -296,18 +296,21 @@ fn a_server_listens_while_it_runs() {
         .unwrap_err();
 }
 
-#[test]
-fn a_server_can_wait_for_its_address() {
-    let table = Table::new();
-    let policy = RestartPolicy {
+fn three_a_minute() -> RestartPolicy {
+    RestartPolicy {
         intensity: Some(Intensity {
             restarts: 3,
             period: SECOND * 60,
         }),
         ..RestartPolicy::default()
-    };
+    }
+}
+
+#[test]
+fn a_server_can_wait_for_its_address() {
+    let table = Table::new();
     let taken = table.reactor().listen("tcp:7", || Quiet).unwrap();
-    let mut server = ServerService::new("tcp:7", || Quiet).with_policy(policy);
+    let mut server = ServerService::new("tcp:7", || Quiet).with_policy(three_a_minute());
     server.start(table.reactor()).unwrap();
     assert_eq!(server.health(), Health::Waiting);
     table.advance(SECOND);
@@ -336,7 +339,7 @@ fn a_server_can_wait_for_its_address() {
     server.start(table.reactor()).unwrap();
     assert!(server.port().is_some());
     // No policy mends an endpoint that is none.
-    let mut wrong = ServerService::new("tcp:x", || Quiet).with_policy(policy);
+    let mut wrong = ServerService::new("tcp:x", || Quiet).with_policy(three_a_minute());
     wrong.start(table.reactor()).unwrap_err();
     assert_eq!(table.reactor().next_deadline(), None);
 }
@@ -378,14 +381,7 @@ fn a_timer_calls_at_once_and_after_each_interval() {
 #[test]
 fn a_timer_that_fails_is_called_again_as_its_policy_says() {
     let table = Table::new();
-    let policy = RestartPolicy {
-        intensity: Some(Intensity {
-            restarts: 3,
-            period: SECOND * 60,
-        }),
-        ..RestartPolicy::default()
-    };
-    let (mut service, calls, fails) = timer(policy);
+    let (mut service, calls, fails) = timer(three_a_minute());
     service.start(table.reactor()).unwrap();
     fails.set(true);
     let said = crate::testing::logged(|| table.advance(SECOND * 10));
