@@ -124,7 +124,8 @@ impl Ended {
             Self::Because(error) => Some(error.to_string()),
             Self::Worker(failure) | Self::NoReactor(failure) => Some(failure.to_string()),
             Self::Unknown(message) | Self::NotMade(message) => Some(message.clone()),
-            Self::Ctl(_, fault) => Some(fault.message().to_owned()),
+            // What somebody else says.
+            Self::Ctl(_, fault) => Some(call::harmless(fault.message())),
             Self::Said(_) => None,
             Self::Output(error) => {
                 (error.kind() != io::ErrorKind::BrokenPipe).then(|| error.to_string())

@@ -11,11 +11,14 @@ use std::{
 const CRATE: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("../templates/Cargo.toml.txt")),
     ("src/main.rs", include_str!("../templates/main.rs.txt")),
-    ("src/@MODULE@.rs", include_str!("../templates/kind.rs.txt")),
+    ("src/@MODULE@.rs", KIND),
     ("@NAME@.toml", include_str!("../templates/app.toml.txt")),
     ("README.md", include_str!("../templates/README.md.txt")),
 ];
 /// The file alone.
+/// Where the interface stands.
+const KIND: &str = include_str!("../templates/kind.rs.txt");
+
 const FILE: &str = include_str!("../templates/only.toml.txt");
 
 /// The longest name, characters.
@@ -31,14 +34,17 @@ const TAKEN: &[&str] = &[
     "become",
     "box",
     "break",
+    "build",
     "const",
     "continue",
     "core",
     "crate",
+    "deps",
     "do",
     "dyn",
     "else",
     "enum",
+    "examples",
     "extern",
     "false",
     "final",
@@ -48,6 +54,7 @@ const TAKEN: &[&str] = &[
     "if",
     "impl",
     "in",
+    "incremental",
     "let",
     "loop",
     "macro",
@@ -195,10 +202,17 @@ impl<'n> Names<'n> {
             let (first, rest) = word.split_at(word.len().min(1));
             first.to_ascii_uppercase() + rest
         });
+        let ty: String = ty.collect();
+        let mut used = KIND.split(|c: char| !c.is_ascii_alphanumeric());
+        if used.any(|word| word == ty) {
+            return Err(format!(
+                "`{name}` would be the interface `{ty}`, which means something else where it stands; expected another name"
+            ));
+        }
         Ok(Self {
             name,
             module: name.replace('-', "_"),
-            ty: ty.collect(),
+            ty,
         })
     }
 
@@ -244,7 +258,16 @@ mod tests {
                 "{wrong}: {error}"
             );
         }
-        for taken in ["mod", "tress_cli", "test", "proc-macro"] {
+        for taken in [
+            "mod",
+            "tress_cli",
+            "test",
+            "proc-macro",
+            "build",
+            "object",
+            "result",
+            "string",
+        ] {
             let error = Names::of(taken).err().unwrap_or_default();
             assert!(error.contains("means something else"), "{taken}: {error}");
         }

@@ -156,6 +156,13 @@ impl Object {
         self.counts.0.get()
     }
 
+    /// The same object, whose calls are counted apart from those of all others.
+    #[must_use]
+    pub fn counted_apart(mut self) -> Self {
+        self.counts = Rc::default();
+        self
+    }
+
     pub(crate) fn counts(&self) -> &Rc<Counts> {
         &self.counts
     }

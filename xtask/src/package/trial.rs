@@ -67,8 +67,15 @@ pub(super) fn run(package: &Path, newer: &Path, is_static: bool) -> Result<(), S
         return Err("removing it must take the program away and leave the configuration".into());
     }
     // What it has kept while it ran.
-    let state = root.0.join("var/lib/tress");
-    fs::create_dir_all(&state).map_err(|e| format!("{}: {e}", state.display()))?;
+    for kept in [
+        "lib/tress",
+        "lib/private/tress",
+        "log/tress",
+        "log/private/tress",
+    ] {
+        let kept = root.0.join("var").join(kept);
+        fs::create_dir_all(&kept).map_err(|e| format!("{}: {e}", kept.display()))?;
+    }
     root.dpkg(&["--purge"], Path::new("tress"))?;
     let mut find = Command::new("find");
     find.arg(&root.0)

@@ -17,7 +17,7 @@ use tress_core::{
     wording::{one_of, unknown},
 };
 use tress_rpc::{
-    Descriptor, ExposureLimits,
+    Descriptor, ExposureLimits, Object,
     cred::{Anonymous, Checker, Portal, Sort},
     http::Dialect,
 };
@@ -83,7 +83,8 @@ impl<'l> Loader<'l> {
             return; // whatever is wrong with it has been said
         };
         let object = provider.borrow().object(interface.name);
-        let Some(object) = object else {
+        // A provider may give all of its services clones of one.
+        let Some(object) = object.map(Object::counted_apart) else {
             let interface = interface.name;
             let message = format!("this provider offers no `{interface}`, although its kind does");
             self.problems.push(section.problem("what", message));

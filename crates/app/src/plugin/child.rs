@@ -22,6 +22,7 @@ use std::{
 use tress_core::{
     Address, Deferred, DelayedCall, Failure, Reactor, Resolver, Result, Time, WeakReactor,
     restart::{Delay, Intensity, Next, RestartPolicy, Restarts},
+    wording::quoted,
 };
 use tress_rpc::{
     Arguments, BadCall, CallContext, Carrier, Client, Descriptor, Fault, Fitting, MakeTwin, Object,
@@ -335,7 +336,8 @@ impl Child {
             let refused = made.err().map(|failure| Fault::of(&failure));
             if let Some(fault) = &refused {
                 let shown = child.shown();
-                tracing::error!(target: "tress", "{shown} does not make `{name}`: {fault}");
+                let said = quoted(&fault.to_string());
+                tracing::error!(target: "tress", "{shown} does not make `{name}`: {said}");
             }
             if let Some(made) = child.objects.borrow_mut().get_mut(&name) {
                 made.refused = refused;

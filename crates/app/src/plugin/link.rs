@@ -181,6 +181,12 @@ impl ProcessProtocol for Pipes {
         Ok(())
     }
 
+    /// What it wrote is read still; then its pipes are closed, whoever else may have them.
+    fn process_exited(&mut self, process: &Process, _: &Failure) -> Result {
+        process.stop(self.stop).detach();
+        Ok(())
+    }
+
     fn process_ended(&mut self, reason: Failure) {
         self.errors.ended();
         let how = if reason.check::<ProcessDone>().is_some() {

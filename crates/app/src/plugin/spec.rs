@@ -1,5 +1,6 @@
 //! `plugins.d/NAME.toml`: how a plug-in is started, and what it may take. Starts none.
 
+use super::told;
 use crate::config::{self, OptionSpec, Problem, Problems, ValueKind};
 use std::{
     path::{Path, PathBuf},
@@ -36,7 +37,7 @@ pub const PLUGIN_OPTIONS: &[OptionSpec] = &[
         value: ValueKind::Duration,
         required: false,
         default: "10s",
-        doc: "How long it may take from its start until it has told all and made its objects, more than 0s; then it is ended.",
+        doc: "How long it may take from its start until it has told all, more than 0s; then it is ended.",
     },
     OptionSpec {
         name: "calls_in_flight",
@@ -145,6 +146,9 @@ impl PluginSpec {
                 problems.push(options.problem("command", "the program's name is empty"));
             }
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            if let Err(why) = told::kind_name(&name) {
+                problems.push(config::whole(why));
+            }
             let mut more_than_nothing = |key: &str, is_nothing: bool| {
                 if is_nothing {
                     problems.push(options.problem(key, "expected more than nothing"));

@@ -29,6 +29,8 @@ struct Script {
     first: Vec<u8>,
     /// It ends with this code when it is asked this.
     dies_at: Option<(&'static str, u8)>,
+    /// What it has started keeps its pipes when it ends.
+    leaves: bool,
     /// It goes on when its input ends, and when it is told to end.
     stays: bool,
     /// It refuses to make its objects.
@@ -61,6 +63,7 @@ impl Default for Script {
             describe: say(),
             first: Vec::new(),
             dies_at: None,
+            leaves: false,
             stays: false,
             refuses: false,
             mute: false,
@@ -130,8 +133,15 @@ impl Fake {
                     self.asked(child, &pairs);
                 }
             }
-            ProgramEvent::Closed(0) if !self.script.stays => child.exit(0),
+            ProgramEvent::Closed(0) if !self.script.stays => self.exits(child, 0),
             _ => {}
+        }
+    }
+
+    fn exits(&self, child: &mut ProgramHandle, code: u8) {
+        match self.script.leaves {
+            true => child.exit_and_go_on(code),
+            false => child.exit(code),
         }
     }
 
@@ -149,7 +159,7 @@ impl Fake {
         if let Some((at, code)) = self.script.dies_at
             && at == command
         {
-            return child.exit(code);
+            return self.exits(child, code);
         }
         let result = match command {
             "hello" => match &self.script.hello {
@@ -576,12 +586,41 @@ fn one_child_has_all_objects_and_ends_with_the_last() {
     assert_eq!(host.reactor.statistics().processes, 0);
 }
 
+/// Python's `subprocess` passes them on unless it is told not to.
+#[test]
+fn pipes_that_its_helpers_keep_hold_nothing_up() {
+    let leaves = Script {
+        leaves: true,
+        ..Script::default()
+    };
+    let host = Host::new(&[leaves.clone()]);
+    let asked = host.wait(ask(&host.reactor, &spec("")), 60);
+    assert_eq!(asked.expect("an end").unwrap().kinds.len(), 1);
+    assert_eq!(host.reactor.statistics().processes, 0);
+    let host = Host::new(&[Script {
+        dies_at: Some(("hello", 3)),
+        ..leaves.clone()
+    }]);
+    let asked = host.wait(ask(&host.reactor, &spec("")), 60);
+    assert!(asked.expect("an end").is_err());
+    let dies = Script {
+        dies_at: Some(("call", 9)),
+        ..leaves
+    };
+    dies_and_starts_again(&dies, 12);
+}
+
 #[test]
 fn calls_fail_when_it_dies_and_work_when_it_has_started_again() {
     let dies = Script {
         dies_at: Some(("call", 9)),
         ..Script::default()
     };
+    dies_and_starts_again(&dies, 2);
+}
+
+fn dies_and_starts_again(dies: &Script, seconds: u64) {
+    let dies = dies.clone();
     let host = Host::new(&[dies, Script::default()]);
     let provider = host.provider("", "");
     let object = provider.object("Sayer").unwrap();
@@ -596,7 +635,7 @@ fn calls_fail_when_it_dies_and_work_when_it_has_started_again() {
             });
         called.detach();
     }
-    let log = logged(|| host.run(2));
+    let log = logged(|| host.run(seconds));
     assert_eq!(ends.take(), [fault::BUSY, fault::BUSY]);
     assert!(log.contains("it is started again in 100ms"), "{log}");
     assert_eq!(host.says(&object, "say", Some("c")), "String(\"c\")");
@@ -786,7 +825,7 @@ fn an_object_that_it_does_not_make_says_why() {
     let object = provider.object("Sayer").unwrap();
     let log = logged(|| host.run(1));
     let words =
-        "plug-in `plug` (plugins.d/plug.toml) does not make `it`: bad-options: no such thing";
+        "plug-in `plug` (plugins.d/plug.toml) does not make `it`: `bad-options: no such thing`";
     assert!(log.contains(words), "{log}");
     assert_eq!(
         host.says(&object, "say", Some("a")),

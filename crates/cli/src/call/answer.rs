@@ -39,7 +39,7 @@ fn in_line(value: &Value) -> String {
 }
 
 /// The same text for a terminal, which no control character steers: it came from somebody else.
-pub(super) fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     let plain = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
     let text = text.chars();
     text.map(|c| {

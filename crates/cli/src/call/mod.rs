@@ -7,6 +7,8 @@ mod interface;
 mod lines;
 mod words;
 
+pub(crate) use answer::harmless;
+
 use crate::{
     Ended, ctl,
     login::{self, Login},
@@ -119,7 +121,7 @@ pub(crate) fn run(arguments: &Arguments, registry: &Registry) -> Result<(), Ende
     }
     let mut text = answer::text(&value);
     if io::stdout().is_terminal() {
-        text = answer::harmless(&text);
+        text = harmless(&text);
     }
     io::stdout().write_all(text.as_bytes())?;
     Ok(())

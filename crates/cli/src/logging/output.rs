@@ -2,6 +2,7 @@
 //! level.
 
 use std::{
+    borrow::Cow,
     fmt,
     io::{self, Write},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -171,13 +172,31 @@ pub(super) struct Line(Shared);
 
 impl Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.line(line);
+        self.0.line(&one_line(line));
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The same with one end: a peer's text must not pass for a line of ours.
+fn one_line(line: &[u8]) -> Cow<'_, [u8]> {
+    let text = line.strip_suffix(b"\n").unwrap_or(line);
+    if !text.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+        return line.into();
+    }
+    let mut escaped = Vec::with_capacity(line.len() + 16);
+    for byte in text {
+        match byte {
+            b'\n' => escaped.extend_from_slice(b"\\n"),
+            b'\r' => escaped.extend_from_slice(b"\\r"),
+            byte => escaped.push(*byte),
+        }
+    }
+    escaped.extend_from_slice(&line[text.len()..]);
+    escaped.into()
 }
 
 /// Makes entries for the journal.
@@ -291,6 +310,21 @@ mod tests {
     use tress_os::logs::Rotation;
 
     const ROTATION: Rotation = Rotation { bytes: 0, keep: 0 };
+
+    #[test]
+    fn a_line_is_one_line() {
+        for (line, expected) in [
+            ("all is well\n", "all is well\n"),
+            (
+                "/tmp/x\n2026 ERROR forged\r\n",
+                "/tmp/x\\n2026 ERROR forged\\r\n",
+            ),
+            ("\n\n", "\\n\n"),
+            ("", ""),
+        ] {
+            assert_eq!(one_line(line.as_bytes()), expected.as_bytes(), "{line:?}");
+        }
+    }
 
     #[test]
     fn the_journal_gets_fields() {

@@ -16,6 +16,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) fn tress(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tress"));
     command.args(arguments);
+    // What a service manager says to the tests is not said to what they start.
+    for name in ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"] {
+        command.env_remove(name);
+    }
     command
 }
 

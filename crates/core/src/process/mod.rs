@@ -255,12 +255,15 @@ impl Child {
 
     /// Begins to stop it, unless that has begun.
     pub(crate) fn stop(self: &Rc<Self>, grace: Duration) {
-        let runs = matches!(self.state.get(), State::Starting | State::Running);
-        if !runs || self.next_step.borrow().is_some() {
+        let has_ended = matches!(self.state.get(), State::Ended(_));
+        if has_ended || self.next_step.borrow().is_some() {
             return;
         }
-        // It fails when the child has just exited.
-        self.signal(Signal::Term).ok();
+        // Of one that has exited only the pipes are there still.
+        if !matches!(self.state.get(), State::Exited(_)) {
+            // It fails when the child has just exited.
+            self.signal(Signal::Term).ok();
+        }
         self.step_after(grace);
     }
 

@@ -8,7 +8,7 @@ use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, IoSlice, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -26,10 +26,9 @@ pub struct Rotation {
 
 #[derive(Debug)]
 pub(super) struct LogFile {
-    path: PathBuf,
+    asked: PathBuf,
     rotation: Rotation,
-    file: File,
-    bytes: u64,
+    open: Open,
     /// The rest of a line that was written in part.
     rest: Vec<u8>,
     /// From this size on it is rotated.
@@ -44,13 +43,27 @@ fn options() -> OpenOptions {
     options
 }
 
-fn open(path: &Path) -> io::Result<(File, u64)> {
+/// An open file.
+#[derive(Debug)]
+struct Open {
+    file: File,
+    /// Where it is, behind all links; `None` for a device or a pipe, of which nothing is ever moved.
+    path: Option<PathBuf>,
+    bytes: u64,
+}
+
+fn open(path: &Path) -> io::Result<Open> {
     let file = seam::call(Call::Open, || options().open(path))?;
     let status = file.metadata()?;
     if status.is_dir() {
         return Err(ErrorKind::IsADirectory.into());
     }
-    Ok((file, status.len()))
+    let path = status.is_file().then(|| fs::canonicalize(path));
+    Ok(Open {
+        file,
+        path: path.transpose()?,
+        bytes: status.len(),
+    })
 }
 
 /// Whether it could be opened. One that is not there is not made: another is, beside it, and goes at once.
@@ -60,7 +73,8 @@ pub(super) fn try_open(path: &Path) -> io::Result<()> {
         result => return result.map(drop),
     }
     let probe = numbered(path, &format!("check-{}", std::process::id()));
-    seam::call(Call::Open, || options().open(&probe))?;
+    // Through no link, and not what somebody else has there.
+    seam::call(Call::Open, || options().create_new(true).open(&probe))?;
     seam::call(Call::Unlink, || fs::remove_file(&probe))
 }
 
@@ -73,12 +87,10 @@ fn numbered(path: &Path, number: &str) -> PathBuf {
 
 impl LogFile {
     pub(super) fn at(path: &Path, rotation: Rotation) -> io::Result<Self> {
-        let (file, bytes) = open(path)?;
         Ok(Self {
-            path: path.to_owned(),
+            asked: path.to_owned(),
             rotation,
-            file,
-            bytes,
+            open: open(path)?,
             rest: Vec::new(),
             rotate_at: rotation.bytes,
         })
@@ -91,8 +103,9 @@ impl LogFile {
             self.rest = rest[written..].to_vec();
             return Err(error);
         }
-        let full = self.bytes.saturating_add(line.len() as u64) > self.rotate_at;
-        if self.rotation.bytes > 0 && self.bytes > 0 && full {
+        let bytes = self.open.bytes;
+        let full = bytes.saturating_add(line.len() as u64) > self.rotate_at;
+        if self.rotation.bytes > 0 && bytes > 0 && full {
             self.rotate();
         }
         match self.write_all(line) {
@@ -110,13 +123,13 @@ impl LogFile {
         while written < bytes.len() {
             let pieces = [IoSlice::new(&bytes[written..])];
             let once = seam::write_vectored(Call::Writev, &pieces, |pieces| {
-                self.file.write_vectored(pieces)
+                self.open.file.write_vectored(pieces)
             });
             match once {
                 Ok(0) => return Err((written, ErrorKind::WriteZero.into())),
                 Ok(count) => {
                     written += count;
-                    self.bytes += count as u64;
+                    self.open.bytes += count as u64;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err((written, error)),
@@ -129,19 +142,31 @@ impl LogFile {
     fn rotate(&mut self) {
         self.rotate_at = match self.try_rotate() {
             Ok(()) => self.rotation.bytes,
-            Err(_) => self.bytes.saturating_add(self.rotation.bytes),
+            Err(_) => self.open.bytes.saturating_add(self.rotation.bytes),
         };
     }
 
     fn try_rotate(&mut self) -> io::Result<()> {
-        if self.rotation.keep == 0 {
-            self.file.set_len(0)?;
-            self.bytes = 0;
+        let Some(path) = self.open.path.clone() else {
+            return Ok(());
+        };
+        let (ours, there) = (self.open.file.metadata()?, fs::metadata(&path));
+        if !there.is_ok_and(|it| (it.dev(), it.ino()) == (ours.dev(), ours.ino())) {
+            // Somebody else has, such as the process that takes the place of this one.
+            self.open = open(&self.asked)?;
             return Ok(());
         }
+        if self.rotation.keep == 0 {
+            self.open.file.set_len(0)?;
+            self.open.bytes = 0;
+            return Ok(());
+        }
+        // First of all: without it nothing is moved.
+        let next = numbered(&path, "next");
+        let mut open = open(&next)?;
         let name = |number: u32| match number {
-            0 => self.path.clone(),
-            number => numbered(&self.path, &number.to_string()),
+            0 => path.clone(),
+            number => numbered(&path, &number.to_string()),
         };
         for number in (0..self.rotation.keep).rev() {
             let (from, to) = (name(number), name(number + 1));
@@ -150,12 +175,14 @@ impl LogFile {
                 Ok(()) | Err(_) => {}
             }
         }
-        (self.file, self.bytes) = open(&self.path)?;
+        seam::call(Call::Rename, || fs::rename(&next, &path))?;
+        open.path = Some(path);
+        self.open = open;
         Ok(())
     }
 
     pub(super) fn reopen(&mut self) -> io::Result<()> {
-        (self.file, self.bytes) = open(&self.path)?;
+        self.open = open(&self.asked)?;
         self.rotate_at = self.rotation.bytes;
         Ok(())
     }
@@ -306,5 +333,45 @@ mod tests {
         drop(place.log(1, 1));
         try_open(&place.0.join("a.log")).unwrap();
         place.check(&[("", "")]);
+    }
+
+    #[test]
+    fn what_is_no_file_is_never_moved() {
+        let place = Place::new("device");
+        let link = place.0.join("a.log");
+        std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+        let mut log = place.log(8, 2);
+        for _ in 0..9 {
+            log.write(b"12345678").unwrap();
+        }
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_dir(&place.0).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn behind_a_link_what_it_leads_to_is_rotated() {
+        let place = Place::new("link");
+        let elsewhere = place.0.join("elsewhere");
+        fs::create_dir_all(&elsewhere).unwrap();
+        let there = elsewhere.join("real.log");
+        fs::write(&there, "").unwrap();
+        std::os::unix::fs::symlink(&there, place.0.join("a.log")).unwrap();
+        let mut log = place.log(4, 1);
+        log.write(b"one\n").unwrap();
+        log.write(b"two\n").unwrap();
+        assert_eq!(fs::read(&there).unwrap(), b"two\n");
+        assert_eq!(fs::read(elsewhere.join("real.log.1")).unwrap(), b"one\n");
+    }
+
+    /// As in an upgrade, when the old process is there for a while.
+    #[test]
+    fn of_two_that_write_to_a_file_one_rotates_it() {
+        let place = Place::new("two");
+        let (mut old, mut new) = (place.log(4, 2), place.log(4, 2));
+        old.write(b"old\n").unwrap();
+        new.write(b"new\n").unwrap();
+        new.write(b"2nd\n").unwrap();
+        old.write(b"end\n").unwrap();
+        place.check(&[("", "2nd\nend\n"), (".1", "old\nnew\n")]);
     }
 }

@@ -103,7 +103,12 @@ impl HttpClient {
             let message = format!("expected a path such as `/jsonrpc`, found {}", quoted(path));
             return Err(NoAddress(message));
         }
-        let path = path.trim_end_matches('/').to_owned();
+        let path = match self.0.spoken {
+            // The names of methods come behind it.
+            Spoken::Json => path.trim_end_matches('/'),
+            Spoken::JsonRpc | Spoken::XmlRpc => path,
+        };
+        let path = path.to_owned();
         Ok(self.with(|server| server.path = path))
     }
 

@@ -191,8 +191,14 @@ impl Broker {
         let (Some(login), Some(context)) = (&self.login, self.context()) else {
             return; // the connection has ended
         };
-        if login.waits.count() >= LOGINS_AT_ONCE {
-            let message = format!("{LOGINS_AT_ONCE} logins wait, and no more may");
+        // Each of those that wait may fail.
+        let may_fail = self
+            .limits
+            .login_attempts
+            .saturating_sub(login.failed.get());
+        let most = LOGINS_AT_ONCE.min(may_fail);
+        if login.waits.count() >= most {
+            let message = format!("{most} logins wait, and no more may");
             return self.answer(number, Err(Fault::new(fault::BUSY, message)));
         }
         let after = self.limits.call_deadline;

@@ -12,6 +12,15 @@
 //! A number beyond 32 bits is an `i8`, one beyond 64 a `biginteger`, and nothing is `nil`: XML-RPC itself has no such
 //! values, and Python and Twisted read these. Source: twisted/web/xmlrpc.py, xmlrpc.com/spec.md.
 
+#![cfg_attr(
+    not(feature = "http-client"),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "calls are written and answers read by clients alone"
+    )
+)]
+
 mod read;
 mod write;
 
