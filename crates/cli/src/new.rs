@@ -203,7 +203,8 @@ impl<'n> Names<'n> {
             first.to_ascii_uppercase() + rest
         });
         let ty: String = ty.collect();
-        let mut used = KIND.split(|c: char| !c.is_ascii_alphanumeric());
+        let code = KIND.lines().filter_map(|line| line.split("//").next());
+        let mut used = code.flat_map(|line| line.split(|c: char| !c.is_ascii_alphanumeric()));
         if used.any(|word| word == ty) {
             return Err(format!(
                 "`{name}` would be the interface `{ty}`, which means something else where it stands; expected another name"
