@@ -593,7 +593,7 @@ fn pipes_that_its_helpers_keep_hold_nothing_up() {
         leaves: true,
         ..Script::default()
     };
-    let host = Host::new(&[leaves.clone()]);
+    let host = Host::new(std::slice::from_ref(&leaves));
     let asked = host.wait(ask(&host.reactor, &spec("")), 60);
     assert_eq!(asked.expect("an end").unwrap().kinds.len(), 1);
     assert_eq!(host.reactor.statistics().processes, 0);
