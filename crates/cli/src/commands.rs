@@ -24,13 +24,14 @@ type Make = fn() -> Result<Reactor>;
 
 /// Runs a file until it is told to stop.
 pub(crate) fn run(file: &Path, log: Overrides, registry: &Registry) -> Result<(), Ended> {
-    let section = LogSection::read(file);
-    let (registry, log) = logging::start(&section, log, registry).map_err(Ended::Unknown)?;
-    let ran = upgrade::taking_over(managed(registry), |registry, place| {
-        run_here(file, registry, &Process { log: &log, place })
-    });
-    log.end();
-    ran
+    // First of all: a process whose place this one takes is told what goes wrong, also with the log.
+    upgrade::taking_over(registry.clone(), |registry, place| {
+        let section = LogSection::read(file);
+        let (registry, log) = logging::start(&section, log, registry).map_err(Ended::Unknown)?;
+        let ran = run_here(file, &managed(registry), &Process { log: &log, place });
+        log.end();
+        ran
+    })
 }
 
 /// What the process has once, whatever runs in it.

@@ -39,7 +39,8 @@ pub(crate) fn taking_over(
             registry.set_upgrade(upgrade_of(program, taking.clone()));
         }
         Err(error) => {
-            tracing::warn!(target: "tress", "this program cannot upgrade itself: {error}");
+            // There is no log yet.
+            crate::say(&format_args!("this program cannot upgrade itself: {error}"));
         }
     }
     let ran = run(&registry, &taking);

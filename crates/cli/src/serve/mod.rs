@@ -56,20 +56,19 @@ pub(crate) fn serve(arguments: &[String], registry: &Registry) -> Result<(), End
                 level: Some(level.to_string().to_lowercase()),
                 ..logging::Overrides::default()
             };
-            let section = tress_app::config::LogSection::default();
-            let started = logging::start(&section, overrides, registry);
-            let (registry, log) = started.map_err(Ended::Unknown)?;
             let run = |registry: &Registry, place: &Taking| {
+                let section = tress_app::config::LogSection::default();
+                let started = logging::start(&section, overrides, registry);
+                let (registry, log) = started.map_err(Ended::Unknown)?;
                 let process = Process { log: &log, place };
                 let install =
                     |reactor: &Reactor, reload| commands::install(reactor, reload, &process);
-                let text = document.as_bytes();
-                let ran = tress_app::run_text(&name, text, registry, &reactor, install);
+                let (registry, text) = (commands::managed(registry), document.as_bytes());
+                let ran = tress_app::run_text(&name, text, &registry, &reactor, install);
+                log.end();
                 ran.map_err(Ended::Because)
             };
-            let ran = upgrade::taking_over(commands::managed(registry), run);
-            log.end();
-            ran?;
+            upgrade::taking_over(registry.clone(), run)?;
         }
     }
     Ok(())
