@@ -772,6 +772,30 @@ fn a_replaced_program_is_what_is_started() {
 }
 
 /// What an idle application takes, in the dev profile.
+/// The process that this one has started.
+fn child_of(process: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
+    let children = children.unwrap_or_default();
+    children.split_whitespace().next()?.parse().ok()
+}
+
+/// Not when the old process ends, which somebody who is connected may put off.
+#[test]
+fn children_of_the_old_process_end_when_the_new_one_has_its_own() {
+    let port = free_port();
+    let run = "[[run]]\nname = 'sleeper'\ncommand = ['sleep', '1000']\n";
+    let text = format!("{USERS}{}", finger(&at(port), run));
+    let running = Application::of(&text);
+    running.running.line("app is running");
+    let child = child_of(running.running.child.id()).unwrap();
+    let _connected = TcpStream::connect(local(port)).unwrap();
+    let process = running.upgrade(&[]);
+    assert!(is_there(child_of(process).unwrap()));
+    goes(child);
+    assert!(is_there(running.running.child.id()));
+    assert!(is_there(child_of(process).unwrap()));
+}
+
 /// Which process it has to watch; and once it knows, nothing of the old one, whose end would pass for that of the service.
 #[test]
 fn the_service_manager_is_told_which_process_goes_on() {

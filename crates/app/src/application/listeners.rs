@@ -171,12 +171,16 @@ impl Listener {
         }
     }
 
-    /// Why another process cannot listen there.
-    pub(super) fn stays(&self) -> Option<String> {
-        let at = &self.at;
-        let why =
-            format!("`{at}` is a connection and no socket that listens: it cannot be passed on");
-        (!self.port.is_socket()).then_some(why)
+    /// Why another process cannot listen there; with several workers, if there are `many`.
+    pub(super) fn stays(&self, many: bool) -> Option<String> {
+        let why = if !self.port.is_socket() {
+            "is a connection and no socket that listens"
+        } else if many && self.at.contains(":reuse=1") {
+            "is a socket for each worker, of which one knows the first's only"
+        } else {
+            return None;
+        };
+        Some(format!("`{}` {why}: it cannot be passed on", self.at))
     }
 
     /// For connections that come from now on.

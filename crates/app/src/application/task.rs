@@ -145,6 +145,11 @@ impl Task {
     }
 
     /// The same, where nobody waits for it.
+    /// Whether it is one of `[[run]]`.
+    pub(super) fn is_child(&self) -> bool {
+        matches!(self.kind, Kind::Child { .. })
+    }
+
     pub(super) fn stop_and_say(&self) {
         let name = self.name.clone();
         let stopped = self.stop().add_errback(move |failure| {

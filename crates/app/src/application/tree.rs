@@ -200,11 +200,18 @@ impl Tree {
                 reason,
             });
         };
-        let task = Task::own(state.free_name(name), service);
+        let task = Task::own(state.free_name(name.clone()), service);
         let mut entry = TaskEntry::new(task, reactor.wall());
-        if state.phase == Phase::Running {
-            start_task(&entry.task, reactor)?;
-            entry.starts = 1;
+        match state.phase {
+            Phase::Running | Phase::Upgrading(_) => {
+                start_task(&entry.task, reactor)?;
+                entry.starts = 1;
+            }
+            Phase::Loaded => {}
+            Phase::Leaving | Phase::Stopped => {
+                let (service, reason) = (name, Failure::msg("the application has ended"));
+                return Err(CannotStart { service, reason });
+            }
         }
         state.tasks.push(entry);
         Ok(())

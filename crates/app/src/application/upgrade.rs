@@ -29,7 +29,9 @@ impl Tree {
         let Some(start) = self.registry.upgrade() else {
             return Err(Fault::new(REFUSED, "this program does not upgrade itself"));
         };
-        if let Some(why) = state.listeners.iter().find_map(Listener::stays) {
+        let many = state.settings.workers.may_be_many();
+        let mut stays = state.listeners.iter().filter_map(|it| it.stays(many));
+        if let Some(why) = stays.next() {
             return Err(Fault::new(REFUSED, why));
         }
         let limits = reactor.limits();
@@ -76,6 +78,15 @@ impl Tree {
         }
     }
 
+    /// The other process has its own by now.
+    fn end_children(&self) {
+        let Ok(state) = self.state.try_borrow() else {
+            return;
+        };
+        let children = state.tasks.iter().filter(|entry| entry.task.is_child());
+        children.rev().for_each(|entry| entry.task.stop_and_say());
+    }
+
     /// Whether another process has taken over.
     pub(crate) fn has_left(&self) -> bool {
         let state = self.state.try_borrow();
@@ -105,6 +116,7 @@ impl Tree {
         self.tell(Moment::HandedOver(process));
         self.leave();
         reactor.leave_files();
+        self.end_children();
         let others = self.others.borrow().clone();
         let left = [others.leave(reactor, limit), reactor.drain(limit).map(drop)];
         go(again);
